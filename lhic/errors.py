@@ -1,0 +1,68 @@
+"""Every error a user of lhic can meet.
+
+One class per situation, so that a caller can tell them apart without reading the
+message.  A message is one line and says what was expected, what was found, and where.
+``exit_code`` is what the command line returns: 2 for a usage mistake, 1 for bad data.
+"""
+
+from __future__ import annotations
+
+
+class LhicError(Exception):
+    """Base class of every error raised on purpose by lhic."""
+
+    exit_code = 1
+
+
+class UsageError(LhicError):
+    """The call itself is wrong: unknown model name, parameter out of range, file that does not exist."""
+
+    exit_code = 2
+
+
+class InvalidCubeError(LhicError):
+    """The array is not an integer cube (bands, rows, columns) that can be coded; met while encoding."""
+
+
+class MemoryBudgetError(LhicError):
+    """The cube does not fit the memory budget; met before anything large is allocated."""
+
+
+class CorruptStreamError(LhicError):
+    """The data contradicts the format or a checksum; met while decoding."""
+
+
+class ForeignStreamError(CorruptStreamError):
+    """The data does not begin like an lhic stream at all."""
+
+
+class TruncatedStreamError(CorruptStreamError):
+    """The stream ends before the length it announces."""
+
+
+class UnsupportedVersionError(LhicError):
+    """The stream was written in a format version this library does not know."""
+
+
+class ModelMismatchError(LhicError):
+    """The weights at hand are not the ones that wrote the stream."""
+
+
+class CheckpointError(LhicError):
+    """A weights or training-state file is damaged, incomplete or of another kind."""
+
+
+class DatasetError(LhicError):
+    """A dataset folder or file is missing, incomplete or of another layout."""
+
+
+class ConfigError(UsageError):
+    """A configuration file has an unknown key, a missing key or a value out of range."""
+
+
+class BackendError(LhicError):
+    """The requested device or optional library is not available on this machine."""
+
+
+class VerificationError(LhicError):
+    """The decoded cube differs from the original it was compared with."""

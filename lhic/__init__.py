@@ -1,0 +1,25 @@
+"""Learned lossless compression of hyperspectral cubes.
+
+The public names are here; importing them needs neither torch nor a GPU.
+"""
+
+from lhic.codec import decode, decode_tile, encode, inspect
+from lhic.cube import load_cube, save_cube
+from lhic.errors import LhicError
+from lhic.models.registry import DEFAULT_MODEL, list_models, load_model
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "LhicError",
+    "__version__",
+    "decode",
+    "decode_tile",
+    "encode",
+    "inspect",
+    "list_models",
+    "load_cube",
+    "load_model",
+    "save_cube",
+]

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
-from lhic.errors import BackendError, CheckpointError, CorruptStreamError, ModelMismatchError, UsageError
+from lhic.errors import BackendError, CheckpointError, ModelMismatchError, UsageError
 from lhic.models.family import Model
 from lhic.models.weights import load_weights, read_description
 
@@ -124,18 +124,14 @@ def load_model(model: str | os.PathLike = DEFAULT_MODEL, device: str = "auto") -
 def _load_cached(path: Path, device: str, mtime_ns: int, file_bytes: int) -> Model:
     weights = load_weights(path)
     if weights.family not in FAMILIES:
-        raise CheckpointError(
-            f"{path}: expected a model of family {', '.join(FAMILIES)}, found {weights.family!r}"
-        )
-    return family_module(weights.family).load(
-        weights.name, weights.config, weights.tensors, weights.sha256, device
-    )
+        raise CheckpointError(f"{path}: expected a model of family {', '.join(FAMILIES)}, found {weights.family!r}")
+    return family_module(weights.family).load(weights.name, weights.config, weights.tensors, weights.sha256, device)
 
 
 def family_module(family: str) -> ModuleType:
-    """The module that implements a family; `CorruptStreamError` if a stream names one that does not exist."""
+    """The module that implements a family; `ModelMismatchError` if a stream names one this version lacks."""
     if family not in FAMILIES:
-        raise CorruptStreamError(f"header: expected a family among {', '.join(FAMILIES)}, found {family!r}")
+        raise ModelMismatchError(f"header: expected a family among {', '.join(FAMILIES)}, found {family!r}")
     return importlib.import_module(FAMILIES[family])
 
 

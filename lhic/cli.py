@@ -1,0 +1,281 @@
+"""The command line: ``lhic encode | decode | info | models | train | import-lhic-bp``.
+
+A thin wrapper: it reads and writes files, shows progress on stderr and turns errors into one line and an exit code
+(2 for usage, 1 for data).  Results go to stdout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+import lhic
+from lhic.container import read_index
+from lhic.cube import atomic_write, load_cube
+from lhic.errors import InvalidCubeError, LhicError, UsageError, VerificationError
+from lhic.models.registry import DEFAULT_MODEL, DEVICES
+
+EXIT_DATA = 1
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = build_parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except LhicError as error:
+        return _complain(error, error.exit_code)
+    except OSError as error:
+        return _complain(f"{error.filename or 'file'}: {error.strerror or error}", EXIT_DATA)
+    except MemoryError:
+        return _complain("expected enough memory for the cube, found too little; see LHIC_MEMORY_BUDGET", EXIT_DATA)
+    except KeyboardInterrupt:
+        return _complain("interrupted; nothing was written", EXIT_INTERRUPTED)
+    return 0
+
+
+def _complain(message: object, exit_code: int) -> int:
+    print(f"lhic: error: {' '.join(str(message).split())}", file=sys.stderr)
+    return exit_code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lhic",
+        description="Lossless compression of hyperspectral cubes.",
+        epilog="Exit codes: 0 done, 1 bad data, 2 bad usage. 'lhic COMMAND --help' shows examples.",
+    )
+    parser.add_argument("--version", action="version", version=f"lhic {lhic.__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    encode = _add(commands, "encode", run_encode, "compress a .npy cube", ENCODE_EXAMPLES)
+    encode.add_argument("input", metavar="IN.npy", type=Path, help="integer array (bands, rows, columns)")
+    encode.add_argument("output", metavar="OUT.lhic", type=Path, help="stream to write")
+    _add_model(encode, f"name or .safetensors path (default: {DEFAULT_MODEL})", DEFAULT_MODEL)
+    _add_device(encode)
+    encode.add_argument("--param-d", type=int, metavar="D", help="bits in the least significant plane (lhic-bp: 8)")
+    encode.add_argument(
+        "--metadata", type=Path, metavar="FILE.json", help="wavelengths, fwhm, nodata, crs, ... to store"
+    )
+    _add_quiet(encode)
+
+    decode = _add(commands, "decode", run_decode, "restore the .npy cube", DECODE_EXAMPLES)
+    decode.add_argument("input", metavar="IN.lhic", type=Path, help="stream")
+    decode.add_argument("output", metavar="OUT.npy", type=Path, help="cube to write")
+    _add_model(decode, "weights to use when they are not where 'lhic models' looks", None)
+    _add_device(decode)
+    decode.add_argument(
+        "--verify", type=Path, metavar="ORIGINAL.npy", help="compare; on a difference, fail and write nothing"
+    )
+    decode.add_argument("--tile", type=int, metavar="N", help="decode this tile alone")
+    _add_quiet(decode)
+
+    info = _add(commands, "info", run_info, "say what a stream holds, without weights", INFO_EXAMPLES)
+    info.add_argument("input", metavar="IN.lhic", type=Path, help="stream")
+    info.add_argument("--json", action="store_true", help="everything, as one JSON object")
+
+    models = _add(commands, "models", run_models, "list the models found", "example:\n  lhic models\n")
+    models.add_argument("--json", action="store_true", help="as a JSON list, with paths and full hashes")
+
+    train = _add(commands, "train", run_train, "train a model from a YAML configuration", TRAIN_EXAMPLES)
+    train.add_argument("config", metavar="CONFIG", type=Path, help="YAML file, see configs/ and docs/training.md")
+    train.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/<name of the configuration>)")
+    _add_device(train)
+    _add_quiet(train)
+
+    importer = _add(commands, "import-lhic-bp", run_import, "convert published LHIC-BP checkpoints", IMPORT_EXAMPLES)
+    importer.add_argument("--config", type=Path, required=True, metavar="CONFIG.yml", help="published configuration")
+    importer.add_argument("--msp", type=Path, required=True, metavar="MSP.pth", help="state dictionary, MSP network")
+    importer.add_argument("--lsp", type=Path, required=True, metavar="LSP.pth", help="state dictionary, LSP network")
+    importer.add_argument("output", metavar="OUT.safetensors", type=Path, help="weights file to write")
+    return parser
+
+
+ENCODE_EXAMPLES = """examples:
+  lhic encode cube.npy cube.lhic
+  lhic encode cube.npy cube.lhic --model lhic-bp-xs --param-d 8 --device cpu
+  lhic encode cube.npy cube.lhic --metadata bands.json
+"""
+DECODE_EXAMPLES = """examples:
+  lhic decode cube.lhic again.npy
+  lhic decode cube.lhic again.npy --verify cube.npy
+  lhic decode cube.lhic corner.npy --tile 0
+"""
+INFO_EXAMPLES = """examples:
+  lhic info cube.lhic
+  lhic info cube.lhic --json
+"""
+TRAIN_EXAMPLES = """examples:
+  lhic train configs/lhic-bp-xs.yml
+  lhic train configs/lhic-bp.yml --device cuda --out runs/full    (started again, it goes on where it stopped)
+"""
+IMPORT_EXAMPLES = """example:
+  lhic import-lhic-bp --config config.yml --msp msp_ckpt.pth --lsp lsp_ckpt.pth lhic-bp.safetensors
+"""
+
+
+def _add(commands, name: str, function, summary: str, examples: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _add_model(parser: argparse.ArgumentParser, text: str, default: str | None) -> None:
+    parser.add_argument("--model", metavar="NAME|PATH", default=default, help=text)
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="default: cuda where there is one, else cpu")
+
+
+def _add_quiet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+@contextmanager
+def _progress_bar(n_samples: int, title: str, quiet: bool):
+    """Progress bar over samples on stderr; yields the function that advances it."""
+    with tqdm(total=n_samples, desc=title, unit="S", unit_scale=True, disable=quiet, file=sys.stderr) as bar:
+        yield bar.update
+
+
+@contextmanager
+def _named(path: Path):
+    """Put the file's name in front of an error's message; class and exit code stay."""
+    try:
+        yield
+    except LhicError as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def run_encode(options: argparse.Namespace) -> None:
+    cube = load_cube(options.input)
+    metadata = _read_json(options.metadata) if options.metadata else None
+    extra = {} if options.param_d is None else {"param_d": options.param_d}
+    with _named(options.input), atomic_write(options.output) as file:
+        with _progress_bar(cube.size, "encode", options.quiet) as progress:
+            stream = lhic.encode(cube, options.model, options.device, metadata=metadata, progress=progress, **extra)
+        file.write(stream)
+    print(
+        f"{options.output}: {len(stream)} bytes, {8 * len(stream) / cube.size:.4f} bits per sample, "
+        f"{cube.nbytes / len(stream):.2f} times smaller"
+    )
+
+
+def run_decode(options: argparse.Namespace) -> None:
+    stream = _read_stream(options.input)
+    original = load_cube(options.verify) if options.verify else None
+    with _named(options.input), atomic_write(options.output) as file:
+        header = read_index(stream).header
+        if original is not None and original.shape != header.shape:
+            raise VerificationError(f"{options.verify}: expected shape {header.shape}, found {original.shape}")
+        keywords = {"device": options.device, "model": options.model}
+        if options.tile is None:
+            with _progress_bar(header.n_samples, "decode", options.quiet) as progress:
+                cube = lhic.decode(stream, progress=progress, **keywords)
+        else:
+            cube = lhic.decode_tile(stream, options.tile, **keywords)
+            original = None if original is None else original[header.grid[options.tile].window]
+        if original is not None:
+            _compare(cube, original, options.verify)
+        np.save(file, cube, allow_pickle=False)
+    print(f"{options.output}: {cube.dtype} {cube.shape}" + ("" if original is None else ", equal to the original"))
+
+
+def _compare(cube: np.ndarray, original: np.ndarray, path: Path) -> None:
+    if cube.dtype != original.dtype:
+        raise VerificationError(f"{path}: expected {cube.dtype} as decoded, found {original.dtype}")
+    n_different = int((cube != original).sum())
+    if n_different:
+        band, row, column = (int(axis[0]) for axis in np.nonzero(cube != original))
+        raise VerificationError(
+            f"{path}: expected equal samples, found {n_different} that differ, the first at band {band}, row {row}, "
+            f"column {column}: {cube[band, row, column]} decoded, {original[band, row, column]} in the original"
+        )
+
+
+def run_info(options: argparse.Namespace) -> None:
+    stream = _read_stream(options.input)
+    with _named(options.input):
+        info = lhic.inspect(stream)
+    if options.json:
+        print(json.dumps(info, indent=1))
+        return
+    by_section = [sum(sizes) for sizes in zip(*info["tiles"], strict=True)]
+    sections = ", ".join(f"{name} {n}" for name, n in zip(info["section_names"], by_section, strict=True))
+    lines = {
+        "format": f"version {info['version']}",
+        "cube": f"{info['dtype']} {tuple(info['shape'])}, bands x rows x columns",
+        "model": f"{info['model']} ({info['family']}), weights {info['weights_sha256'][:16] or 'none'}",
+        "parameters": ", ".join(f"{key} {value}" for key, value in info["parameters"].items()),
+        "tiles": f"{info['n_tiles']} of up to {info['tile_shape'][0]} x {info['tile_shape'][1]}, each with all bands",
+        "bytes": f"{info['stream_bytes']}: header {info['header_bytes']}, {sections}",
+        "rate": f"{info['bits_per_sample']:.4f} bits per sample",
+        "metadata": ", ".join(info["metadata"]) or "none",
+    }
+    if not info["complete"]:
+        lines["warning"] = f"the file has {len(stream)} bytes, not {info['stream_bytes']}"
+    for key, value in lines.items():
+        print(f"{key:<11}{value}")
+
+
+def run_models(options: argparse.Namespace) -> None:
+    entries = lhic.list_models()
+    if options.json:
+        print(json.dumps([{**vars(entry), "path": str(entry.path)} for entry in entries], indent=1))
+        return
+    if not entries:
+        raise UsageError("models: expected weights in ckpt/ or in a folder of LHIC_CKPT, found none")
+    width = max(len(entry.name) for entry in entries)
+    for entry in entries:
+        default = "  (default)" if entry.name == DEFAULT_MODEL else ""
+        print(
+            f"{entry.name:<{width}}  {entry.family}  {entry.file_bytes:>9} bytes  sha256 {entry.sha256[:16]}{default}"
+        )
+
+
+def run_train(options: argparse.Namespace) -> None:
+    from lhic.train import run
+
+    out = options.out or Path("runs") / options.config.stem
+    run(options.config, device=options.device, out_dir=out, progress=not options.quiet)
+
+
+def run_import(options: argparse.Namespace) -> None:
+    from lhic.models.lhic_bp.published import import_published
+
+    weights = import_published(options.config, options.msp, options.lsp, options.output)
+    print(f"{options.output}: {weights.name}, {len(weights.tensors)} tensors, sha256 {weights.sha256.hex()[:16]}")
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UsageError(f"{path}: expected a JSON file, found nothing there") from None
+    except ValueError as error:
+        raise InvalidCubeError(f"{path}: expected JSON, found otherwise ({error})") from error
+
+
+def _read_stream(path: Path) -> bytes:
+    if not path.is_file():
+        raise UsageError(f"{path}: expected an lhic stream, found {'a folder' if path.is_dir() else 'nothing there'}")
+    return path.read_bytes()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

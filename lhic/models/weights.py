@@ -55,7 +55,7 @@ def weights_hash(family: str, config: dict, tensors: dict[str, np.ndarray]) -> b
         shape = ",".join(str(n) for n in tensor.shape)
         digest.update(f"{name}\n{tensor.dtype.newbyteorder('=')}\n{shape}\n".encode())
         little_endian = tensor.astype(tensor.dtype.newbyteorder("<"), copy=False)
-        digest.update(np.ascontiguousarray(little_endian).tobytes())
+        digest.update(little_endian.tobytes())
     return digest.digest()
 
 
@@ -68,7 +68,7 @@ def save_weights(path: str | os.PathLike, weights: Weights) -> None:
         "info": weights.info,
         "sha256": weights.sha256.hex(),
     }
-    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in weights.tensors.items()}
+    tensors = {name: np.asarray(tensor, order="C") for name, tensor in weights.tensors.items()}
     data = safetensors.numpy.save(tensors, metadata={METADATA_KEY: json.dumps(description, sort_keys=True)})
     with atomic_write(path) as file:
         file.write(data)

@@ -1,0 +1,18 @@
+import numpy as np
+import pytest
+
+from lhic.models import registry
+from lhic.models.weights import Weights, save_weights
+
+
+@pytest.fixture
+def stored_models(tmp_path, monkeypatch):
+    """Two models of the family of tests/stored_family.py, found under the names `stored` and `stored-too`."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for number, name in enumerate(("stored", "stored-too")):
+        tensors = {"w": np.full(3, number, "float32")}
+        save_weights(folder / f"{name}.safetensors", Weights(name, "stored", {"n": 1}, tensors))
+    monkeypatch.setitem(registry.FAMILIES, "stored", "tests.stored_family")
+    monkeypatch.setenv("LHIC_CKPT", str(folder))
+    return folder

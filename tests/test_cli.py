@@ -1,0 +1,149 @@
+"""The command line as a user meets it: files in, files out, one line and an exit code when something is wrong."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lhic.cli import main
+from lhic.cube import save_cube
+from lhic.errors import LhicError
+
+
+@pytest.fixture
+def cube_file(tmp_path):
+    cube = np.arange(3 * 9 * 10, dtype="int16").reshape(3, 9, 10) - 100
+    save_cube(tmp_path / "cube.npy", cube)
+    return tmp_path / "cube.npy"
+
+
+def run(capsys, *arguments) -> tuple[int, str, str]:
+    try:
+        code = main([str(argument) for argument in arguments])
+    except SystemExit as stop:  # argparse
+        code = stop.code
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_encode_info_decode(stored_models, cube_file, tmp_path, capsys):
+    stream, again = tmp_path / "cube.lhic", tmp_path / "again.npy"
+    (tmp_path / "bands.json").write_text('{"wavelengths": [1, 2, 3]}')
+    code, out, err = run(
+        capsys, "encode", cube_file, stream, "--model", "stored", "--metadata", tmp_path / "bands.json"
+    )
+    assert code == 0 and "bits per sample" in out and "encode" in err
+    assert stream.stat().st_size == int(out.split(":")[1].split()[0])
+
+    code, out, err = run(capsys, "info", stream)
+    assert code == 0 and "int16 (3, 9, 10)" in out and "wavelengths" in out and err == ""
+    code, out, err = run(capsys, "info", stream, "--json")
+    assert json.loads(out)["model"] == "stored"
+
+    code, out, err = run(capsys, "decode", stream, again, "--verify", cube_file, "--quiet")
+    assert code == 0 and "equal to the original" in out and err == ""
+    assert np.array_equal(np.load(again), np.load(cube_file))
+    code, out, err = run(capsys, "decode", stream, again, "--tile", "3", "--verify", cube_file)
+    assert code == 0 and np.array_equal(np.load(again), np.load(cube_file)[:, 8:, 8:])
+
+
+def test_models(stored_models, capsys):
+    code, out, _ = run(capsys, "models")
+    assert code == 0 and "stored-too" in out
+    code, out, _ = run(capsys, "models", "--json")
+    assert {"stored", "stored-too"} <= {entry["name"] for entry in json.loads(out)}
+
+
+@pytest.mark.parametrize("command", [[], ["encode"], ["decode"], ["info"], ["models"], ["train"], ["import-lhic-bp"]])
+def test_help(command, capsys):
+    code, out, _ = run(capsys, *command, "--help")
+    assert code == 0 and "usage: lhic" in out
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["compress"], ["encode", "a.npy"], ["encode", "a", "b", "--device", "tpu"], ["info"]]
+)
+def test_usage_mistakes_exit_2(arguments, capsys):
+    code, out, err = run(capsys, *arguments)
+    assert code == 2 and out == "" and err
+
+
+def check_failure(capsys, tmp_path, exit_code: int, words: list[str], *arguments) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = run(capsys, *arguments, *(["--quiet"] if arguments[0] != "info" else []))
+    assert code == exit_code, err
+    assert out == "" and err.count("\n") == 1 and err.startswith("lhic: error: ")
+    assert all(word in err for word in words), err
+    assert sorted(tmp_path.rglob("*")) == before, "something was written"
+
+
+@pytest.mark.parametrize(
+    "array,words",
+    [
+        (np.zeros((2, 3, 4)), ["float64", "integer"]),
+        (np.full((2, 3, 4), np.nan), ["NaN"]),
+        (np.zeros((3, 4), "int16"), ["3 axes", "2"]),
+        (np.zeros((0, 3, 4), "int16"), ["empty"]),
+    ],
+)
+def test_bad_cubes(stored_models, tmp_path, capsys, array, words):
+    np.save(tmp_path / "bad.npy", array)
+    bad, out = tmp_path / "bad.npy", tmp_path / "x.lhic"
+    check_failure(capsys, tmp_path, 1, ["bad.npy", *words], "encode", bad, out, "--model", "stored")
+
+
+def test_bad_arguments(stored_models, cube_file, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "x.lhic"
+    encode = ["encode", cube_file, out]
+    check_failure(capsys, tmp_path, 2, ["stored-too"], *encode, "--model", "nothing")
+    check_failure(capsys, tmp_path, 2, ["gone.npy"], "encode", tmp_path / "gone.npy", out)
+    check_failure(capsys, tmp_path, 2, ["gone"], "encode", cube_file, tmp_path / "gone" / "x", "--model", "stored")
+    check_failure(capsys, tmp_path, 2, ["gone.lhic"], "decode", tmp_path / "gone.lhic", tmp_path / "x.npy")
+    (tmp_path / "bad.json").write_text("{")
+    check_failure(capsys, tmp_path, 1, ["bad.json"], *encode, "--metadata", tmp_path / "bad.json")
+    (tmp_path / "bad.safetensors").write_bytes(b"nothing")
+    check_failure(capsys, tmp_path, 1, ["bad.safetensors"], *encode, "--model", tmp_path / "bad.safetensors")
+    monkeypatch.setenv("LHIC_MEMORY_BUDGET", "100")
+    check_failure(capsys, tmp_path, 1, ["cube.npy", "100"], *encode, "--model", "stored")
+
+
+def test_bad_streams(stored_models, cube_file, tmp_path, capsys):
+    stream = tmp_path / "cube.lhic"
+    assert run(capsys, "encode", cube_file, stream, "--model", "stored", "--quiet")[0] == 0
+    whole = stream.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-20] ^= 1
+    newer = bytearray(whole)
+    newer[8] = 9
+    cases = {
+        "cut": (whole[:-5], ["expected", str(len(whole) - 5)]),
+        "altered": (bytes(flipped), ["damaged"]),
+        "foreign": (b"GIF89a" + whole, ["lhic stream"]),
+        "newer": (bytes(newer), ["version", "9"]),
+        "empty": (b"", ["found 0"]),
+    }
+    for name, (data, words) in cases.items():
+        (tmp_path / name).write_bytes(data)
+        check_failure(capsys, tmp_path, 1, [name, *words], "decode", tmp_path / name, tmp_path / "x.npy")
+    for name in ("foreign", "newer", "empty"):
+        check_failure(capsys, tmp_path, 1, [name], "info", tmp_path / name)
+    check_failure(capsys, tmp_path, 1, ["weights"], "decode", stream, tmp_path / "x.npy", "--model", "stored-too")
+    check_failure(capsys, tmp_path, 2, ["tile 9"], "decode", stream, tmp_path / "x.npy", "--tile", 9)
+
+
+def test_failed_verification_writes_nothing(stored_models, cube_file, tmp_path, capsys):
+    stream = tmp_path / "cube.lhic"
+    run(capsys, "encode", cube_file, stream, "--model", "stored", "--quiet")
+    cube = np.load(cube_file)
+    variants = {"other": cube + (cube == 0), "shape": cube[:2], "dtype": cube.astype("int32")}
+    for name, variant in variants.items():
+        save_cube(tmp_path / name, variant)
+        arguments = ["decode", stream, tmp_path / "x.npy", "--verify", tmp_path / name]
+        check_failure(capsys, tmp_path, 1, [name, "expected"], *arguments)
+
+
+def test_every_error_has_an_exit_code_the_manual_names():
+    def all_below(kind):
+        return {kind}.union(*(all_below(sub) for sub in kind.__subclasses__()))
+
+    assert {kind.exit_code for kind in all_below(LhicError)} == {1, 2}

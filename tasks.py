@@ -1,0 +1,116 @@
+"""What one can do here: ``invoke --list``.  Each task is a docstring and a call."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from invoke import Exit, task
+
+PYTHON = shlex.quote(sys.executable)
+SOURCES = "lhic benchmarks tests tasks.py bootstrap.py"
+
+
+@task
+def lint(context):
+    """Check style and formatting of all Python sources."""
+    context.run(f"{PYTHON} -m ruff check {SOURCES}")
+    context.run(f"{PYTHON} -m ruff format --check --quiet {SOURCES}")
+
+
+@task(help={"fast": "leave out the tests marked slow", "k": "only tests whose name matches"})
+def test(context, fast=False, k=""):
+    """Run the test suite; tests that need a GPU or the shared data say so when they skip."""
+    marker = "-m 'not slow'" if fast else ""
+    name = f"-k {shlex.quote(k)}" if k else ""
+    context.run(f"{PYTHON} -m pytest --durations 15 {marker} {name}", pty=sys.stdout.isatty())
+
+
+@task(name="test-gpu")
+def test_gpu(context):
+    """Run the tests that need a CUDA device."""
+    context.run(f"{PYTHON} -m pytest -m gpu", pty=sys.stdout.isatty())
+
+
+@task(help={"suite": "lhic-bp or ccsds123", "folder": "folder that holds the vectors"})
+def conformance(context, suite, folder):
+    """Run every conformance vector found in a folder; exit 1 if one differs."""
+    from benchmarks.conformance import run_suite
+
+    _exit_on_error(run_suite, suite, Path(folder))
+
+
+@task
+def golden(context):
+    """Write golden streams that do not exist yet; existing ones are never touched."""
+    from tests.golden.make import write_missing
+
+    write_missing()
+
+
+@task(help={"root": "hyspecnet-11k folder", "clip": "also write int32 cubes clipped to [0, 10000]"})
+def data(context, root, clip=False):
+    """Check a HySpecNet-11k folder and convert its TIFs to 202-band cubes."""
+    from lhic.data.hyspecnet import convert_root
+
+    _exit_on_error(convert_root, Path(root), clip=clip)
+
+
+@task(help={"config": "YAML, see configs/", "device": "auto, cpu or cuda"})
+def train(context, config="configs/lhic-bp-xs.yml", device="auto"):
+    """Train a model; a run that was stopped goes on where it was."""
+    context.run(f"{PYTHON} -m lhic.cli train {shlex.quote(config)} --device {device}", pty=sys.stdout.isatty())
+
+
+@task(
+    help={
+        "profile": "small (bundled patch), medium (folder of cubes) or full (HySpecNet-11k test split)",
+        "dataset": "bundled, corpus or hyspecnet-11k; default: the profile's",
+        "root": "the dataset's folder; default: the profile's",
+        "parameter": "NAME=VALUE for the notebooks, repeatable",
+    },
+    iterable=["parameter"],
+)
+def study(context, profile="small", dataset="", root="", parameter=()):
+    """Run the study's notebooks and print the main table; files go to results/<profile>/."""
+    from benchmarks.study import run_study
+
+    _exit_on_error(run_study, profile, dataset or None, root or None, _pairs(parameter))
+
+
+@task(help={"check": "only say whether the stored notebooks are up to date"})
+def notebooks(context, check=False):
+    """Write the .ipynb files, without outputs, from their paired .py scripts."""
+    from benchmarks.notebooks import sync
+
+    _exit_on_error(sync, check=check)
+
+
+@task
+def clean(context):
+    """Remove caches and build products; results, runs and the environment stay."""
+    root = Path(__file__).parent
+    for pattern in ("build", "dist", ".pytest_cache", ".ruff_cache", ".hypothesis"):
+        shutil.rmtree(root / pattern, ignore_errors=True)
+    for top in ("lhic", "benchmarks", "tests"):
+        for cache in (root / top).rglob("__pycache__"):
+            shutil.rmtree(cache)
+
+
+def _pairs(assignments) -> dict[str, str]:
+    pairs = dict(assignment.partition("=")[::2] for assignment in assignments)
+    if any("=" not in assignment for assignment in assignments):
+        raise Exit("--parameter: expected NAME=VALUE", 2)
+    return pairs
+
+
+def _exit_on_error(function, *arguments, **keywords):
+    """Errors of lhic become one line and their exit code."""
+    from lhic.errors import LhicError
+
+    try:
+        function(*arguments, **keywords)
+    except LhicError as error:
+        raise Exit(f"error: {error}", error.exit_code) from error

@@ -1,0 +1,49 @@
+"""pyproject.toml, environment.yml and constraints.txt must tell the same story."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import yaml
+
+from tests.common import REPOSITORY
+
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+CONDA_NAMES = {"pytorch": "torch"}
+
+
+def split(requirement: str) -> tuple[str, str]:
+    name, bound = re.fullmatch(r"([A-Za-z0-9_-]+)\s*(.*)", requirement.strip()).groups()
+    return CONDA_NAMES.get(name, name).lower(), bound.strip()
+
+
+def test_environment_yml_states_the_same_dependencies():
+    stated = yaml.safe_load((REPOSITORY / "environment.yml").read_text())["dependencies"]
+    conda = dict(split(entry) for entry in stated if isinstance(entry, str))
+    project = dict(split(entry) for entry in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"])
+    assert conda.pop("python") == PROJECT["requires-python"]
+    del conda["pip"]
+    assert conda == project
+
+
+def test_every_dependency_is_pinned():
+    lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    wanted = [split(entry)[0] for entry in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]]
+    assert set(wanted) <= {name.lower() for name in pins}
+    assert pins["torch"] == "2.13.0"
+
+
+def test_torchac_is_only_an_extra():
+    assert PROJECT["optional-dependencies"]["torchac"] == ["torchac"]
+    assert "torchac" not in " ".join(PROJECT["dependencies"])
+
+
+def test_import_needs_neither_torch_nor_triton_nor_numba():
+    """`import lhic` and reading a header must work, and quickly, on a machine without any of them."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['torch', 'triton', 'numba', 'imagecodecs', 'pandas']));"
+        "import lhic, lhic.cli; lhic.list_models(); lhic.cli.build_parser().format_help()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)

@@ -54,9 +54,7 @@ def cdf_from_weights(weights, precision: int) -> np.ndarray:
     # Bounding each weight first keeps the running sum itself from wrapping.
     limit = (1 << 62) >> precision
     if weights.size and (weights.min() < 0 or weights.max() > limit // alphabet_size):
-        raise UsageError(
-            f"weights: expected 0 .. {limit // alphabet_size}, found {weights.min()} .. {weights.max()}"
-        )
+        raise UsageError(f"weights: expected 0 .. {limit // alphabet_size}, found {weights.min()} .. {weights.max()}")
     cumulative = np.zeros((*weights.shape[:-1], alphabet_size + 1), np.int64)
     np.cumsum(weights, axis=-1, out=cumulative[..., 1:])
     total = cumulative[..., -1:]

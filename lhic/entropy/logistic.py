@@ -25,8 +25,9 @@ from lhic.errors import UsageError
 
 # Format v1: changing any of these changes every stream (docs/format_rans.md, section 4).
 
-# Grids of the three parameters. The steps cost together less than 0.01 % of the coded length
-# (tests/entropy/test_logistic.py); steps twice as coarse still cost less than 0.1 %, but save nothing.
+# Grids of the three parameters. The steps cost together less than 0.01 % of the ideal length, even of very
+# peaked mixtures (scales of 0.01 to 0.2 symbols, 0.38 bit per symbol). There 1/64 symbol and 16 steps per
+# octave cost 0.04 %, 1/16 symbol 1 %. Coarser grids would save nothing: the indices are never stored.
 MEAN_BITS = 8  # the mean in 1/256 of a symbol, which is the smallest scale t
 SCALE_STEPS = 32  # per octave of t
 SCALE_MIN_LOG2 = -8  # scale index 0 is t = 2^-8 symbols

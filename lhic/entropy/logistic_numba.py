@@ -41,7 +41,8 @@ _LOGIT_STEPS_LOG2 = LOGIT_STEPS.bit_length() - 1
 def _prepare(mean, scale, logit, active):
     """Fill `active` (K, 4) with mean, mantissa, shift and weight of the components whose weight is not zero.
 
-    Returns how many there are: a component of weight zero adds nothing to C(x), so it is left out.
+    Returns how many there are, and which of them weighs most.  A component of weight zero adds nothing to
+    C(x), so it is left out.
     """
     n_components = mean.size
     greatest = 0
@@ -59,15 +60,17 @@ def _prepare(mean, scale, logit, active):
         active[k, 3] = (active[k, 3] << WEIGHT_BITS) // total
         left_over -= active[k, 3]
     active[greatest, 3] += left_over
-    n_active = 0
+    n_active = heaviest = 0
     for k in range(n_components):
         if active[k, 3] > 0:
+            if k == greatest:
+                heaviest = n_active
             active[n_active, 0] = mean[k]
             active[n_active, 1] = EXP2_TABLE[scale[k] & (SCALE_STEPS - 1)]
             active[n_active, 2] = scale[k] >> _SCALE_STEPS_LOG2
             active[n_active, 3] = active[k, 3]
             n_active += 1
-    return n_active
+    return n_active, heaviest
 
 
 @njit(cache=True)
@@ -96,7 +99,7 @@ def _cdf_at(x, active, n_active, alphabet_size, precision):
 def _intervals(mean, scale, logit, symbols, alphabet_size, precision, starts, freqs):
     active = np.empty((mean.shape[1], 4), np.int64)
     for i in range(symbols.size):
-        n_active = _prepare(mean[i], scale[i], logit[i], active)
+        n_active, _ = _prepare(mean[i], scale[i], logit[i], active)
         start = _cdf_at(np.int64(symbols[i]), active, n_active, alphabet_size, precision)
         end = _cdf_at(np.int64(symbols[i]) + 1, active, n_active, alphabet_size, precision)
         starts[i] = np.uint32(start)
@@ -105,22 +108,36 @@ def _intervals(mean, scale, logit, symbols, alphabet_size, precision, starts, fr
 
 @njit(cache=True)
 def _decode(mean, scale, logit, alphabet_size, precision, states, words, cursor, symbols):
-    """Bisect for each symbol in turn; False if the words ran out."""
+    """Search for each symbol in turn; False if the words ran out.
+
+    The search gallops from the mean of the heaviest component in steps that begin at its scale, then
+    bisects.  F rises, so only the time depends on where it begins, never the result.
+    """
     active = np.empty((mean.shape[1], 4), np.int64)
     lane = cursor[N_SYMBOLS] % states.size
     for i in range(symbols.size):
-        n_active = _prepare(mean[i], scale[i], logit[i], active)
+        n_active, heaviest = _prepare(mean[i], scale[i], logit[i], active)
         slot = peek(states, lane, precision)
-        # F(low) <= slot < F(high), kept until high = low + 1
+        # F(low) = start <= slot < end = F(high), kept until high = low + 1
         low, high = np.int64(0), np.int64(alphabet_size)
         start, end = np.int64(0), np.int64(1) << precision
+        step = np.int64(1) << max(active[heaviest, 2] + SCALE_MIN_LOG2, np.int64(0))
+        middle = min(max(active[heaviest, 0] >> MEAN_BITS, np.int64(1)), high - 1)
+        upwards = downwards = True
         while high - low > 1:
-            middle = (low + high) >> 1
             value = _cdf_at(middle, active, n_active, alphabet_size, precision)
             if value <= slot:
-                low, start = middle, value
+                low, start, downwards = middle, value, False
             else:
-                high, end = middle, value
+                high, end, upwards = middle, value, False
+            if upwards and low + step < high:
+                middle = low + step
+                step *= 2
+            elif downwards and high - step > low:
+                middle = high - step
+                step *= 2
+            else:
+                middle = (low + high) >> 1
         if not advance(states, lane, words, cursor, start, end - start, precision):
             return False
         symbols[i] = low
@@ -168,8 +185,6 @@ def decode_symbols(mixture: Mixture, decoder: RansDecoder, alphabet_size: int) -
     """
     mixture = check_mixture(mixture, alphabet_size, decoder.precision)
     symbols = np.empty(len(mixture.mean), np.int32)
-    if not _decode(
-        *mixture, alphabet_size, decoder.precision, decoder.states, decoder.words, decoder.cursor, symbols
-    ):
+    if not _decode(*mixture, alphabet_size, decoder.precision, decoder.states, decoder.words, decoder.cursor, symbols):
         raise decoder.words_ran_out()
     return symbols

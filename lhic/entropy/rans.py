@@ -51,8 +51,7 @@ def check_intervals(starts, freqs, precision: int) -> tuple[np.ndarray, np.ndarr
         if bad.any():
             i = int(np.argmax(bad))
             raise UsageError(
-                f"symbol {i}: expected 0 <= start < start + freq <= {total}, "
-                f"found start {starts[i]}, freq {freqs[i]}"
+                f"symbol {i}: expected 0 <= start < start + freq <= {total}, found start {starts[i]}, freq {freqs[i]}"
             )
     return starts.astype(np.uint32), freqs.astype(np.uint32)
 

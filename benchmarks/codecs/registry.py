@@ -6,7 +6,7 @@ row with an error and not the whole run.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from collections.abc import Callable
 
 from benchmarks.codecs.base import Codec
@@ -35,6 +35,8 @@ def factories() -> dict[str, Callable[[], Codec]]:
     """Codec name -> call that makes the adapter, in table order."""
     found: dict[str, Callable[[], Codec]] = {}
     for module in MODULES:
+        if importlib.util.find_spec(f"benchmarks.codecs.{module}") is None:
+            continue
         for name, make in importlib.import_module(f"benchmarks.codecs.{module}").CODECS.items():
             assert name not in found, f"two codecs are called {name}"
             found[name] = make

@@ -24,6 +24,7 @@ from lhic.entropy.logistic import (
     reference_weights,
 )
 from lhic.errors import CorruptStreamError, TruncatedStreamError, UsageError
+from tests.common import REPOSITORY
 
 
 def test_tables_are_the_format():
@@ -214,3 +215,12 @@ def test_refused(mixture, symbols, alphabet_size, precision):
 def test_nan_is_refused():
     with pytest.raises(UsageError, match="NaN"):
         quantise(np.array([[np.nan]]), np.zeros((1, 1)), np.zeros((1, 1)), 4)
+
+
+def test_example_of_the_format_chapter():
+    text = (REPOSITORY / "docs" / "format_rans.md").read_text(encoding="utf-8")
+    mixture = Mixture(np.array([[512, 1024]]), np.array([[256, 320]]), np.array([[0, -32]]))
+    edges = [int(reference_cdf(mixture, [x], 8, 16)[0]) for x in range(9)]
+    assert f"`F` = {', '.join(map(str, edges))}." in text
+    for table in (EXP2_TABLE, SIGMOID_TABLE):
+        assert hashlib.sha256(table.astype("<i8").tobytes()).hexdigest() in text

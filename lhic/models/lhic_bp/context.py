@@ -73,7 +73,14 @@ class TileAttention(nn.Module):
         nn.init.zeros_(self.proj_out.weight)
         nn.init.zeros_(self.proj_out.bias)
 
+    def adds_nothing(self) -> bool:
+        """Whether the projection is all zero, as it is when training left the attention out."""
+        return not (self.proj_out.weight.any() or self.proj_out.bias.any())
+
     def forward(self, x: Tensor) -> Tensor:
+        learning = torch.is_grad_enabled() and self.proj_out.weight.requires_grad
+        if not learning and self.adds_nothing():
+            return x
         n, c, h, w = x.shape
         query, key, value = self.qkv(self.norm(x).reshape(n, c, h * w)).transpose(1, 2).chunk(3, dim=2)  # (N, H*W, C)
         mixed = F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None])[:, 0]

@@ -1,0 +1,372 @@
+"""Float64 kernels of the CPU path, one tile at a time: images are (F, H, W), features first.
+
+Each kernel does its sums in one fixed order with separate multiplications and additions and an exponential made of
+nothing else, so its results are the same bits on every IEEE-754 processor (numba contracts nothing to fused
+multiply-adds unless told to).  The stream does not rely on that - `quantise` absorbs last-bit differences - but CPU
+and CPU then never differ at all.  torch was the alternative: its float64 convolutions and attention are 5 to 20 times
+slower on a CPU, and its order of summation changes with threads, batch and version.
+
+Loops run over positions innermost, several inputs per pass, which is what LLVM turns into vector code.
+All kernels release the GIL: threads work on different tiles.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+_ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to an integer, kept in the low bits
+_LOG2_E = 1.4426950408889634
+_LN2_HIGH = 0.6931471803691238  # 32 bits, so that k * _LN2_HIGH is exact
+_LN2_LOW = 1.9082149292705877e-10
+_EXP_MAX = 708.0
+_C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9, _C10, _C11, _C12 = (1.0 / math.factorial(n) for n in range(2, 13))
+_POSITIONS = 256  # positions per block of `affine`: F rows of them stay in the first-level cache
+_QUERIES = 64  # queries per block of `attention`
+_SAFE_SCORE = 300.0  # below it, exp and a sum of exps neither overflow nor vanish
+
+jit = njit(cache=True, nogil=True, error_model="numpy")
+
+
+@intrinsic
+def _bits(typing_context, x):
+    """The 64 bits of a float as an integer."""
+
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], ir.IntType(64))
+
+    return types.int64(types.float64), codegen
+
+
+@intrinsic
+def _float(typing_context, bits):
+    """The float with these 64 bits."""
+
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], ir.DoubleType())
+
+    return types.float64(types.int64), codegen
+
+
+@njit(cache=True, inline="always", error_model="numpy")
+def exp(x):
+    """e^x to about one unit in the last place; arguments beyond +-708 count as +-708."""
+    x = x if x < _EXP_MAX else _EXP_MAX
+    x = x if x > -_EXP_MAX else -_EXP_MAX
+    shifted = x * _LOG2_E + _ROUND
+    k = shifted - _ROUND
+    r = (x - k * _LN2_HIGH) - k * _LN2_LOW  # |r| <= ln(2) / 2; the first term left out is 0.35^13 / 13! = 2e-16
+    p = _C11 + r * _C12
+    p = _C10 + r * p
+    p = _C9 + r * p
+    p = _C8 + r * p
+    p = _C7 + r * p
+    p = _C6 + r * p
+    p = _C5 + r * p
+    p = _C4 + r * p
+    p = _C3 + r * p
+    p = _C2 + r * p
+    p = 1.0 + r * p
+    p = 1.0 + r * p
+    return p * _float((_bits(shifted) + 1023) << 52)
+
+
+@njit(cache=True, inline="always", error_model="numpy")
+def sigmoid(x):
+    return 1.0 / (1.0 + exp(-x))
+
+
+@jit
+def affine(weight, bias, x, y, n):
+    """``y[:, :n] = weight @ x[:, :n] + bias[:, None]``: a 1x1 convolution.
+
+    weight : (Fo, Fi); bias : (Fo,); x : (Fi, >= n); y : (Fo, >= n)
+    """
+    n_out, n_in = weight.shape
+    for begin in range(0, n, _POSITIONS):
+        end = min(begin + _POSITIONS, n)
+        for o in range(n_out):
+            total = y[o, begin:end]
+            total[:] = bias[o]
+            i = 0
+            while i + 4 <= n_in:
+                w0, w1, w2, w3 = weight[o, i], weight[o, i + 1], weight[o, i + 2], weight[o, i + 3]
+                x0, x1, x2, x3 = x[i, begin:end], x[i + 1, begin:end], x[i + 2, begin:end], x[i + 3, begin:end]
+                for p in range(end - begin):
+                    total[p] += (w0 * x0[p] + w1 * x1[p]) + (w2 * x2[p] + w3 * x3[p])
+                i += 4
+            while i < n_in:
+                w0, x0 = weight[o, i], x[i, begin:end]
+                for p in range(end - begin):
+                    total[p] += w0 * x0[p]
+                i += 1
+
+
+@jit
+def pad(x, margin):
+    """Zeros around each image: (F, H, W) -> (F, (H + 2 m) * (W + 2 m) + 2 m), flat, with room for taps past the end."""
+    n_features, height, width = x.shape
+    wide = width + 2 * margin
+    padded = np.zeros((n_features, (height + 2 * margin) * wide + 2 * margin))
+    for f in range(n_features):
+        for row in range(height):
+            begin = (row + margin) * wide + margin
+            padded[f, begin : begin + width] = x[f, row]
+    return padded
+
+
+@jit
+def _crop(wide_rows, width, out):
+    """Drop the columns a flat pass computed on padding."""
+    wide = wide_rows.size // out.shape[0]
+    for row in range(out.shape[0]):
+        for column in range(width):
+            out[row, column] = wide_rows[row * wide + column]
+
+
+@jit
+def conv3x3(weight, bias, x):
+    """3x3 convolution with zero padding.
+
+    weight : (Fo, Fi, 3, 3); bias : (Fo,); x : (Fi, H, W)
+    Works on padded rows laid end to end: taps are then plain offsets, at the price of two idle columns per row.
+    """
+    n_out, n_in = weight.shape[:2]
+    height, width = x.shape[1:]
+    wide = width + 2
+    padded = pad(x, 1)
+    n = height * wide
+    out = np.empty((n_out, height, width))
+    total = np.empty(n)
+    for o in range(n_out):
+        total[:] = bias[o]
+        for i in range(n_in):
+            above, here, below = padded[i], padded[i, wide:], padded[i, 2 * wide :]
+            w = weight[o, i]
+            a0, a1, a2 = w[0, 0], w[0, 1], w[0, 2]
+            h0, h1, h2 = w[1, 0], w[1, 1], w[1, 2]
+            b0, b1, b2 = w[2, 0], w[2, 1], w[2, 2]
+            for p in range(n):
+                total[p] += (
+                    (a0 * above[p] + a1 * above[p + 1] + a2 * above[p + 2])
+                    + (h0 * here[p] + h1 * here[p + 1] + h2 * here[p + 2])
+                    + (b0 * below[p] + b1 * below[p + 1] + b2 * below[p + 2])
+                )
+        _crop(total, width, out[o])
+    return out
+
+
+@jit
+def depthwise7x7(weight, bias, x):
+    """Depthwise 7x7 convolution with zero padding.
+
+    weight : (F, 7, 7); bias : (F,); x : (F, H, W)
+    """
+    n_features, height, width = x.shape
+    wide = width + 6
+    padded = pad(x, 3)
+    n = height * wide
+    out = np.empty(x.shape)
+    total = np.empty(n)
+    for f in range(n_features):
+        total[:] = bias[f]
+        for r in range(7):
+            row = padded[f, r * wide :]
+            w = weight[f, r]
+            w0, w1, w2, w3, w4, w5, w6 = w[0], w[1], w[2], w[3], w[4], w[5], w[6]
+            for p in range(n):
+                total[p] += (
+                    (w0 * row[p] + w1 * row[p + 1] + w2 * row[p + 2])
+                    + (w3 * row[p + 3] + w4 * row[p + 4])
+                    + (w5 * row[p + 5] + w6 * row[p + 6])
+                )
+        _crop(total, width, out[f])
+    return out
+
+
+@jit
+def group_norm(weight, bias, x, n_groups, silu):
+    """GroupNorm with eps 1e-5, then SiLU if asked for.
+
+    weight, bias : (F,); x : (F, H, W)
+    """
+    n_features = x.shape[0]
+    size = n_features // n_groups
+    flat = x.reshape(n_features, -1)
+    n = flat.shape[1]
+    out = np.empty(flat.shape)
+    sums = np.empty(n)
+    for group in range(n_groups):
+        begin, end = group * size, (group + 1) * size
+        sums[:] = 0.0
+        for f in range(begin, end):
+            row = flat[f]
+            for p in range(n):
+                sums[p] += row[p]
+        mean = _sum(sums) / (size * n)
+        sums[:] = 0.0
+        for f in range(begin, end):
+            row = flat[f]
+            for p in range(n):
+                difference = row[p] - mean
+                sums[p] += difference * difference
+        inverse = 1.0 / math.sqrt(_sum(sums) / (size * n) + 1e-5)
+        for f in range(begin, end):
+            row, target = flat[f], out[f]
+            gain = inverse * weight[f]
+            shift = bias[f]
+            for p in range(n):
+                target[p] = (row[p] - mean) * gain + shift
+            if silu:
+                for p in range(n):
+                    target[p] = target[p] * sigmoid(target[p])
+    return out.reshape(x.shape)
+
+
+@jit
+def _sum(values):
+    """Sum in eight interleaved parts; overwrites nothing."""
+    parts = np.zeros(8)
+    whole = values.size // 8 * 8
+    for begin in range(0, whole, 8):
+        for lane in range(8):
+            parts[lane] += values[begin + lane]
+    total = ((parts[0] + parts[1]) + (parts[2] + parts[3])) + ((parts[4] + parts[5]) + (parts[6] + parts[7]))
+    for p in range(whole, values.size):
+        total += values[p]
+    return total
+
+
+@jit
+def layer_norm(weight, bias, x, y, n):
+    """LayerNorm over features with eps 1e-5 at each of n positions; x, y : (F, >= n), may be the same."""
+    n_features = x.shape[0]
+    mean, spread = np.zeros(n), np.zeros(n)
+    for f in range(n_features):
+        row = x[f]
+        for p in range(n):
+            mean[p] += row[p]
+    for p in range(n):
+        mean[p] /= n_features
+    for f in range(n_features):
+        row = x[f]
+        for p in range(n):
+            difference = row[p] - mean[p]
+            spread[p] += difference * difference
+    for p in range(n):
+        spread[p] = 1.0 / math.sqrt(spread[p] / n_features + 1e-5)
+    for f in range(n_features):
+        row, target = x[f], y[f]
+        gain, shift = weight[f], bias[f]
+        for p in range(n):
+            target[p] = (row[p] - mean[p]) * spread[p] * gain + shift
+
+
+@jit
+def wsilu(x, n):
+    """``x * sigmoid(4 x)`` in place on x[:, :n]."""
+    for f in range(x.shape[0]):
+        row = x[f]
+        for p in range(n):
+            row[p] = row[p] * sigmoid(4.0 * row[p])
+
+
+@jit
+def silu(x, y, n):
+    """``y = x * sigmoid(x)`` on [:, :n]."""
+    for f in range(x.shape[0]):
+        row, target = x[f], y[f]
+        for p in range(n):
+            target[p] = row[p] * sigmoid(row[p])
+
+
+@jit
+def attention(query, key, value):
+    """Softmax attention of every position to every position.
+
+    query (already scaled by C^-1/2), key, value : (C, P).  Returns (C, P).
+
+    A block of queries at a time, vector lanes along the queries.  Scores are shifted by their maximum only if
+    |q| |k| says that exp could overflow or vanish without; the softmax itself does not depend on the shift.
+    """
+    n_channels, n = query.shape
+    out = np.empty((n_channels, n))
+    norms = np.zeros(n)
+    for c in range(n_channels):
+        for p in range(n):
+            norms[p] += key[c, p] * key[c, p]
+    longest_key = math.sqrt(norms.max())
+    keys, values = np.ascontiguousarray(key.T), np.ascontiguousarray(value.T)  # (P, C)
+    scores = np.empty((4, _QUERIES))
+    for begin in range(0, n, _QUERIES):
+        width = min(_QUERIES, n - begin)
+        block = np.ascontiguousarray(query[:, begin : begin + width])
+        shift = np.zeros(width)
+        lengths = np.zeros(width)
+        for c in range(n_channels):
+            for p in range(width):
+                lengths[p] += block[c, p] * block[c, p]
+        if not math.sqrt(lengths.max()) * longest_key < _SAFE_SCORE:
+            shift[:] = -np.inf
+            for j in range(n):
+                _scores(keys[j], block, scores[0], width)
+                for p in range(width):
+                    shift[p] = max(shift[p], scores[0, p])
+        totals = np.zeros(width)
+        mixed = np.zeros((n_channels, width))
+        j = 0
+        while j < n:
+            n_keys = min(4, n - j)
+            for m in range(n_keys):
+                row = scores[m]
+                _scores(keys[j + m], block, row, width)
+                for p in range(width):
+                    row[p] = exp(row[p] - shift[p])
+                for p in range(width):
+                    totals[p] += row[p]
+            if n_keys == 4:
+                _accumulate(values[j : j + 4], scores, mixed, width)
+            else:
+                for m in range(n_keys):
+                    for c in range(n_channels):
+                        for p in range(width):
+                            mixed[c, p] += scores[m, p] * values[j + m, c]
+            j += n_keys
+        for c in range(n_channels):
+            for p in range(width):
+                out[c, begin + p] = mixed[c, p] / totals[p]
+    return out
+
+
+@njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def _scores(key, block, row, width):
+    """``row = key @ block``: scores of one key for a block of queries."""
+    n_channels = key.size
+    row[:width] = 0.0
+    c = 0
+    while c + 4 <= n_channels:
+        k0, k1, k2, k3 = key[c], key[c + 1], key[c + 2], key[c + 3]
+        q0, q1, q2, q3 = block[c], block[c + 1], block[c + 2], block[c + 3]
+        for p in range(width):
+            row[p] += (k0 * q0[p] + k1 * q1[p]) + (k2 * q2[p] + k3 * q3[p])
+        c += 4
+    while c < n_channels:
+        k0, q0 = key[c], block[c]
+        for p in range(width):
+            row[p] += k0 * q0[p]
+        c += 1
+
+
+@njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def _accumulate(values, scores, mixed, width):
+    """``mixed += values.T @ scores`` for four keys."""
+    s0, s1, s2, s3 = scores[0], scores[1], scores[2], scores[3]
+    for c in range(mixed.shape[0]):
+        v0, v1, v2, v3 = values[0, c], values[1, c], values[2, c], values[3, c]
+        row = mixed[c]
+        for p in range(width):
+            row[p] += (v0 * s0[p] + v1 * s1[p]) + (v2 * s2[p] + v3 * s3[p])

@@ -48,8 +48,10 @@ class Codec(ABC):
         None for a codec that never uses more than one thread.
     n_threads : int
         Threads the codec may use; set by the runner before encoding or decoding.
+    devices : tuple of str
+        Where the codec can work: ``cpu``, or ``cpu`` and ``cuda``.
     device : str
-        Where the work is done: ``cpu`` or ``cuda``.
+        Where the work is done; set by the runner to one of `devices`.
     weights_hash : str
         SHA-256 of the weights (hex), empty for a codec without weights.
     """
@@ -61,6 +63,7 @@ class Codec(ABC):
     best_of: bool = False
     threads: str | None = None
     n_threads: int = 1
+    devices: tuple[str, ...] = ("cpu",)
     device: str = "cpu"
     weights_hash: str = ""
 
@@ -74,7 +77,7 @@ class Codec(ABC):
 
         Parameters
         ----------
-        cube : integer array (S, H, W), C order
+        cube : integer array (S, H, W), C order, native byte order
 
         Raises
         ------

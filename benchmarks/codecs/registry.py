@@ -1,4 +1,4 @@
-"""Names of all codecs of the benchmark, and the sets the study profiles use.
+"""Names of all codecs of the benchmark, in the order of the tables.
 
 Modules are imported when their codecs are asked for, so a codec whose library is missing costs one
 row with an error and not the whole run.
@@ -28,6 +28,7 @@ MODULES = (
     "blosc2",
     "pcodec",
     "zarr_default",
+    "best_of",
 )
 
 
@@ -44,7 +45,7 @@ def factories() -> dict[str, Callable[[], Codec]]:
 
 
 def make(name: str) -> Codec:
-    """The adapter called `name`.
+    """The adapter called `name`, or what ``module:callable`` returns for a codec outside the registry.
 
     Raises
     ------
@@ -53,7 +54,18 @@ def make(name: str) -> Codec:
     BackendError
         The library behind it is not available.
     """
+    return find(name)()
+
+
+def find(name: str) -> Callable[[], Codec]:
+    """The call that makes the adapter; raises `UsageError` for an unknown name."""
+    module, colon, attribute = name.partition(":")
+    if colon:
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise UsageError(f"codec {name!r}: expected module:callable, found {error}") from error
     known = factories()
     if name not in known:
         raise UsageError(f"codec: expected one of {', '.join(known)}, found {name!r}")
-    return known[name]()
+    return known[name]

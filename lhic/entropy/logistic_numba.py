@@ -1,7 +1,11 @@
 """The integer mixture of `logistic`, compiled: intervals for the encoder, symbols for the decoder.
 
-Encoder and decoder call the same `_cdf_at`; the decoder bisects on it.  Formulas, grids and the bounds
+Encoder and decoder call the same `cdf_at`; the decoder searches on it.  Formulas, grids and the bounds
 of every sum are stated in `logistic`.
+
+`cdf_at`, `search_symbol` and `sigmoid_at` are also for kernels that make their mixtures themselves, one
+sample at a time.  They take the components as an int64 array `active` (K, 4): mean, mantissa and shift of
+the inverse scale, weight > 0; the weights add up to 2^14.  Nothing is checked there.
 """
 
 from __future__ import annotations
@@ -38,7 +42,7 @@ _LOGIT_STEPS_LOG2 = LOGIT_STEPS.bit_length() - 1
 
 
 @njit(cache=True)
-def _prepare(mean, scale, logit, active):
+def prepare(mean, scale, logit, active):
     """Fill `active` (K, 4) with mean, mantissa, shift and weight of the components whose weight is not zero.
 
     Returns how many there are, and which of them weighs most.  A component of weight zero adds nothing to
@@ -74,7 +78,23 @@ def _prepare(mean, scale, logit, active):
 
 
 @njit(cache=True)
-def _cdf_at(x, active, n_active, alphabet_size, precision):
+def sigmoid_at(distance, mantissa, shift):
+    """Sigmoid, 0 .. 2^24, of a distance in 1/256 symbol (`logistic.reference_sigmoid`).
+
+    The scale is given by ``1 / t = mantissa * 2^-16 * 2^(8 - shift)``, mantissa 2^15 .. 2^16, shift 0 .. 63.
+    """
+    argument = ((abs(distance) * mantissa) << _ARGUMENT_SHIFT) >> shift
+    argument = min(argument, np.int64(_ARGUMENT_MAX))
+    cell = argument >> _FRACTION_BITS
+    left = SIGMOID_TABLE[cell]
+    value = left + (((SIGMOID_TABLE[cell + 1] - left) * (argument & _FRACTION_MASK)) >> _FRACTION_BITS)
+    if distance < 0:
+        value = (np.int64(1) << SIGMOID_BITS) - value
+    return value
+
+
+@njit(cache=True)
+def cdf_at(x, active, n_active, alphabet_size, precision):
     """F(x) of one mixture, 0 <= x <= alphabet_size (`logistic.reference_cdf`)."""
     if x == 0:
         return np.int64(0)
@@ -83,64 +103,63 @@ def _cdf_at(x, active, n_active, alphabet_size, precision):
     edge = (np.int64(x) << MEAN_BITS) - (1 << (MEAN_BITS - 1))
     cumulative = np.int64(0)
     for k in range(n_active):
-        distance = edge - active[k, 0]
-        argument = ((abs(distance) * active[k, 1]) << _ARGUMENT_SHIFT) >> active[k, 2]
-        argument = min(argument, np.int64(_ARGUMENT_MAX))
-        cell = argument >> _FRACTION_BITS
-        left = SIGMOID_TABLE[cell]
-        value = left + (((SIGMOID_TABLE[cell + 1] - left) * (argument & _FRACTION_MASK)) >> _FRACTION_BITS)
-        if distance < 0:
-            value = (np.int64(1) << SIGMOID_BITS) - value
-        cumulative += active[k, 3] * value
+        cumulative += active[k, 3] * sigmoid_at(edge - active[k, 0], active[k, 1], active[k, 2])
     return ((cumulative * ((np.int64(1) << precision) - alphabet_size)) >> (WEIGHT_BITS + SIGMOID_BITS)) + x
+
+
+@njit(cache=True)
+def search_symbol(slot, active, n_active, heaviest, alphabet_size, precision):
+    """Symbol whose interval holds the slot, and that interval's start and end.
+
+    The search gallops from the mean of the heaviest component in steps that begin at its scale, then
+    bisects.  F rises, so only the time depends on where it begins, never the result.
+    """
+    # F(low) = start <= slot < end = F(high), kept until high = low + 1
+    low, high = np.int64(0), np.int64(alphabet_size)
+    start, end = np.int64(0), np.int64(1) << precision
+    step = np.int64(1) << max(active[heaviest, 2] + SCALE_MIN_LOG2, np.int64(0))
+    middle = min(max(active[heaviest, 0] >> MEAN_BITS, np.int64(1)), high - 1)
+    upwards = downwards = True
+    while high - low > 1:
+        value = cdf_at(middle, active, n_active, alphabet_size, precision)
+        if value <= slot:
+            low, start, downwards = middle, value, False
+        else:
+            high, end, upwards = middle, value, False
+        if upwards and low + step < high:
+            middle = low + step
+            step *= 2
+        elif downwards and high - step > low:
+            middle = high - step
+            step *= 2
+        else:
+            middle = (low + high) >> 1
+    return low, start, end
 
 
 @njit(cache=True)
 def _intervals(mean, scale, logit, symbols, alphabet_size, precision, starts, freqs):
     active = np.empty((mean.shape[1], 4), np.int64)
     for i in range(symbols.size):
-        n_active, _ = _prepare(mean[i], scale[i], logit[i], active)
-        start = _cdf_at(np.int64(symbols[i]), active, n_active, alphabet_size, precision)
-        end = _cdf_at(np.int64(symbols[i]) + 1, active, n_active, alphabet_size, precision)
+        n_active, _ = prepare(mean[i], scale[i], logit[i], active)
+        start = cdf_at(np.int64(symbols[i]), active, n_active, alphabet_size, precision)
+        end = cdf_at(np.int64(symbols[i]) + 1, active, n_active, alphabet_size, precision)
         starts[i] = np.uint32(start)
         freqs[i] = np.uint32(end - start)
 
 
 @njit(cache=True)
 def _decode(mean, scale, logit, alphabet_size, precision, states, words, cursor, symbols):
-    """Search for each symbol in turn; False if the words ran out.
-
-    The search gallops from the mean of the heaviest component in steps that begin at its scale, then
-    bisects.  F rises, so only the time depends on where it begins, never the result.
-    """
+    """Search for each symbol in turn; False if the words ran out."""
     active = np.empty((mean.shape[1], 4), np.int64)
     lane = cursor[N_SYMBOLS] % states.size
     for i in range(symbols.size):
-        n_active, heaviest = _prepare(mean[i], scale[i], logit[i], active)
+        n_active, heaviest = prepare(mean[i], scale[i], logit[i], active)
         slot = peek(states, lane, precision)
-        # F(low) = start <= slot < end = F(high), kept until high = low + 1
-        low, high = np.int64(0), np.int64(alphabet_size)
-        start, end = np.int64(0), np.int64(1) << precision
-        step = np.int64(1) << max(active[heaviest, 2] + SCALE_MIN_LOG2, np.int64(0))
-        middle = min(max(active[heaviest, 0] >> MEAN_BITS, np.int64(1)), high - 1)
-        upwards = downwards = True
-        while high - low > 1:
-            value = _cdf_at(middle, active, n_active, alphabet_size, precision)
-            if value <= slot:
-                low, start, downwards = middle, value, False
-            else:
-                high, end, upwards = middle, value, False
-            if upwards and low + step < high:
-                middle = low + step
-                step *= 2
-            elif downwards and high - step > low:
-                middle = high - step
-                step *= 2
-            else:
-                middle = (low + high) >> 1
+        symbol, start, end = search_symbol(slot, active, n_active, heaviest, alphabet_size, precision)
         if not advance(states, lane, words, cursor, start, end - start, precision):
             return False
-        symbols[i] = low
+        symbols[i] = symbol
         lane = lane + 1 if lane + 1 < states.size else 0
     return True
 

@@ -57,6 +57,7 @@ class LhicBpConfig:
                 raise ConfigError(f"{name}: expected an integer in {low}..{high}, found {value!r}")
         if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout: expected a number in [0, 1), found {self.dropout!r}")
+        object.__setattr__(self, "dropout", float(self.dropout))  # 0 and 0.0 are the same configuration
         for name in ("dim_msp_spectral", "dim_lsp_spectral", "dim_plane"):
             # These widths go through GroupNorm alone and, in the U-Net's second half, doubled.
             channels = getattr(self, name)

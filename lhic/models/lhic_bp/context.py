@@ -41,9 +41,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, out_channels: int, embedding: int, dropout: float):
         super().__init__()
-        self.in_layers = nn.Sequential(
-            group_norm(channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1)
-        )
+        self.in_layers = nn.Sequential(group_norm(channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, out_channels))
         self.out_layers = nn.Sequential(
             group_norm(out_channels),
@@ -103,9 +101,7 @@ class ContextUNet(nn.Module):
         super().__init__()
         self.channels = channels
         embedding = 4 * channels
-        self.time_embed = nn.Sequential(
-            nn.Linear(channels, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
-        )
+        self.time_embed = nn.Sequential(nn.Linear(channels, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         self.input_blocks = nn.ModuleList([_Stage([nn.Conv2d(channels, channels, 3, padding=1)])])
         for _ in range(n_blocks):
             self.input_blocks.append(_Stage([ResidualBlock(channels, channels, embedding, dropout)]))

@@ -65,9 +65,7 @@ class MspNet(_EntropyNet):
 
     def __init__(self, config: LhicBpConfig):
         c = config
-        super().__init__(
-            c, c.dim_msp_spectral, c.dim_msp_spatial, 0, c.N_layers_spectral_msp, c.N_layers_spatial_msp
-        )
+        super().__init__(c, c.dim_msp_spectral, c.dim_msp_spatial, 0, c.N_layers_spectral_msp, c.N_layers_spatial_msp)
 
     def forward(self, samples: Tensor, first_band: int | Tensor = 0, split_bits: int | None = None) -> Mixture:
         """Mixture parameters of every sample, given the true samples before it.

@@ -33,9 +33,7 @@ class SpatialBlock(nn.Module):
         self.norm1 = nn.LayerNorm(features)
         self.MCG = GatedMaskedUnit(features)
         self.norm2 = nn.LayerNorm(features)
-        self.convs = nn.Sequential(
-            nn.Linear(features, 4 * features), WSiLU(), nn.Linear(4 * features, features)
-        )
+        self.convs = nn.Sequential(nn.Linear(features, 4 * features), WSiLU(), nn.Linear(4 * features, features))
 
     def forward(self, x: Tensor) -> Tensor:
         """x : (N, F, H, W)"""

@@ -103,9 +103,7 @@ class BandSpectralMix(nn.Module):
         """x : (..., F), one band; updates `state`."""
         gate, key, value = self.project(x, state.att_previous)
         decay = -torch.exp(self.time_decay)
-        average, state.numerator, state.denominator, state.maximum = wkv_step(
-            state, key, value, decay, self.time_first
-        )
+        average, state.numerator, state.denominator, state.maximum = wkv_step(state, key, value, decay, self.time_first)
         state.att_previous = x
         return self.output(gate * average)
 

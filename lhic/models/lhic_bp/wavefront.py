@@ -102,13 +102,13 @@ class WavefrontMixture:
 
     def start_band(self, previous: Tensor | None) -> None:
         """previous : (N, H, W) in [-1, 1], the band before, or None at band 0"""
-        self._features = [None if f is None else f.flatten(2) for f in self.conditions.next(previous)]
+        self.features = [None if f is None else f.flatten(2) for f in self.conditions.next(previous)]
 
     def parameters(self, diagonal: int) -> Tensor:
         """(N, n, 3 K): means, log-scales and logits at the diagonal's positions."""
         at = self.pscam.positions(diagonal)
         spatial = self.pscam.features(diagonal).transpose(1, 2)  # (N, F, n)
-        plane, spectral = (None if f is None else f[:, :, at] for f in self._features)
+        plane, spectral = (None if f is None else f[:, :, at] for f in self.features)
         features = joined(plane, spatial, spectral)
         return self.conditions.head()(features[..., None])[..., 0].transpose(1, 2)
 

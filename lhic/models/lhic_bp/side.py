@@ -1,0 +1,153 @@
+"""The two side sections of a tile: corrections to rounded parameters, and samples the networks cannot represent.
+
+Both are sequences of varints (docs/format.md, section 1).  Nothing here knows about networks; damaged bytes raise
+`CorruptStreamError`, and nothing is allocated that the section's own length does not bound.
+Format v1: docs/format_lhic_bp.md, sections 5 and 6.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from lhic.errors import CorruptStreamError
+
+MAX_VARINT = (1 << 63) - 1
+
+
+@njit(cache=True, nogil=True)
+def _pack(values, out):
+    at = 0
+    for i in range(values.size):
+        value = values[i]
+        while value > 0x7F:
+            out[at] = np.uint8(value & 0x7F | 0x80)
+            value >>= 7
+            at += 1
+        out[at] = np.uint8(value)
+        at += 1
+    return at
+
+
+@njit(cache=True, nogil=True)
+def _unpack(data, values):
+    """Number of values found, or -1 - position of a varint that is too long, cut or not the shortest."""
+    at, found = 0, 0
+    while at < data.size:
+        begin, value, shift = at, np.int64(0), 0
+        while True:
+            if at == data.size or shift > 56:  # nine groups hold every value below 2^63
+                return -1 - begin
+            byte = np.int64(data[at])
+            at += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+            shift += 7
+        if byte == 0 and shift > 0:
+            return -1 - begin
+        values[found] = value
+        found += 1
+    return found
+
+
+def pack_varints(values: np.ndarray) -> bytes:
+    """int64 values >= 0 as varints, one after the other."""
+    values = np.ascontiguousarray(values, np.int64)
+    assert not values.size or values.min() >= 0
+    out = np.empty(9 * values.size, np.uint8)
+    return out[: _pack(values, out)].tobytes()
+
+
+def unpack_varints(data: bytes, what: str) -> np.ndarray:
+    """All varints of a section, int64."""
+    raw = np.frombuffer(data, np.uint8)
+    values = np.empty(raw.size, np.int64)
+    found = _unpack(raw, values)
+    if found < 0:
+        raise CorruptStreamError(f"{what}: expected a varint at byte {-1 - found}, found none")
+    return values[:found]
+
+
+# --- corrections ------------------------------------------------------------------------------------------------------
+
+
+def write_corrections(lists: list[tuple[np.ndarray, np.ndarray]]) -> bytes:
+    """Section of a tile from its planes' lists.
+
+    lists : per plane, rising parameter indices (int64) and the parities of the rounded coordinates
+    Empty if there is nothing to list.
+    """
+    if not any(len(indices) for indices, _ in lists):
+        return b""
+    values = []
+    for indices, parities in lists:
+        gaps = np.diff(indices, prepend=-1) - 1
+        values += [np.array([len(indices)]), gaps << 1 | parities.astype(np.int64)]
+    return pack_varints(np.concatenate(values))
+
+
+def read_corrections(data: bytes, n_planes: int, n_parameters: int, what: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Inverse of `write_corrections`; n_parameters : number of parameters of one plane of the tile."""
+    if not data:
+        return [(np.zeros(0, np.int64), np.zeros(0, np.uint8))] * n_planes
+    values, lists, at = unpack_varints(data, what), [], 0
+    for plane in range(n_planes):
+        if at == values.size or values[at] > values.size - at - 1:
+            raise CorruptStreamError(
+                f"{what}: plane {plane}: expected a count and as many entries, found {values.size - at} numbers left"
+            )
+        entries = values[at + 1 : at + 1 + values[at]]
+        at += 1 + entries.size
+        # Gaps are below 2^62; checking each before the sum keeps the sum of n entries in range.
+        gaps = entries >> 1
+        if entries.size and (gaps.max() >= n_parameters or (gaps + 1).sum(dtype=object) > n_parameters):
+            raise CorruptStreamError(f"{what}: plane {plane}: expected indices below {n_parameters}, found others")
+        lists.append((np.cumsum(gaps + 1) - 1, (entries & 1).astype(np.uint8)))
+    if at != values.size:
+        raise CorruptStreamError(f"{what}: expected {at} numbers, found {values.size}")
+    return lists
+
+
+# --- escapes ----------------------------------------------------------------------------------------------------------
+
+
+def write_escapes(differences: np.ndarray) -> bytes:
+    """Section of a tile from what the clamped samples lack.
+
+    differences : int64 (S, h, w), sample minus clamped sample, 0 almost everywhere
+    Runs of equal differences along band, row, column: gap since the last run, length - 1, zigzag of the difference.
+    """
+    flat = differences.reshape(-1)
+    (edges,) = np.nonzero(np.diff(flat, prepend=0, append=0))
+    if not edges.size:
+        return b""
+    begins, ends = edges[:-1], edges[1:]
+    keep = flat[begins] != 0
+    begins, ends = begins[keep], ends[keep]
+    gaps = begins - np.concatenate([[0], ends[:-1]])
+    zigzag = (flat[begins] << 1) ^ (flat[begins] >> 63)
+    return pack_varints(np.stack([gaps, ends - begins - 1, zigzag], axis=1).reshape(-1))
+
+
+def read_escapes(data: bytes, shape: tuple[int, int, int], what: str) -> np.ndarray | None:
+    """Inverse of `write_escapes`: int64 differences, or None for none at all."""
+    if not data:
+        return None
+    values = unpack_varints(data, what)
+    if values.size % 3:
+        raise CorruptStreamError(f"{what}: expected three numbers a run, found {values.size} numbers")
+    gaps, lengths, zigzag = values.reshape(-1, 3).T
+    n_samples = shape[0] * shape[1] * shape[2]
+    too_far = max(gaps.max(), lengths.max()) >= n_samples
+    if too_far or gaps.sum(dtype=object) + lengths.sum(dtype=object) + lengths.size > n_samples:
+        raise CorruptStreamError(f"{what}: expected runs within {n_samples} samples, found longer ones")
+    differences = (zigzag >> 1) ^ -(zigzag & 1)
+    if zigzag.max() >= 1 << 34 or not differences.all():
+        raise CorruptStreamError(f"{what}: expected differences of 32-bit samples other than 0, found another")
+    lengths = lengths + 1
+    steps = np.stack([gaps, lengths], axis=1).reshape(-1)
+    filled = np.repeat(np.stack([np.zeros_like(differences), differences], axis=1).reshape(-1), steps)
+    flat = np.zeros(n_samples, np.int64)
+    flat[: filled.size] = filled
+    return flat.reshape(shape)

@@ -85,7 +85,7 @@ def _patch_item(patch: hyspecnet.Patch, clip: bool) -> Item:
         patch.name,
         patch.tif,
         "EnMAP",
-        lambda: hyspecnet.read_patch(patch, clip),
+        lambda: hyspecnet.load_patch(patch, clip),
         lambda: hyspecnet.read_metadata(patch.tif),
     )
 

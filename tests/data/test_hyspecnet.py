@@ -183,3 +183,13 @@ def test_open_dataset_reads_the_bundled_patch(bundled):
 def test_open_dataset_with_a_split_of_a_real_root(root):
     (item,) = open_dataset("hyspecnet-11k", root, "bundled/test")
     assert item.load().shape == (202, 128, 128)
+
+
+def test_converted_arrays_are_used_where_they_fit(root):
+    (patch,) = h.find_patches(root)
+    expected = h.read_patch(patch, clip=True)
+    (item,) = open_dataset("hyspecnet-11k", root, clip=True)
+    np.save(patch.array_path(True), expected + 1)
+    np.testing.assert_array_equal(item.load(), expected + 1)
+    np.save(patch.array_path(True), (expected / 10_000).astype(np.float32))  # another pipeline's file of this name
+    np.testing.assert_array_equal(item.load(), expected)

@@ -16,3 +16,11 @@ def stored_models(tmp_path, monkeypatch):
     monkeypatch.setitem(registry.FAMILIES, "stored", "tests.stored_family")
     monkeypatch.setenv("LHIC_CKPT", str(folder))
     return folder
+
+
+@pytest.fixture
+def cuda():
+    """Skips, saying so, without a CUDA device."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")

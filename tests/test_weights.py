@@ -64,3 +64,10 @@ def test_foreign_files(tmp_path):
     path.write_bytes(safetensors.numpy.save({"a": np.zeros(3)}))
     with pytest.raises(CheckpointError, match="lhic weights"):
         load_weights(path)
+
+
+def test_names_that_no_stream_can_carry(tmp_path):
+    for name in ("", "Big Model", "x" * 65, "a/b"):
+        with pytest.raises(UsageError, match="model name"):
+            save_weights(tmp_path / "w.safetensors", weights(name=name))
+    assert list(tmp_path.iterdir()) == []

@@ -16,6 +16,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from lhic.container import NAME_PATTERN
 from lhic.cube import atomic_write
 from lhic.errors import CheckpointError, UsageError
 
@@ -60,7 +61,15 @@ def weights_hash(family: str, config: dict, tensors: dict[str, np.ndarray]) -> b
 
 
 def save_weights(path: str | os.PathLike, weights: Weights) -> None:
-    """Write `weights` to a safetensors file, completely or not at all."""
+    """Write `weights` to a safetensors file, completely or not at all.
+
+    Raises
+    ------
+    UsageError
+        The name is not one a stream can carry.
+    """
+    if not NAME_PATTERN.fullmatch(weights.name):
+        raise UsageError(f"{path}: expected a model name of 1..64 of a-z 0-9 . _ -, found {weights.name!r}")
     description = {
         "name": weights.name,
         "family": weights.family,
@@ -114,6 +123,7 @@ def read_description(path: str | os.PathLike) -> dict:
         raise CheckpointError(f"{path}: expected a safetensors file, found none ({error})") from error
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: expected lhic weights, found no valid '{METADATA_KEY}' metadata") from error
-    if found != {"name": str, "family": str, "config": dict, "sha256": str}:
+    fits = found == {"name": str, "family": str, "config": dict, "sha256": str}
+    if not fits or not NAME_PATTERN.fullmatch(description["name"]):
         raise CheckpointError(f"{path}: expected lhic weights, found '{METADATA_KEY}' metadata of another layout")
     return description

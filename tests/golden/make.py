@@ -1,0 +1,76 @@
+"""Golden streams: written once, decoded forever.
+
+One folder per format version and model.  A folder holds the streams of the cubes below and, for a model that is not
+shipped, its weights.  ``invoke golden`` calls `write_missing`, which never touches a file that exists; the tests decode
+every stream and compare what today's encoder writes byte by byte.  A stream that can no longer be read is a defect of
+the reader, whatever changed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import lhic
+from lhic.cube import atomic_write
+from lhic.models.lhic_bp.config import LhicBpConfig
+from lhic.models.weights import Weights, save_weights
+
+FOLDER = Path(__file__).parent
+TINY = FOLDER / "v1_lhic_bp_tiny" / "lhic-bp-tiny.safetensors"
+MODELS = {"v1_lhic_bp_tiny": TINY, "v1_lhic_bp_xs": "lhic-bp-xs"}
+"""Folder -> model, by path or by the name of shipped weights."""
+
+METADATA = {"wavelengths": [423.0, 428.8, 434.3], "nodata": -32768, "crs": "EPSG:32633"}
+
+
+def cubes() -> dict[str, tuple[np.ndarray, dict]]:
+    """Name -> cube and encoding options.  Integer formulas only, so that they are the same in every library version."""
+    band, row, column = np.ogrid[0:3, 0:35, 0:34]
+    texture = (band * 7919 + row * 104729 + column * 1299709) * 2654435761 % 2**32 >> 24  # 0..255, irregular
+    land = 900 + 11 * row + 7 * column + 40 * band + texture // 16
+    water = texture // 4 - 20
+    gaps = np.where((row > 30) | (band == 1), -32768, water)
+    return {
+        "land_uint16": (land.astype("uint16"), {}),
+        "water_int16_nodata": (gaps.astype("int16"), {"metadata": METADATA}),
+        "wide_int32": ((land * 25 - 12_000).astype("int32"), {"param_d": 10}),
+        "one_sample_uint8": (np.full((1, 1, 1), 200, "uint8"), {"param_d": 4}),
+        "thin_big_endian": (land[:, :1, :].astype(">i2"), {}),
+    }
+
+
+def write_missing() -> None:
+    """Write weights and streams that are not there yet."""
+    if not TINY.exists():
+        TINY.parent.mkdir(exist_ok=True)
+        save_weights(TINY, tiny_weights())
+    for folder, model in MODELS.items():
+        (FOLDER / folder).mkdir(exist_ok=True)
+        for name, (cube, options) in cubes().items():
+            path = FOLDER / folder / f"{name}.lhic"
+            if not path.exists():
+                with atomic_write(path) as file:
+                    file.write(lhic.encode(cube, model, device="cpu", **options))
+                print(f"written: {path.relative_to(FOLDER)}")
+
+
+def tiny_weights() -> Weights:
+    """The smallest LHIC-BP with every kind of part, untrained."""
+    import torch
+
+    from lhic.models.lhic_bp.network import LspNet, MspNet
+
+    torch.manual_seed(1)
+    widths = ("dim_msp_spectral", "dim_msp_spatial", "dim_lsp_spectral", "dim_lsp_spatial", "dim_plane", "dim_params")
+    layers = ("spatial_msp", "spectral_msp", "spatial_lsp", "spectral_lsp", "plane", "params", "context")
+    config = LhicBpConfig.from_dict(
+        {name: 4 for name in widths} | {f"N_layers_{name}": 1 for name in layers} | {"num_mixture": 2}
+    )
+    tensors = {
+        f"{prefix}.{name}": tensor.numpy()
+        for prefix, kind in (("msp", MspNet), ("lsp", LspNet))
+        for name, tensor in kind(config).state_dict().items()
+    }
+    return Weights("lhic-bp-tiny", "lhic-bp", config.to_dict(), tensors, {"training": "none: golden streams only"})

@@ -1,0 +1,35 @@
+"""Every golden stream still decodes, and today's encoder still writes it."""
+
+import numpy as np
+import pytest
+
+import lhic
+from tests.golden.make import FOLDER, METADATA, MODELS, cubes
+
+CASES = [(folder, name) for folder in MODELS for name in cubes()]
+
+
+@pytest.mark.parametrize("folder,name", CASES)
+def test_golden_stream(folder, name):
+    stream = (FOLDER / folder / f"{name}.lhic").read_bytes()
+    cube, options = cubes()[name]
+    again = lhic.decode(stream, device="cpu", model=MODELS[folder])
+    assert again.dtype == cube.dtype and np.array_equal(again, cube)
+    assert lhic.encode(cube, MODELS[folder], device="cpu", **options) == stream
+    if options.get("metadata"):
+        assert lhic.inspect(stream)["metadata"] == METADATA
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("folder,name", CASES)
+def test_golden_stream_on_a_gpu(folder, name, cuda):
+    stream = (FOLDER / folder / f"{name}.lhic").read_bytes()
+    cube, options = cubes()[name]
+    assert np.array_equal(lhic.decode(stream, device="cuda", model=MODELS[folder]), cube)
+    again = lhic.encode(cube, MODELS[folder], device="cuda", **options)
+    assert np.array_equal(lhic.decode(again, device="cpu", model=MODELS[folder]), cube)
+
+
+def test_nothing_is_missing_and_nothing_unknown():
+    found = {path.relative_to(FOLDER).as_posix() for path in FOLDER.glob("*/*.lhic")}
+    assert found == {f"{folder}/{name}.lhic" for folder, name in CASES}

@@ -53,7 +53,8 @@ def _ccsds123(folder: Path) -> tuple[int, int]:
 
     n_good, n_total = 0, 0
     for row in run(folder):
-        print(row)
+        detail = "; ".join(filter(None, (row.reason, row.note)))
+        print(f"{row.name:<8} {'equal' if row.equal else 'DIFFERS'}  {detail}".rstrip())
         n_total += 1
         n_good += row.equal
     return n_good, n_total

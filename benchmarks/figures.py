@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from benchmarks.tables import complete_means, good, label
+from lhic.errors import UsageError
 
 STYLE = {
     "font.size": 8,
@@ -232,14 +233,12 @@ def band_figure(bits: pd.DataFrame, n_samples_band: int, title: str) -> Figure:
         axes.set_xlabel("band")
         axes.set_ylabel("bits per sample")
         axes.set_title(title, loc="left")
-        axes.legend(loc="upper right", ncols=len(bits.columns))
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(bits.columns))
     return figure
 
 
 def planes_figure(cube: np.ndarray, bands: Sequence[int], split_bits: int) -> Figure:
     """Some bands as pictures: the samples, their most significant part and their least significant part."""
-    from lhic.errors import UsageError
-
     if not bands or not all(0 <= band < cube.shape[0] for band in bands):
         raise UsageError(f"bands: expected some of 0..{cube.shape[0] - 1}, found {list(bands)}")
     # Arithmetic shift and mask of two's complement: x == (msp << split_bits) + lsp for negatives, too.
@@ -253,6 +252,20 @@ def planes_figure(cube: np.ndarray, bands: Sequence[int], split_bits: int) -> Fi
                 axes.imshow(view[band], cmap="gray", vmin=low, vmax=high, interpolation="nearest")
                 axes.set_title(f"band {band}: {name}, {view[band].min()} to {view[band].max()}")
                 axes.set_axis_off()
+    return figure
+
+
+def map_figure(values: np.ndarray, title: str) -> Figure:
+    """A map of one number per pixel, (H, W), with its scale."""
+    with style():
+        figure = Figure(figsize=(WIDTH / 2, WIDTH / 2 * values.shape[0] / values.shape[1] * 0.9))
+        axes = figure.subplots()
+        image = axes.imshow(values, cmap="viridis", interpolation="nearest")
+        figure.colorbar(image, ax=axes, shrink=0.8)
+        axes.set_xlabel("column")
+        axes.set_ylabel("row")
+        axes.grid(False)
+        axes.set_title(title)
     return figure
 
 

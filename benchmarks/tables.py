@@ -52,40 +52,41 @@ def complete_means(rows: pd.DataFrame) -> pd.Series:
 def rate_table(rows: pd.DataFrame) -> pd.DataFrame:
     """One line a codec: mean rate, speeds and peak memory; the smallest rate first.
 
-    Parameters
-    ----------
-    rows : rows of one form (``clipped`` or ``as-measured``)
-
     Returns
     -------
-    DataFrame with the columns codec, bps, bps best of, worst cube, the four of `SPEED_COLUMNS`
-    (10^6 samples per second, total samples by total time), peak MiB, cubes.  Not a number where there
-    is no result.
+    DataFrame with the columns codec; bps and bps, best of (one of each per form when there are several);
+    worst cube (with several cubes); the four of `SPEED_COLUMNS` (10^6 samples per second, all samples by
+    all seconds); peak MiB; cubes coded.  Not a number where there is no result; columns without any are
+    left out.
     """
     rows = rows.assign(label=label(rows))
-    n_cubes = rows["cube"].nunique()
+    forms = sorted(rows["form"].unique(), reverse=True)
     lines = []
-    for name, all_rows in rows.groupby("label", sort=False):
-        found = good(all_rows)
-        is_complete = len(found) == n_cubes
-        searched = bool(found["best_of"].eq(1).any())
-        mean = found["bps"].mean() if is_complete else np.nan
-        line = {
-            "codec": name,
-            "bps": np.nan if searched else mean,
-            "bps, best of": mean if searched else np.nan,
-            "worst cube": found["bps"].max() if is_complete else np.nan,
-        }
+    for name, of_codec in rows.groupby("label", sort=False):
+        line: dict = {"codec": name}
+        for form in forms:
+            of_form = rows[rows["form"] == form]
+            found = good(of_codec[of_codec["form"] == form])
+            is_complete = len(found) == of_form["cube"].nunique()
+            mean = found["bps"].mean() if is_complete else np.nan
+            searched = bool(found["best_of"].eq(1).any())
+            suffix = f" {form}" if len(forms) > 1 else ""
+            line[f"bps{suffix}"] = np.nan if searched else mean
+            line[f"bps{suffix}, best of"] = mean if searched else np.nan
+            if rows["cube"].nunique() > 1:
+                line[f"worst cube{suffix}"] = found["bps"].max() if is_complete else np.nan
+        found = good(of_codec)
         for title, column in SPEED_COLUMNS.items():
             timed = found.dropna(subset=[column])
             total_s = timed[column].sum()
             line[title] = timed["n_samples"].sum() / total_s / 1e6 if total_s else np.nan
         line["peak MiB"] = found["peak_rss_bytes"].max() / 2**20
-        line["cubes"] = f"{len(found)} of {n_cubes}"
+        line["coded"] = f"{len(found)} of {len(of_codec)}"
         lines.append(line)
     table = pd.DataFrame(lines)
-    order = table["bps"].fillna(table["bps, best of"]).sort_values(kind="stable").index
-    return table.loc[order].reset_index(drop=True)
+    rate = table[[name for name in table.columns if name.startswith("bps")]]
+    order = rate.bfill(axis=1).iloc[:, 0].sort_values(kind="stable").index
+    return table.loc[order].dropna(axis=1, how="all").reset_index(drop=True)
 
 
 def group_table(rows: pd.DataFrame, column: str) -> pd.DataFrame:

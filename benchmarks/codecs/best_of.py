@@ -54,8 +54,8 @@ def _pick(codecs: dict, names: Sequence[str]) -> list[Codec]:
 
 
 CODECS = {
-    "jpeg-ls-best-of": lambda: BestOf("jpeg-ls-best-of", [make() for make in jpeg_ls.CODECS.values()]),
-    "jpeg-xl-e7-best-of": lambda: BestOf(
-        "jpeg-xl-e7-best-of", _pick(jpeg_xl.CODECS, ["jpeg-xl-e7-bands", "jpeg-xl-e7-pixels-bands"])
+    "best-of-jpeg-ls": lambda: BestOf("best-of-jpeg-ls", [make() for make in jpeg_ls.CODECS.values()]),
+    "best-of-jpeg-xl-e7": lambda: BestOf(
+        "best-of-jpeg-xl-e7", _pick(jpeg_xl.CODECS, ["jpeg-xl-e7-bands", "jpeg-xl-e7-pixels-bands"])
     ),
 }

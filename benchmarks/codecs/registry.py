@@ -1,7 +1,7 @@
 """Names of all codecs of the benchmark, in the order of the tables.
 
-Modules are imported when their codecs are asked for, so a codec whose library is missing costs one
-row with an error and not the whole run.
+A module is imported when one of its codecs is asked for, so that the memory of a measurement is that of the
+codec measured, and a codec whose library is missing costs one row with an error and not the whole run.
 """
 
 from __future__ import annotations
@@ -12,36 +12,40 @@ from collections.abc import Callable
 from benchmarks.codecs.base import Codec
 from lhic.errors import UsageError
 
-# Order of the tables: learned, hyperspectral, image, numeric codecs.
-MODULES = (
-    "lhic_codec",
-    "rls_codec",
-    "ccsds123_codec",
-    "jpeg_ls",
-    "jpeg_xl",
-    "jpeg2000",
-    "htj2k",
-    "aec",
-    "lerc",
-    "png",
-    "tiff",
-    "blosc2",
-    "pcodec",
-    "zarr_default",
-    "best_of",
-)
+# Beginning of the codec names -> module, in the order of the tables: learned, hyperspectral, image, numeric codecs.
+MODULES = {
+    "lhic": "lhic_codec",
+    "rls": "rls_codec",
+    "ccsds123": "ccsds123_codec",
+    "best-of": "best_of",
+    "jpeg-ls": "jpeg_ls",
+    "jpeg-xl": "jpeg_xl",
+    "jpeg2000": "jpeg2000",
+    "htj2k": "htj2k",
+    "aec": "aec",
+    "lerc": "lerc",
+    "png": "png",
+    "tiff": "tiff",
+    "blosc2": "blosc2",
+    "pcodec": "pcodec",
+    "zarr": "zarr_default",
+}
 
 
 def factories() -> dict[str, Callable[[], Codec]]:
-    """Codec name -> call that makes the adapter, in table order."""
+    """Codec name -> call that makes the adapter, for all codecs, in table order."""
     found: dict[str, Callable[[], Codec]] = {}
-    for module in MODULES:
-        if importlib.util.find_spec(f"benchmarks.codecs.{module}") is None:
-            continue
-        for name, make in importlib.import_module(f"benchmarks.codecs.{module}").CODECS.items():
+    for module in MODULES.values():
+        for name, make in _codecs_of(module).items():
             assert name not in found, f"two codecs are called {name}"
             found[name] = make
     return found
+
+
+def _codecs_of(module: str) -> dict[str, Callable[[], Codec]]:
+    if importlib.util.find_spec(f"benchmarks.codecs.{module}") is None:
+        return {}
+    return importlib.import_module(f"benchmarks.codecs.{module}").CODECS
 
 
 def make(name: str) -> Codec:
@@ -65,6 +69,9 @@ def find(name: str) -> Callable[[], Codec]:
             return getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError) as error:
             raise UsageError(f"codec {name!r}: expected module:callable, found {error}") from error
+    for beginning, module in MODULES.items():
+        if name.startswith(beginning) and name in _codecs_of(module):
+            return _codecs_of(module)[name]
     known = factories()
     if name not in known:
         raise UsageError(f"codec: expected one of {', '.join(known)}, found {name!r}")

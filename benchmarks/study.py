@@ -1,0 +1,218 @@
+"""The study from end to end: measure what a profile asks for, run the notebooks, print the main table.
+
+A profile is a file ``notebooks/params/<profile>.yml``: parameters for all notebooks under ``common``, for one
+under its name.  Measuring happens here, with a progress bar; the notebooks find the rows finished and only
+measure what is missing when they are run by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from benchmarks import notebooks, provenance, rows, tables
+from benchmarks.run import Options, run
+from lhic.data import Item, open_dataset
+from lhic.errors import ConfigError, UsageError
+
+PROFILES = ("small", "medium", "full")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which cubes are coded by which codecs, and how it is timed.
+
+    Attributes
+    ----------
+    dataset, root, split : as for `lhic.data.open_dataset`; a relative root is below the repository
+    max_cubes : a random choice of so many cubes, drawn with `seed`; None takes all
+    forms : ``clipped``, ``as-measured`` or both
+    codecs : names in the registry
+    slow_codecs : further codecs, timed on all cores only
+    slow_forms : the forms that these are run on
+    repeats, long_s, timeout_s, device : as for `run.Options`
+    out : folder of the results below the repository
+    """
+
+    dataset: str
+    root: str | None
+    split: str | None
+    max_cubes: int | None
+    seed: int
+    forms: Sequence[str]
+    codecs: Sequence[str]
+    slow_codecs: Sequence[str]
+    slow_forms: Sequence[str]
+    repeats: int
+    long_s: float
+    timeout_s: float
+    device: str
+    out: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the results."""
+        return provenance.REPOSITORY / self.out
+
+    def items(self) -> list[Item]:
+        """The cubes, in the order of the dataset."""
+        root = None if self.root is None else provenance.REPOSITORY / self.root
+        found = open_dataset(self.dataset, root, self.split)
+        if self.max_cubes is None or self.max_cubes >= len(found):
+            return found
+        chosen = random.Random(self.seed).sample(range(len(found)), self.max_cubes)
+        return [found[i] for i in sorted(chosen)]
+
+    def codecs_for(self, form: str) -> list[str]:
+        """Codecs of one form, each once."""
+        slow = self.slow_codecs if form in self.slow_forms else []
+        return list(dict.fromkeys([*slow, *self.codecs]))
+
+
+def plan_from(parameters: dict) -> Plan:
+    """The plan among a notebook's parameters."""
+    return Plan(**{field.name: parameters[field.name] for field in fields(Plan)})
+
+
+def has_plan(parameters: dict) -> bool:
+    """Whether a notebook measures anything."""
+    return {field.name for field in fields(Plan)} <= set(parameters)
+
+
+def measure(plan: Plan, progress: bool = True) -> pd.DataFrame:
+    """Measure what the rows file does not hold yet; returns the rows of this plan and no others."""
+    rows_path = plan.folder / "rows.csv"
+    options = Options(
+        repeats=plan.repeats,
+        long_s=plan.long_s,
+        timeout_s=plan.timeout_s,
+        all_cores_only=tuple(plan.slow_codecs),
+        device=plan.device,
+    )
+    items = plan.items()
+    for form in plan.forms:
+        run(plan.dataset, items, form, plan.codecs_for(form), rows_path, options, progress)
+    table = rows.read_rows(rows_path)
+    wanted = pd.MultiIndex.from_tuples([(form, codec) for form in plan.forms for codec in plan.codecs_for(form)])
+    keep = pd.MultiIndex.from_frame(table[["form", "codec"]]).isin(wanted)
+    keep &= table["cube"].isin([item.name for item in items]) & (table["dataset"] == plan.dataset)
+    return table[keep]
+
+
+def load_profile(name: str) -> dict[str, dict]:
+    """Parameters of a profile by notebook name, ``common`` among them.
+
+    Raises
+    ------
+    UsageError
+        Unknown profile.
+    ConfigError
+        The file is not a mapping of mappings.
+    """
+    if name not in PROFILES:
+        raise UsageError(f"profile: expected one of {', '.join(PROFILES)}, found {name!r}")
+    path = notebooks.FOLDER / "params" / f"{name}.yml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"{path.name}: expected a readable YAML file, found {' '.join(str(error).split())}"
+        ) from error
+    if not isinstance(content, dict) or not all(isinstance(part, dict) for part in content.values()):
+        raise ConfigError(f"{path.name}: expected parameters by notebook name")
+    return content
+
+
+def resolve_parameters(profile: dict[str, dict], overrides: dict) -> dict[str, dict]:
+    """What each notebook will run with.
+
+    ``common`` and overrides go to every notebook that has the parameter; one that no notebook has is an error.
+
+    Raises
+    ------
+    ConfigError
+        Unknown notebook or parameter, or a value of the wrong type.
+    """
+    defaults = {script.stem: notebooks.default_parameters(script) for script in notebooks.scripts()}
+    unknown = set(profile) - set(defaults) - {"common"}
+    if unknown:
+        raise ConfigError(f"profile: expected common or a notebook's name, found {', '.join(sorted(unknown))}")
+    shared = {**profile.get("common", {}), **overrides}
+    for name in shared:
+        if not any(name in known for known in defaults.values()):
+            every = sorted(set().union(*defaults.values()))
+            raise ConfigError(f"parameter {name!r}: expected one of {', '.join(every)}")
+    resolved = {}
+    for script in notebooks.scripts():
+        common = {name: value for name, value in profile.get("common", {}).items() if name in defaults[script.stem]}
+        given = {name: value for name, value in overrides.items() if name in defaults[script.stem]}
+        own = profile.get(script.stem, {})
+        resolved[script.stem] = notebooks.check_parameters(script, {**common, **own, **given})
+    return resolved
+
+
+def run_study(
+    profile: str = "small", dataset: str | None = None, root: str | None = None, overrides: dict | None = None
+) -> Path:
+    """Run a profile: measure, execute the notebooks, write the results, print the main table.
+
+    Parameters
+    ----------
+    profile : ``small`` (the bundled patch), ``medium`` (a folder of cubes) or ``full`` (HySpecNet-11k, hard/test)
+    dataset, root : replace the profile's dataset
+    overrides : further parameters; text values are read as YAML (``repeats=3``, ``codecs=[lerc, png-default]``)
+
+    Returns
+    -------
+    Path of the results folder.
+
+    Raises
+    ------
+    UsageError, ConfigError
+        Unknown profile or parameter; before any work.
+    DatasetError
+        The dataset is not there.
+    NotebookError
+        A notebook failed.
+    """
+    given = {name: _read_value(value) for name, value in (overrides or {}).items()}
+    given |= {"dataset": dataset} if dataset else {}
+    given |= {"root": str(root)} if root else {}
+    if dataset and dataset != "hyspecnet-11k":
+        given.setdefault("split", None)
+    parameters = resolve_parameters(load_profile(profile), {"out": f"results/{profile}", **given})
+    plans = [plan_from(found) for found in parameters.values() if has_plan(found)]
+    folder = plans[0].folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for plan in plans:
+        plan.items()  # a missing dataset is told before any work
+
+    environment = {**provenance.environment(), "profile": profile, "parameters": parameters}
+    (folder / "environment.json").write_text(json.dumps(environment, indent=1) + "\n", encoding="utf-8")
+    measured = [measure(plan) for plan in plans]
+    for script in notebooks.scripts():
+        notebooks.execute(script, folder / "notebooks" / f"{script.stem}.ipynb", parameters[script.stem])
+    _print_results(measured[0], folder)
+    return folder
+
+
+def _read_value(value: object) -> object:
+    try:
+        return yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError as error:
+        raise ConfigError(f"parameter value {value!r}: expected YAML") from error
+
+
+def _print_results(measured: pd.DataFrame, folder: Path) -> None:
+    print(tables.to_markdown(tables.rate_table(measured), tables.caption(measured, "Mean over")))
+    failed = tables.error_table(measured)
+    if len(failed):
+        print(tables.to_markdown(failed, "What did not work."))
+    shown = folder.relative_to(provenance.REPOSITORY) if folder.is_relative_to(provenance.REPOSITORY) else folder
+    print(f"Rows, tables, figures and executed notebooks: {shown}/")

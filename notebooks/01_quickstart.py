@@ -1,0 +1,131 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Quickstart: one cube in, a stream out, the same cube back
+#
+# **Question.** How is a cube encoded and decoded, and where do the bits of the stream go: in which plane, in which
+# bands, at which pixels?
+#
+# **Inputs.** One cube of a dataset, by default the bundled HySpecNet-11k patch; one model.
+#
+# **Outputs.** `figures/planes`, `figures/bits_by_band` and `figures/bits_map` below `out`.
+#
+# **Run time.** About a minute on two cores for the default crop; it grows with the number of samples.
+
+# %% tags=["parameters"]
+dataset = "bundled"  # bundled, corpus or hyspecnet-11k
+root = None  # the dataset's folder; relative to the repository
+split = None  # hyspecnet-11k only, e.g. "hard/test"
+cube_index = 0  # which cube of the dataset
+crop = 64  # rows and columns taken from the upper left corner; 0 takes all
+model = "lhic-bp-xs"
+device = "auto"  # auto, cpu or cuda
+bands = [10, 60, 150]  # shown as pictures
+seed = 0  # nothing here is random; recorded because every notebook records one
+out = "results/small"
+
+# %%
+import time
+
+import numpy as np
+import pandas as pd
+
+import lhic
+from benchmarks import figures, provenance
+from lhic.data import open_dataset
+
+root_path = None if root is None else provenance.REPOSITORY / root
+figure_folder = provenance.REPOSITORY / out / "figures"
+item = open_dataset(dataset, root_path, split)[cube_index]
+cube = item.load()
+if crop:
+    cube = np.ascontiguousarray(cube[:, :crop, :crop])
+n_bands, n_rows, n_columns = cube.shape
+print(f"{item.name}\n{cube.dtype} {cube.shape}, {cube.min()} to {cube.max()}, {cube.size:,} samples")
+
+# %% [markdown]
+# ## Encode and decode
+#
+# The stream knows shape, dtype, metadata and which weights wrote it. Decoding needs nothing else, on any device.
+
+# %%
+start = time.perf_counter()
+stream = lhic.encode(cube, model=model, device=device, metadata=item.metadata())
+encode_s = time.perf_counter() - start
+start = time.perf_counter()
+again = lhic.decode(stream, device=device)
+decode_s = time.perf_counter() - start
+
+assert again.dtype == cube.dtype and np.array_equal(again, cube)
+about = lhic.inspect(stream)
+print(f"equal. {len(stream):,} bytes, {8 * len(stream) / cube.size:.3f} bits per sample")
+print(f"encoded in {encode_s:.1f} s, decoded in {decode_s:.1f} s, the first call's compilation included")
+
+# %% [markdown]
+# ## What is in the stream
+
+# %%
+sections = pd.DataFrame(about["tiles"], columns=about["section_names"])
+sizes = pd.DataFrame({"bytes": sections.sum()})
+sizes.loc["header and trailer"] = len(stream) - int(sections.to_numpy().sum())
+sizes["bits per sample"] = 8 * sizes["bytes"] / cube.size
+print(f"{about['n_tiles']} tiles of {about['tile_shape']}, parameters {about['parameters']}")
+sizes.round(4)
+
+# %% [markdown]
+# ## The two planes
+#
+# The model codes the most significant part of every sample (`msp`) first, then the rest (`lsp`). The pictures show
+# the cube after the stream's offset is subtracted, so what is split is what the networks see.
+
+# %%
+parameters = about["parameters"]
+split_bits, offset = parameters["param_d"], parameters["offset"]
+shown = [band for band in bands if band < n_bands]
+planes = figures.planes_figure(cube.astype(np.int64) - offset, shown, split_bits)
+figures.save_figure(planes, figure_folder, "planes")
+planes
+
+# %% [markdown]
+# ## Where the bits go, band by band
+#
+# `bit_costs` gives the width of each symbol's interval in bits, in both planes: what the entropy coder spends, sample
+# by sample. Their sum agrees with the coded sections.
+
+# %%
+costs = lhic.load_model(model, device).bit_costs(cube)  # (2 planes, bands, rows, columns)
+by_band = pd.DataFrame(costs.sum(axis=(2, 3)).T, columns=["msp", "lsp"])
+print(f"bit costs: {by_band.to_numpy().sum() / 8:,.0f} bytes; coded sections: {sections[['msp', 'lsp']].sum().sum():,}")
+bits_by_band = figures.band_figure(by_band, n_rows * n_columns, f"{model}, {item.name[-20:]}, 1 cube {cube.shape}")
+figures.save_figure(bits_by_band, figure_folder, "bits_by_band")
+bits_by_band
+
+# %%
+by_band["spread of the samples"] = cube.reshape(n_bands, -1).std(axis=1)
+by_band["bits per sample"] = (by_band["msp"] + by_band["lsp"]) / (n_rows * n_columns)
+print("the five dearest bands")
+by_band.nlargest(5, "bits per sample").round(2)
+
+# %% [markdown]
+# ## Where the bits go, pixel by pixel
+#
+# The mean over the bands: tile corners (every 32 pixels) and detector stripes stand out where there are any.
+
+# %%
+bits_map = figures.map_figure(costs.sum(axis=0).mean(axis=0), f"bits per sample, mean of {n_bands} bands")
+figures.save_figure(bits_map, figure_folder, "bits_map")
+bits_map
+
+# %%
+print("commit:", provenance.commit())
+print("weights:", about["weights_sha256"])
+print("seed:", seed)
+print("device:", provenance.device_name("cuda" if device == "cuda" else "cpu"), "on", provenance.machine())

@@ -1,0 +1,88 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Bit rate: the study's first table
+#
+# **Question.** How many bits per sample does each codec need, and how fast is it?
+#
+# **Inputs.** The cubes of a dataset, as measured and clipped to [0, 10000] as the literature reports on HySpecNet-11k;
+# the codecs of `benchmarks/codecs`. Measurements that `rows.csv` below `out` already holds are not repeated.
+#
+# **Outputs.** `rows.csv`, `tables/bitrate.{md,tex,csv}`, `tables/errors.*` if anything failed, `figures/bitrate` and
+# `figures/rate_speed` below `out`.
+#
+# **Run time.** Seconds when the rows are there; otherwise as long as the codecs take, one process after the other.
+
+# %% tags=["parameters"]
+dataset = "bundled"  # bundled, corpus or hyspecnet-11k
+root = None  # the dataset's folder; relative to the repository
+split = None  # hyspecnet-11k only, e.g. "hard/test"
+max_cubes = None  # a random choice of so many cubes; None takes all
+seed = 0  # of that choice
+forms = ["as-measured", "clipped"]
+codecs = ["jpeg-ls-bands", "aec-bands"]  # names in benchmarks/codecs/registry.py
+slow_codecs = []  # further codecs, timed on all cores only
+slow_forms = ["as-measured"]  # the forms these are run on
+repeats = 5  # timings behind each median
+long_s = 20.0  # what takes longer the first time is timed by that pass alone
+timeout_s = 3600.0  # a measurement is given up after this
+device = "cpu"  # auto, cpu or cuda; for codecs that can choose
+out = "results/small"
+
+# %%
+from benchmarks import figures, provenance, study, tables
+
+plan = study.plan_from(globals())
+rows = study.measure(plan)
+table_folder, figure_folder = plan.folder / "tables", plan.folder / "figures"
+print(f"{len(rows)} rows, {rows['cube'].nunique()} cubes, {rows['codec'].nunique()} codecs")
+
+# %% [markdown]
+# ## The table
+#
+# Every byte the decoder reads is counted, and nothing else is given to it. Speeds are samples per second over all
+# cubes; `best of` means that the encoder tried several settings on each cube. `docs/benchmarks.md` says what is fair
+# and what is not about each codec.
+
+# %%
+bitrate = tables.rate_table(rows)
+tables.write_table(bitrate, table_folder, "bitrate", tables.caption(rows, "Mean over"))
+bitrate.round(3)
+
+# %%
+failed = tables.error_table(rows)
+if len(failed):
+    tables.write_table(failed, table_folder, "errors", "Measurements without a result.")
+failed
+
+# %% [markdown]
+# ## Rate
+
+# %%
+bitrate_figure = figures.rate_figure(rows)
+figures.save_figure(bitrate_figure, figure_folder, "bitrate")
+bitrate_figure
+
+# %% [markdown]
+# ## Rate and speed
+#
+# Only the first form, so that each codec is one point.
+
+# %%
+rate_speed = figures.rate_speed_figure(rows[rows["form"] == forms[0]])
+figures.save_figure(rate_speed, figure_folder, "rate_speed")
+rate_speed
+
+# %%
+print("commit:", provenance.commit())
+print("weights:", ", ".join(sorted(set(rows["weights_hash"]) - {""})) or "no learned codec")
+print("seed:", seed)
+print("device:", ", ".join(sorted(set(rows["device"]) - {""})), "on", provenance.machine())

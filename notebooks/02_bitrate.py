@@ -38,10 +38,11 @@ device = "cpu"  # auto, cpu or cuda; for codecs that can choose
 out = "results/small"
 
 # %%
-from benchmarks import figures, provenance, study, tables
+from benchmarks import figures, provenance, tables
+from benchmarks.plan import measure, plan_from
 
-plan = study.plan_from(globals())
-rows = study.measure(plan)
+plan = plan_from(globals())
+rows = measure(plan)
 table_folder, figure_folder = plan.folder / "tables", plan.folder / "figures"
 print(f"{len(rows)} rows, {rows['cube'].nunique()} cubes, {rows['codec'].nunique()} codecs")
 

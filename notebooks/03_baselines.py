@@ -45,10 +45,11 @@ out = "results/small"
 # %%
 import pandas as pd
 
-from benchmarks import figures, provenance, study, tables
+from benchmarks import figures, provenance, tables
+from benchmarks.plan import measure, plan_from
 
-plan = study.plan_from(globals())
-rows = study.measure(plan)
+plan = plan_from(globals())
+rows = measure(plan)
 rows = rows[rows["form"] == forms[0]]
 table_folder, figure_folder = plan.folder / "tables", plan.folder / "figures"
 print(f"{len(rows)} rows, {rows['cube'].nunique()} cubes, {rows['codec'].nunique()} codecs")

@@ -1,0 +1,98 @@
+"""What a study measures: which cubes are coded by which codecs, and the rows that come of it.
+
+The notebooks and `study` share it; it knows nothing of either.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks import provenance, rows
+from benchmarks.run import Options, run
+from lhic.data import Item, open_dataset
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which cubes are coded by which codecs, and how it is timed.
+
+    Attributes
+    ----------
+    dataset, root, split : as for `lhic.data.open_dataset`; a relative root is below the repository
+    max_cubes : a random choice of so many cubes, drawn with `seed`; None takes all
+    forms : ``clipped``, ``as-measured`` or both
+    codecs : names in the registry
+    slow_codecs : further codecs, timed on all cores only
+    slow_forms : the forms that these are run on
+    repeats, long_s, timeout_s, device : as for `run.Options`
+    out : folder of the results below the repository
+    """
+
+    dataset: str
+    root: str | None
+    split: str | None
+    max_cubes: int | None
+    seed: int
+    forms: Sequence[str]
+    codecs: Sequence[str]
+    slow_codecs: Sequence[str]
+    slow_forms: Sequence[str]
+    repeats: int
+    long_s: float
+    timeout_s: float
+    device: str
+    out: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the results."""
+        return provenance.REPOSITORY / self.out
+
+    def items(self) -> list[Item]:
+        """The cubes, in the order of the dataset."""
+        root = None if self.root is None else provenance.REPOSITORY / self.root
+        found = open_dataset(self.dataset, root, self.split)
+        if self.max_cubes is None or self.max_cubes >= len(found):
+            return found
+        chosen = random.Random(self.seed).sample(range(len(found)), self.max_cubes)
+        return [found[i] for i in sorted(chosen)]
+
+    def codecs_for(self, form: str) -> list[str]:
+        """Codecs of one form, each once."""
+        slow = self.slow_codecs if form in self.slow_forms else []
+        return list(dict.fromkeys([*slow, *self.codecs]))
+
+
+def plan_from(parameters: dict) -> Plan:
+    """The plan among a notebook's parameters."""
+    return Plan(**{field.name: parameters[field.name] for field in fields(Plan)})
+
+
+def has_plan(parameters: dict) -> bool:
+    """Whether a notebook measures anything."""
+    return {field.name for field in fields(Plan)} <= set(parameters)
+
+
+def measure(plan: Plan, progress: bool = True) -> pd.DataFrame:
+    """Measure what the rows file does not hold yet; returns the rows of this plan and no others."""
+    rows_path = plan.folder / "rows.csv"
+    options = Options(
+        repeats=plan.repeats,
+        long_s=plan.long_s,
+        timeout_s=plan.timeout_s,
+        all_cores_only=tuple(plan.slow_codecs),
+        device=plan.device,
+    )
+    items = plan.items()
+    for form in plan.forms:
+        run(plan.dataset, items, form, plan.codecs_for(form), rows_path, options, progress)
+    table = rows.read_rows(rows_path)
+    wanted = pd.MultiIndex.from_tuples([(form, codec) for form in plan.forms for codec in plan.codecs_for(form)])
+    keep = pd.MultiIndex.from_frame(table[["form", "codec"]]).isin(wanted)
+    keep &= table["cube"].isin([item.name for item in items]) & (table["dataset"] == plan.dataset)
+    return table[keep]

@@ -36,7 +36,7 @@ from lhic.models.lhic_bp.wavefront_numba import HeadWeights, SpatialWeights
 
 def array(tensor) -> np.ndarray:
     """Contiguous float64 copy of a tensor."""
-    return np.array(tensor.detach().cpu(), dtype=np.float64, order="C")
+    return np.array(tensor.detach().cpu().numpy(), dtype=np.float64, order="C")
 
 
 def _stack(tensors, shape) -> np.ndarray:
@@ -206,6 +206,8 @@ class _Attention:
 
     def __call__(self, x: np.ndarray, embedding: np.ndarray) -> np.ndarray:
         c = len(x)
+        if not self.out[0].any():  # as initialised, and as kept by training that freezes it: what it mixes counts 0
+            return x + self.out[1][:, None, None]
         qkv = _affine(*self.qkv, group_norm(*self.norm, x, n_groups(c), False)).reshape(3 * c, -1)
         return x + _affine(*self.out, attention(qkv[:c], qkv[c : 2 * c], qkv[2 * c :]).reshape(x.shape))
 

@@ -22,9 +22,18 @@ from benchmarks.codecs.ccsds123.errors import (
 )
 from benchmarks.codecs.ccsds123.header import read_header, write_header
 from benchmarks.codecs.ccsds123.parameters import Parameters, SupplementaryTable
-from benchmarks.codecs.ccsds123.stream import best_of, decode, default_parameters, encode
+from benchmarks.codecs.ccsds123.stream import (
+    USUAL_SEARCH,
+    WIDE_SEARCH,
+    best_of,
+    decode,
+    default_parameters,
+    encode,
+)
 
 __all__ = [
+    "USUAL_SEARCH",
+    "WIDE_SEARCH",
     "BudgetError",
     "Ccsds123Error",
     "ParameterError",

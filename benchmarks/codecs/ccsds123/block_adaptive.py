@@ -40,7 +40,7 @@ def decode_block_adaptive(body: bytes, p: Parameters) -> np.ndarray:
     n_padded = p.n_samples + -p.n_samples % p.block_size
     try:
         decoded = imagecodecs.aec_decode(bytes(body), out=n_padded * dtype.itemsize, **_settings(p))
-    except imagecodecs.AecError as error:
+    except (imagecodecs.AecError, ValueError) as error:  # ValueError: the body holds more than expected
         raise StreamError(f"body: expected {p.n_samples} block-adaptive indices, found {error}") from None
     sequence = np.frombuffer(decoded, dtype)
     if sequence.size != n_padded:

@@ -69,6 +69,10 @@ class Row:
     reason: str
     note: str = ""
 
+    def __str__(self) -> str:
+        note = f" (note: {self.note})" if self.note else ""
+        return f"{self.name}: {'equal' if self.equal else f'differs: {self.reason}'}{note}"
+
 
 def run(folder: str | Path) -> Iterator[Row]:
     """Outcome of every vector ``<id>.c123`` in `folder`, by name."""

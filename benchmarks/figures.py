@@ -55,6 +55,7 @@ def family(codec: str) -> str:
     >>> family("jpeg-ls-bands"), family("aec-bands")
     ('image codecs', 'numeric and archive codecs')
     """
+    codec = codec.removeprefix("best-of-")
     return next(name for name, (starts, _, _) in FAMILIES.items() if codec.startswith(starts))
 
 

@@ -24,6 +24,7 @@ class Plan:
     Attributes
     ----------
     dataset, root, split : as for `lhic.data.open_dataset`; a relative root is below the repository
+    exclude : names of cubes to leave out
     max_cubes : a random choice of so many cubes, drawn with `seed`; None takes all
     forms : ``clipped``, ``as-measured`` or both
     codecs : names in the registry
@@ -36,6 +37,7 @@ class Plan:
     dataset: str
     root: str | None
     split: str | None
+    exclude: Sequence[str]
     max_cubes: int | None
     seed: int
     forms: Sequence[str]
@@ -56,7 +58,7 @@ class Plan:
     def items(self) -> list[Item]:
         """The cubes, in the order of the dataset."""
         root = None if self.root is None else provenance.REPOSITORY / self.root
-        found = open_dataset(self.dataset, root, self.split)
+        found = [item for item in open_dataset(self.dataset, root, self.split) if item.name not in self.exclude]
         if self.max_cubes is None or self.max_cubes >= len(found):
             return found
         chosen = random.Random(self.seed).sample(range(len(found)), self.max_cubes)

@@ -149,6 +149,6 @@ def read_rows(path: str | Path) -> pd.DataFrame:
         path,
         dtype=dict.fromkeys(TEXT_COLUMNS, str),
         keep_default_na=False,
-        na_values={name: [""] for name in NUMBER_COLUMNS},
+        na_values={name: ["", "nan"] for name in NUMBER_COLUMNS},
     )
     return rows.drop_duplicates(list(KEY), keep="last").reset_index(drop=True)

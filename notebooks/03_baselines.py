@@ -26,6 +26,7 @@
 dataset = "bundled"  # bundled, corpus or hyspecnet-11k
 root = None  # the dataset's folder; relative to the repository
 split = None  # hyspecnet-11k only, e.g. "hard/test"
+exclude = []  # names of cubes to leave out
 max_cubes = None  # a random choice of so many cubes; None takes all
 seed = 0  # of that choice
 forms = ["as-measured"]

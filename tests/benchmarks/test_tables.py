@@ -1,0 +1,141 @@
+"""Tables and figures from rows: every number is checked by hand on a few made-up rows."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import figures, rows, tables
+from lhic.errors import DatasetError, UsageError
+
+
+def row(codec, cube, bps, *, form="as-measured", encode_s=1.0, decode_s=2.0, **more):
+    filled = dict.fromkeys(rows.TEXT_COLUMNS, "") | {
+        **{"dataset": "corpus", "form": form, "cube": cube, "codec": codec, "sensor": "EnMAP", "machine": "chip"},
+        **{"cores": 2, "n_samples": 1_000_000, "bps": bps, "bytes": bps * 125_000, "best_of": 0, "device": "cpu"},
+        **{"encode_s": encode_s, "decode_s": decode_s, "peak_rss_bytes": 3 * 2**20},
+    }
+    return filled | more
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "rows.csv"
+    for one in (
+        row("lhic-x", "a", 3.0, encode_s=np.nan, decode_s=np.nan, encode_all_s=8.0, decode_all_s=10.0),
+        row("lhic-x", "b", 4.0, encode_s=np.nan, decode_s=np.nan, encode_all_s=8.0, decode_all_s=10.0),
+        row("jpeg-ls-bands", "a", 5.0, encode_s=0.5),
+        row("jpeg-ls-bands", "b", 6.0, encode_s=1.5, sensor="AVIRIS"),
+        row("best-of-x", "a", 4.0, best_of=1),
+        row("best-of-x", "b", 4.5, best_of=1),
+        row("half", "a", 2.0),
+        row("half", "b", "", error="RuntimeError: too_small & 5 % off"),
+    ):
+        rows.append_row(path, one)
+    return rows.read_rows(path)
+
+
+def test_rate_table(table):
+    found = tables.rate_table(table).set_index("codec")
+    assert list(found.index) == ["lhic-x", "best-of-x", "jpeg-ls-bands", "half"]
+    assert found.loc["lhic-x", "bps"] == 3.5 and found.loc["lhic-x", "worst cube"] == 4.0
+    assert np.isnan(found.loc["best-of-x", "bps"]) and found.loc["best-of-x", "bps, best of"] == 4.25
+    assert found.loc["jpeg-ls-bands", "encode MS/s"] == 1.0, "all samples by all seconds, not a mean of speeds"
+    assert found.loc["lhic-x", "encode MS/s, all cores"] == 0.125
+    assert np.isnan(found.loc["half", "bps"]), "a mean over fewer cubes would compare different things"
+    assert found.loc["half", "coded"] == "1 of 2" and found.loc["half", "peak MiB"] == 3.0
+
+
+def test_several_forms_have_columns_of_their_own(table):
+    clipped = table.assign(form="clipped", bps=table["bps"] / 2)
+    found = tables.rate_table(pd.concat([table, clipped[clipped["codec"] != "lhic-x"]])).set_index("codec")
+    assert found.loc["jpeg-ls-bands", "bps as-measured"] == 5.5 and found.loc["jpeg-ls-bands", "bps clipped"] == 2.75
+    assert np.isnan(found.loc["lhic-x", "bps clipped"]) and found.loc["lhic-x", "bps as-measured"] == 3.5
+
+
+def test_cuda_rows_are_lines_of_their_own(table):
+    cuda = table[table["codec"] == "lhic-x"].assign(device="cuda")
+    assert "lhic-x (CUDA)" in set(tables.rate_table(pd.concat([table, cuda]))["codec"])
+
+
+def test_group_and_gain_tables(table):
+    by_cube = tables.group_table(table, "cube").set_index("codec")
+    assert by_cube.loc["jpeg-ls-bands", "b (1)"] == 6.0 and np.isnan(by_cube.loc["half", "b (1)"])
+    ground = pd.Series({"a": "land", "b": "water"})
+    gains = tables.gain_table(table, [("jpeg-ls-bands", "lhic-x"), ("no", "such")], ground)
+    assert gains["saved %"].tolist() == pytest.approx([40.0, 100 / 3])
+    assert gains["group"].tolist() == ["land", "water"]
+
+
+def test_captions_say_how_many_cubes(table):
+    assert tables.caption(table, "Mean over") == "Mean over 2 cubes (corpus; as-measured). Machine: chip, 2 cores."
+
+
+def test_three_formats(table, tmp_path):
+    found = tables.rate_table(table)
+    markdown, latex, csv = tables.write_table(found, tmp_path / "tables", "rate", "5 % of a_b")
+    lines = markdown.read_text().splitlines()
+    assert lines[0].startswith("| codec | bps |") and lines[2].startswith("| lhic-x | 3.500 |")
+    assert lines[-1] == "5 % of a_b"
+    assert r"\caption{5 \% of a\_b}" in latex.read_text() and latex.read_text().count(r"\\") == 1 + len(found)
+    pd.testing.assert_frame_equal(pd.read_csv(csv), found, check_dtype=False)
+    errors = tables.to_latex(tables.error_table(table))
+    assert r"too\_small \& 5 \% off" in errors
+
+
+def test_select_says_what_was_not_found(table):
+    assert len(tables.select(table, codec="half", cube="a")) == 1
+    with pytest.raises(DatasetError, match="found none"):
+        tables.select(table, codec="nothing")
+
+
+def test_figures_show_the_rows(table, tmp_path):
+    drawn = figures.rate_figure(table)
+    labels = [text.get_text() for text in drawn.axes[0].get_yticklabels()]
+    assert labels == ["lhic-x", "best-of-x", "jpeg-ls-bands"], "only codecs that coded every cube"
+    assert "2 cubes" in drawn.axes[0].get_title()
+    speed = figures.rate_speed_figure(table)
+    assert [axes.get_xscale() for axes in speed.axes] == ["log", "log"]
+    front = {text.get_text() for text in speed.axes[0].texts}
+    assert front == {"lhic-x", "best-of-x"}, "jpeg-ls-bands is larger than best-of-x and no faster"
+    for path in figures.save_figure(speed, tmp_path, "speed"):
+        assert path.stat().st_size > 1000
+    again = figures.save_figure(figures.rate_speed_figure(table), tmp_path / "again", "speed")
+    assert again[1].read_bytes() == (tmp_path / "speed.svg").read_bytes(), "the same rows give the same file"
+
+
+def test_other_figures(table):
+    relative = figures.group_figure(table, "cube", "jpeg-ls-bands")
+    assert "-40.0" in {text.get_text() for text in relative.axes[0].texts}
+    gains = tables.gain_table(table, [("jpeg-ls-bands", "lhic-x")], pd.Series({"a": "land", "b": "water"}))
+    assert len(figures.gain_figure(gains).axes[0].get_yticks()) == 1
+    bits = pd.DataFrame({"msp": [10.0, 20.0], "lsp": [30.0, 10.0]})
+    assert figures.band_figure(bits, 10, "title").axes[0].get_ylim()[1] >= 4.0
+    assert figures.map_figure(np.ones((4, 6)), "title").axes
+    planes = figures.planes_figure(np.arange(-8, 8).reshape(1, 4, 4), [0], 2)
+    titles = [axes.get_title() for axes in planes.axes]
+    assert titles == ["band 0: samples, -8 to 7", "band 0: msp, -2 to 1", "band 0: lsp, 0 to 3"]
+    with pytest.raises(UsageError, match=r"0\.\.0"):
+        figures.planes_figure(np.zeros((1, 2, 2), int), [3], 2)
+
+
+def test_every_codec_name_has_a_family():
+    assert figures.family("lhic-bp-xs") == "learned (lhic)" and figures.family("zarr-default").startswith("numeric")
+    assert figures.family("best-of-jpeg-ls") == "image codecs"
+
+
+def test_rows_refuse_other_columns(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(DatasetError, match="expected the columns"):
+        rows.append_row(path, {"codec": "x"})
+    with pytest.raises(DatasetError, match="expected the columns"):
+        rows.read_rows(path)
+    with pytest.raises(DatasetError, match="found nothing there"):
+        rows.read_rows(tmp_path / "none.csv")
+
+
+def test_a_later_row_replaces_the_earlier(tmp_path):
+    path = tmp_path / "rows.csv"
+    rows.append_row(path, row("x", "a", "", error="broken"))
+    rows.append_row(path, row("x", "a", 3.0))
+    assert rows.read_rows(path)["bps"].tolist() == [3.0]

@@ -1,0 +1,148 @@
+"""The notebooks: paired, without outputs, parameters checked, and executed on a tiny cube."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import notebooks, study
+from benchmarks.codecs import registry
+from benchmarks.plan import plan_from
+from lhic.errors import ConfigError, UsageError
+
+SCRIPTS = notebooks.scripts()
+
+
+def test_there_are_notebooks():
+    assert [script.stem[:2] for script in SCRIPTS] == [f"{n:02d}" for n in range(1, len(SCRIPTS) + 1)]
+    assert len(SCRIPTS) >= 3
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_stored_notebook_is_that_of_its_script_without_outputs(script):
+    stored = script.with_suffix(".ipynb").read_text(encoding="utf-8")
+    assert stored == notebooks.paired_text(script), "run `invoke notebooks`"
+    for cell in json.loads(stored)["cells"]:
+        assert not cell.get("outputs") and cell.get("execution_count") is None
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_first_and_last_cells(script):
+    cells = json.loads(script.with_suffix(".ipynb").read_text(encoding="utf-8"))["cells"]
+    first, last = "".join(cells[0]["source"]), "".join(cells[-1]["source"])
+    for word in ("**Question.**", "**Inputs.**", "**Outputs.**", "**Run time.**"):
+        assert word in first
+    for word in ("commit:", "weights:", "seed:", "device:"):
+        assert word in last
+
+
+def test_sync_writes_and_checks(tmp_path, monkeypatch):
+    script = tmp_path / "01_x.py"
+    script.write_text("# %% [markdown]\n# # Hello\n\n# %%\n1 + 1\n")
+    monkeypatch.setattr(notebooks, "FOLDER", tmp_path)
+    with pytest.raises(ConfigError, match=r"01_x\.ipynb"):
+        notebooks.sync(check=True)
+    assert notebooks.sync() == [tmp_path / "01_x.ipynb"]
+    assert notebooks.sync() == [] and notebooks.sync(check=True) == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("a = 1\nb = a + 1", "literal"),
+        ("import os", "assignments"),
+        ("a = b = 1", "assignments"),
+    ],
+)
+def test_parameters_cells_hold_literals_only(tmp_path, cell, message):
+    script = tmp_path / "01_x.py"
+    script.write_text(f'# %% tags=["parameters"]\n{cell}\n')
+    with pytest.raises(ConfigError, match=message):
+        notebooks.default_parameters(script)
+
+
+def test_a_notebook_without_parameters_cell_is_an_error(tmp_path):
+    script = tmp_path / "01_x.py"
+    script.write_text("# %%\na = 1\n")
+    with pytest.raises(ConfigError, match="found 0"):
+        notebooks.default_parameters(script)
+
+
+@pytest.mark.parametrize("profile", study.PROFILES)
+def test_profiles_name_known_parameters_and_codecs(profile):
+    parameters = study.resolve_parameters(study.load_profile(profile), {"out": f"results/{profile}"})
+    for name in ("02_bitrate", "03_baselines"):
+        plan = plan_from(parameters[name])
+        for form in plan.forms:
+            for codec in plan.codecs_for(form):
+                registry.find(codec)  # raises for an unknown name
+    pairs = parameters["03_baselines"]["spectral_pairs"]
+    assert {codec for pair in pairs for codec in pair} <= set(parameters["03_baselines"]["codecs"])
+    assert parameters["03_baselines"]["reference"] in parameters["03_baselines"]["codecs"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"repeat": 3}, "expected one of"),
+        ({"repeats": "many"}, "expected int"),
+        ({"codecs": "lerc"}, "expected list"),
+    ],
+)
+def test_wrong_parameters_are_errors_before_any_work(tmp_path, overrides, message):
+    out = tmp_path / "out"
+    with pytest.raises(ConfigError, match=message):
+        study.run_study("small", overrides={"out": str(out), **overrides})
+    assert not out.exists()
+
+
+def test_wrong_profile_dataset_and_notebook_names(tmp_path):
+    with pytest.raises(UsageError, match="small, medium, full"):
+        study.run_study("huge")
+    with pytest.raises(ConfigError, match="04_none"):
+        study.resolve_parameters({"04_none": {}}, {})
+    with pytest.raises(ConfigError, match="no_such"):
+        study.resolve_parameters({"common": {"no_such": 1}}, {})
+    out = tmp_path / "out"
+    with pytest.raises(UsageError, match="dataset"):
+        study.run_study("small", dataset="cifar", overrides={"out": str(out)})
+
+
+@pytest.mark.slow
+def test_study_end_to_end_on_a_tiny_corpus(tmp_path, capsys):
+    """All notebooks, in kernels of their own, on two cubes of a few hundred samples."""
+    cubes, out = tmp_path / "cubes", tmp_path / "out"
+    cubes.mkdir()
+    ramp = np.add.outer(np.arange(5) * 40, np.add.outer(np.arange(11) * 3, np.arange(9) * 7))
+    noise = np.random.default_rng(0).integers(-9, 10, ramp.shape)
+    np.save(cubes / "enmap_land.npy", (ramp + noise).astype(np.int16))
+    np.save(cubes / "aviris_lake.npy", (300 + noise).astype(np.int16))
+    overrides = {
+        **{"out": str(out), "codecs": "[jpeg-ls-bands, jpeg-ls-differences, aec-bands]", "repeats": "1"},
+        **{"slow_codecs": "[]", "spectral_pairs": "[[jpeg-ls-bands, jpeg-ls-differences]]", "bands": "[0, 4]"},
+        **{"water_cubes": "[lake]", "reference": "aec-bands"},
+    }
+    study.run_study("small", "corpus", str(cubes), overrides)
+
+    printed = capsys.readouterr().out
+    assert "| jpeg-ls-bands |" in printed and "2 cubes" in printed
+    assert {path.name for path in (out / "notebooks").iterdir()} == {f"{script.stem}.ipynb" for script in SCRIPTS}
+    for name in ("bitrate", "baselines", "by_sensor", "by_cube", "spectral_gain"):
+        assert {path.suffix for path in (out / "tables").glob(f"{name}.*")} == {".md", ".tex", ".csv"}
+    for name in ("planes", "bits_by_band", "bits_map", "bitrate", "rate_speed", "by_sensor", "spectral_gain"):
+        assert {path.suffix for path in (out / "figures").glob(f"{name}.*")} == {".pdf", ".svg", ".png"}
+    gain = (out / "tables" / "spectral_gain.csv").read_text()
+    assert ",water,aviris_lake," in gain and ",land,enmap_land," in gain
+    environment = json.loads((out / "environment.json").read_text())
+    assert environment["profile"] == "small" and environment["commit"]
+    assert (out / "rows.csv").read_text().count("\n") == 1 + 2 * 2 * 3
+
+
+@pytest.mark.slow
+def test_a_failing_notebook_names_its_cell(tmp_path):
+    script = next(script for script in SCRIPTS if script.stem == "01_quickstart")
+    target = tmp_path / "01.ipynb"
+    with pytest.raises(notebooks.NotebookError, match=r"01_quickstart: cell .*IndexError"):
+        notebooks.execute(script, target, {"cube_index": 99, "out": str(tmp_path)}, progress=False)
+    assert target.exists() and not list(Path(tmp_path).glob("*.input.ipynb"))

@@ -141,6 +141,31 @@ def half_octave(value):
 
 
 @njit(cache=True)
+def trust_in(errors, m, y, x):
+    """Weight of a model in the blend: the inverse fourth power of its recent errors here."""
+    west, north = 1.0 * errors[m, y, x - 1], 1.0 * errors[m, y - 1, x]
+    north_west, north_east = 1.0 * errors[m, y - 1, x - 1], 1.0 * errors[m, y - 1, x + 1]
+    west_west = 1.0 * errors[m, y, x - 2]
+    squares = west * west + north * north
+    squares += 0.5 * (north_west * north_west + north_east * north_east + west_west * west_west) + 0.1
+    return 1.0 / (squares * squares)
+
+
+@njit(cache=True)
+def errors_around(errors, m, y, x):
+    """Weighted mean of the errors of the decoded neighbours."""
+    near = 2.0 * errors[m, y, x - 1] + 2.0 * errors[m, y - 1, x]
+    return (near + errors[m, y - 1, x - 1] + errors[m, y - 1, x + 1] + errors[m, y, x - 2]) / 7.0
+
+
+@njit(cache=True)
+def activity_around(activity, m, y, x):
+    """Weighted mean of the relative errors of earlier bands at this place and next to it."""
+    beside = 1.0 * activity[m, y, x - 1] + activity[m, y, x + 1] + activity[m, y - 1, x] + activity[m, y + 1, x]
+    return (2.0 * activity[m, y, x] + beside) / 6.0
+
+
+@njit(cache=True)
 def set_component(active, place, mean, t, weight):
     """One component for `logistic_numba`: mean in symbols, t = scale * ln 2 in symbols, integer weight."""
     active[place, 0] = np.int64(mean * (1 << MEAN_BITS) + 0.5)
@@ -232,21 +257,16 @@ def code_cube(
                         reset_expert(n_inputs[q], weights[q], variance[q])
                         prediction = 0.0
                     means[q] = base + prediction
-                    e = errors[q, i + MARGIN - 1 :, j + MARGIN - 2 :]
-                    recent = 0.1 + 0.5 * (e[1, 0] * e[1, 0] + e[0, 1] * e[0, 1] + e[0, 3] * e[0, 3])
-                    recent += e[1, 1] * e[1, 1] + e[0, 2] * e[0, 2]
-                    trust = 1.0 / (recent * recent)
+                    trust = trust_in(errors, q, i + MARGIN, j + MARGIN)
                     blend += trust * min(max(means[q], 0.0), largest)
                     total += trust
                 means[n_experts] = blend / total
 
                 # Scales, from the errors around and those of earlier bands.
                 for m in range(n_models):
-                    e = errors[m, i + MARGIN - 1 :, j + MARGIN - 2 :]
-                    here = (2 * e[1, 1] + 2 * e[0, 2] + e[0, 1] + e[0, 3] + e[1, 0]) / 7.0
+                    here = errors_around(errors, m, i + MARGIN, j + MARGIN)
                     if s > 0:
-                        r = activity[m, i + MARGIN - 1 :, j + MARGIN - 1 :]
-                        before = (4 * r[1, 1] + 2 * r[1, 0] + 2 * r[1, 2] + 2 * r[0, 1] + 2 * r[2, 1]) / 12.0
+                        before = activity_around(activity, m, i + MARGIN, j + MARGIN)
                         here = (1 - ACTIVITY_SHARE) * here + ACTIVITY_SHARE * mean_error[m] * before
                     levels[m] = min(max(half_octave(here + 0.1) + FIRST_LEVEL, 0), N_LEVELS - 1)
                     scales[m] = level_sum[m, levels[m]] / level_count[m, levels[m]]  # mean absolute error

@@ -1,4 +1,4 @@
-"""High-throughput JPEG 2000 (ISO/IEC 15444-15), reversible, OpenJPH: faster block coder, some 3 % larger."""
+"""High-throughput JPEG 2000 (ISO/IEC 15444-15), reversible, OpenJPH: a faster block coder that costs about 5 %."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """JPEG-LS (ISO/IEC 14495-1, ITU-T T.87) with CharLS.
 
 The bits per sample of the frame header set the context thresholds and start values of the coder, which
-matters for small images: declaring the depth the samples really have is worth 2 to 14 % per band.
+matters for small images: declaring the depth the samples really have is worth 4 to 14 % band by band.
 imagecodecs always declares 8 or 16 bits, so the encoders here go through pyjpegls (the same CharLS) with
 the actual depth; ``jpeg-ls-bands-16bit`` is what an imagecodecs user gets.  Decoding is imagecodecs' for all.
 """

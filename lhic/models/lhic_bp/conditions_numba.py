@@ -220,12 +220,20 @@ class _UNet:
         self.input_blocks = [_Residual(stage[0]) for stage in net.input_blocks[1:]]
         self.middle = [_Residual(net.middle_block[0]), _Attention(net.middle_block[1]), _Residual(net.middle_block[2])]
         self.output_blocks = [_Residual(stage[0]) for stage in net.output_blocks]
+        self._embeddings: dict[int, np.ndarray] = {}  # by band; threads may compute one twice, to the same value
+
+    def _embedding(self, band: int) -> np.ndarray:
+        if band not in self._embeddings:
+            angles = band_embedding(torch.tensor([float(band)], dtype=torch.float64), self.channels)
+            hidden = _silu(_affine(*self.time_embed[0], array(angles).reshape(-1, 1)))
+            self._embeddings[band] = _silu(
+                _affine(*self.time_embed[1], hidden)
+            )  # the SiLU that every block begins with
+        return self._embeddings[band]
 
     def __call__(self, x: np.ndarray, band: int) -> np.ndarray:
         """x : (F, H, W)"""
-        embedding = band_embedding(torch.tensor([float(band)], dtype=torch.float64), self.channels)
-        embedding = _silu(_affine(*self.time_embed[0], array(embedding).reshape(-1, 1)))
-        embedding = _silu(_affine(*self.time_embed[1], embedding))  # the SiLU that every block begins with
+        embedding = self._embedding(band)
         x = conv3x3(*self.input, x)
         stored = [x]
         for block in self.input_blocks:

@@ -282,10 +282,7 @@ def _loop(run_: _Run, sampler: TileSampler, validation: dict, last_step: int, pr
                 if run_.step % config.checkpoint_every == 0:
                     run_.save()
                 bar.update()
-    except KeyboardInterrupt:
-        run_.save()
-        raise
-    finally:
+    finally:  # an interrupt may fall into the middle of a step, so nothing is saved here
         batches.close()
 
 
@@ -297,6 +294,8 @@ def _step(run_: _Run, tiles: np.ndarray, first_bands: np.ndarray) -> None:
     # None, not zero: a parameter that a short run does not reach keeps its moments, resumed or not.
     run_.optimiser.zero_grad(set_to_none=True)
     bits = run_.for_each_plane(lambda plane: _backward(run_, plane, samples, first_bands))
+    if not math.isfinite(sum(bits)):
+        raise ConfigError(f"step {run_.step + 1}: expected a finite loss, found {bits}; try a smaller optimiser.lr")
     run_.optimiser.step()
     run_.step += 1
     update_average(run_.average, run_.nets, average_decay(o.ema_decay, run_.step))

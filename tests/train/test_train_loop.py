@@ -153,6 +153,12 @@ def test_bad_data_sections(settings, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_loss_that_is_not_finite_stops_the_run_before_it_spoils_the_weights(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "mixture_bits", lambda *a: torch.full((2,), float("nan"), requires_grad=True))
+    with pytest.raises(ConfigError, match="step 1: expected a finite loss"):
+        train(finished[0], "cpu", tmp_path / "run", progress=False)
+
+
 def test_average_follows_the_networks():
     average, nets = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     before = [p.detach().clone() for p in average.parameters()]

@@ -32,16 +32,11 @@ def decode_block_adaptive(body: bytes, p: Parameters) -> np.ndarray:
     Raises
     ------
     StreamError
-        When libaec finds the body damaged or too short, or a bit set in the padding of the last block.
+        When libaec finds the body damaged, too short or too long, or a bit set in the padding of the last block.
     """
-    import imagecodecs
-
     dtype = _container(p)
     n_padded = p.n_samples + -p.n_samples % p.block_size
-    try:
-        decoded = imagecodecs.aec_decode(bytes(body), out=n_padded * dtype.itemsize, **_settings(p))
-    except (imagecodecs.AecError, ValueError) as error:  # ValueError: the body holds more than expected
-        raise StreamError(f"body: expected {p.n_samples} block-adaptive indices, found {error}") from None
+    decoded = _decode(bytes(body), n_padded * dtype.itemsize, p)
     sequence = np.frombuffer(decoded, dtype)
     if sequence.size != n_padded:
         raise StreamError(f"body: expected {n_padded} block-adaptive indices, found {sequence.size}")
@@ -51,6 +46,22 @@ def decode_block_adaptive(body: bytes, p: Parameters) -> np.ndarray:
     if int(sequence.max()) >> p.dynamic_range:
         raise StreamError(f"body: found a mapped quantizer index of more than {p.dynamic_range} bits")
     return from_body_order(sequence, p)
+
+
+def _decode(body: bytes, n_bytes: int, p: Parameters) -> bytes:
+    """Decoded samples; libaec wants its stream without the bytes that fill up the last output word."""
+    import imagecodecs
+
+    for n_fill in range(min(p.output_word_bytes, len(body))):
+        if any(body[len(body) - n_fill :]):
+            break
+        try:
+            return imagecodecs.aec_decode(body[: len(body) - n_fill], out=n_bytes, **_settings(p))
+        except ValueError:  # more input than the output needs
+            continue
+        except imagecodecs.AecError as error:
+            raise StreamError(f"body: expected {p.n_samples} block-adaptive indices, found {error}") from None
+    raise StreamError(f"body: expected its end after {p.n_samples} block-adaptive indices, found more bytes")
 
 
 def fewest_bits(p: Parameters) -> int:

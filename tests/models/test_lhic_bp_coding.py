@@ -251,6 +251,9 @@ def test_tensors_must_fit_the_configuration():
         load("m", config, {key: value for key, value in tensors.items() if key != name}, bytes(32))
     with pytest.raises(CheckpointError, match="finite"):
         load("m", config, {**tensors, name: tensors[name] * np.nan}, bytes(32))
+    mask = "msp.spatial_net.conv_in.mask"
+    with pytest.raises(CheckpointError, match="causal mask"):
+        load("m", config, {**tensors, mask: np.ones_like(tensors[mask])}, bytes(32))
     with pytest.raises(CheckpointError, match="stray"):
         load("m", config, {**tensors, "stray": tensors[name]}, bytes(32))
     with pytest.raises(CheckpointError, match="num_mixture"):

@@ -93,8 +93,9 @@ def load(
 
 def load_net(kind: type, config: LhicBpConfig, tensors: dict, what: str):
     """A float64 network with these tensors, each checked by name, shape and finiteness."""
-    with torch.device("meta"):
-        expected = {key: tuple(value.shape) for key, value in kind(config).state_dict().items()}
+    with torch.random.fork_rng(devices=[]):  # loading must not move the caller's random numbers
+        net = kind(config)
+    expected = {key: tuple(value.shape) for key, value in net.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in tensors.items()}
     for key in sorted(expected.keys() | found.keys()):
         if expected.get(key) != found.get(key):
@@ -108,8 +109,9 @@ def load_net(kind: type, config: LhicBpConfig, tensors: dict, what: str):
         state[key] = value.to(torch.float64)
         if not value.is_floating_point() or not torch.isfinite(state[key]).all():
             raise CheckpointError(f"{what}: tensor {key}: expected finite numbers, found {value.dtype} with others")
-    net = kind(config).to(torch.float64)
-    net.load_state_dict(state)
+        if key.endswith(".mask") and not torch.equal(state[key], net.state_dict()[key].double()):
+            raise CheckpointError(f"{what}: tensor {key}: expected the causal mask of LHIC-BP, found another")
+    net.to(torch.float64).load_state_dict(state)
     return net.eval().requires_grad_(False)
 
 
@@ -320,8 +322,8 @@ class LhicBpModel:
                 self.engine.run(work, lambda band, coordinates, n=n_ticked: tick(n))
                 _finish(decoders, coders, SECTION_NAMES[plane])
             else:
-                if any(job.sections[plane] for job in jobs):
-                    raise CorruptStreamError(f"{SECTION_NAMES[plane]}: expected no bytes for a single symbol")
+                if any(job.sections[plane] or own[plane][0].size for job, own in zip(jobs, lists, strict=True)):
+                    raise CorruptStreamError(f"{SECTION_NAMES[plane]}: expected nothing about a single symbol")
                 tick(n_ticked * n_bands)
             planes.append(symbols)
         joined = join(planes[0].astype(np.int64), planes[1], settings.split_bits) + settings.offset

@@ -208,18 +208,22 @@ def shift_to_unsigned(cube: np.ndarray) -> tuple[np.ndarray, int]:
         raise InvalidCubeError(reason)
     low, high = value_range(cube)
     offset = low if low < 0 or high > 0xFFFF else 0
-    dtype = np.uint8 if cube.dtype.itemsize == 1 else np.uint16
-    if offset == 0 and cube.dtype == dtype:
-        return np.ascontiguousarray(cube), 0
-    return (cube.astype(np.int64) - offset).astype(dtype), offset
+    dtype = np.dtype(np.uint8 if cube.dtype.itemsize == 1 else np.uint16)
+    unsigned = np.ascontiguousarray(cube).astype(dtype, copy=False)
+    # Conversion and subtraction wrap modulo 2^8 or 2^16; the true result lies inside, so it is what remains.
+    return (unsigned - _wrapped(offset, dtype) if offset else unsigned), offset
 
 
 def shift_back(unsigned: np.ndarray, frame: Frame) -> np.ndarray:
     """Undo `shift_to_unsigned`: array of `frame.shape` and `frame.dtype`."""
-    cube = unsigned.reshape(frame.shape)
-    if frame.offset == 0 and cube.dtype == frame.dtype:
-        return cube
-    return (cube.astype(np.int64) + frame.offset).astype(frame.dtype)
+    dtype = np.dtype(frame.dtype)
+    cube = unsigned.reshape(frame.shape).astype(dtype, copy=False)
+    return cube + _wrapped(frame.offset, dtype) if frame.offset else cube
+
+
+def _wrapped(value: int, dtype: np.dtype) -> np.integer:
+    """`value` modulo the range of `dtype`."""
+    return np.array(value % (1 << 8 * dtype.itemsize), np.uint64).astype(dtype)[()]
 
 
 def refuse_wide_range(cube: np.ndarray) -> str | None:

@@ -100,7 +100,7 @@ def rate_figure(rows: pd.DataFrame) -> Figure:
                 )
             axes.set_yticks(range(len(mean)), mean.index)
             axes.set_ylim(len(mean) - 0.4, -0.6)
-            axes.margins(x=0.12)
+            axes.margins(x=0.16)
             axes.set_xlabel("bits per sample")
             axes.set_title(f"{form}, {_cubes(of_form)}")
         _family_legend(figure, rows)
@@ -146,7 +146,7 @@ def speeds(rows: pd.DataFrame, column: str) -> pd.Series:
 def _label_front(axes: Axes, speed: pd.Series, mean: pd.Series) -> None:
     """Names beside the codecs that no other beats in both rate and speed."""
     fastest, lowest_free = -np.inf, -np.inf
-    line_height = 0.032 * (mean.max() - mean.min() or 1.0)
+    line_height = 0.045 * (mean.max() - mean.min() or 1.0)
     for codec in mean.index:  # smallest rate first, so a name can only collide with the one below it
         if speed.get(codec, -np.inf) > fastest:
             fastest = speed[codec]

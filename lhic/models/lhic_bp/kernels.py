@@ -52,7 +52,7 @@ def _float(typing_context, bits):
     return types.float64(types.int64), codegen
 
 
-@njit(cache=True, inline="always", error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def exp(x):
     """e^x to about one unit in the last place; arguments beyond +-708 count as +-708."""
     x = x if x < _EXP_MAX else _EXP_MAX
@@ -70,7 +70,7 @@ def exp(x):
     return p * _float((_bits(shifted) + 1023) << 52)
 
 
-@njit(cache=True, inline="always", error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def sigmoid(x):
     return 1.0 / (1.0 + exp(-x))
 
@@ -337,7 +337,7 @@ def attention(query, key, value):
     return out
 
 
-@njit(cache=True, nogil=True, inline="always", error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _scores(key, block, row, width):
     """``row = key @ block``: scores of one key for a block of queries."""
     n_channels = key.size
@@ -356,7 +356,7 @@ def _scores(key, block, row, width):
         c += 1
 
 
-@njit(cache=True, nogil=True, inline="always", error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _accumulate(values, scores, mixed, width):
     """``mixed += values.T @ scores`` for four keys."""
     s0, s1, s2, s3 = scores[0], scores[1], scores[2], scores[3]

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lhic.container import DTYPE_CODES, Reader
+from lhic.container import write_varint as varint
 from lhic.errors import BackendError, CorruptStreamError, InvalidCubeError, TruncatedStreamError
 
-# Codes of docs/format.md, 1.2, so that one table serves the whole project.
-DTYPES = {1: "uint8", 2: "int8", 3: "uint16", 4: "int16", 5: "uint32", 6: "int32"}
-DTYPE_CODES = {name: code for code, name in DTYPES.items()}
+DTYPES = {code: name for name, code in DTYPE_CODES.items()}
 
 MAX_CUBE_BYTES = 1 << 34  # a damaged header must not make the decoder ask for more than this
 
@@ -145,27 +145,11 @@ class Frame:
         return cls(dtype, tuple(shape), offset), at
 
 
-def varint(value: int) -> bytes:
-    """Unsigned LEB128 of `value` >= 0."""
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
 def read_varint(data: bytes, at: int) -> tuple[int, int]:
     """Value of the varint at position `at`, and the position after it."""
-    value = 0
-    for n_read in range(10):
-        if at + n_read >= len(data):
-            raise TruncatedStreamError(f"varint at byte {at}: expected more bytes, found the end")
-        byte = data[at + n_read]
-        value |= (byte & 0x7F) << 7 * n_read
-        if byte < 0x80:
-            return value, at + n_read + 1
-    raise CorruptStreamError(f"varint at byte {at}: expected at most 10 bytes")
+    reader = Reader(data, f"byte {at}")
+    reader.position = at
+    return reader.varint("varint"), reader.position
 
 
 def join_parts(parts: Iterable[bytes]) -> bytes:

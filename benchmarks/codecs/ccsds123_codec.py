@@ -21,10 +21,13 @@ SETTINGS = {
     "weight_resolution": 19,
     "weight_update_interval": 64,
     "weight_update_initial": -1,
-    "weight_update_final": 3,
+    "weight_update_final": 6,
     "dynamic_range": "actual",
     "order": "bsq",
 }
+# What most papers set, whatever the image: 16 bits, slow final weight updates.  A sample of 8 or 32 bits keeps
+# its own depth.
+USUAL = {"prediction_bands": 3, "weight_update_final": 3, "dynamic_range": "dtype"}
 
 
 class Ccsds123(Codec):
@@ -48,7 +51,10 @@ class Ccsds123(Codec):
         with _errors_of_lhic():
             if self._search is not None:
                 return ccsds123.best_of(cube, self._search)[0]
-            return ccsds123.encode(cube, **self._options)
+            options = dict(self._options)
+            if options.get("dynamic_range") == "dtype":
+                options["dynamic_range"] = 8 * cube.dtype.itemsize
+            return ccsds123.encode(cube, **options)
 
     def decode(self, data: bytes) -> np.ndarray:
         with _errors_of_lhic():
@@ -75,6 +81,7 @@ CODECS = {
     for codec, options in {
         "ccsds123-p0": {"prediction_bands": 0},
         "ccsds123-p3": {"prediction_bands": 3},
+        "ccsds123-p3-usual": USUAL,
         "ccsds123-p3-hybrid": {"prediction_bands": 3, "entropy_coder": "hybrid"},
         "ccsds123-p15": {"prediction_bands": 15},
         "ccsds123-best": {"search": ccsds123.USUAL_SEARCH},

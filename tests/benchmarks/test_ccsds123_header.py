@@ -17,7 +17,7 @@ from benchmarks.codecs.ccsds123 import (
 )
 from tests.benchmarks.ccsds123_cases import parameters
 
-PLAIN = Parameters(8, 14, 18, signed=True, weight_resolution=14)
+PLAIN = Parameters(8, 14, 18, signed=True, weight_resolution=14, weight_update_final=3)
 PLAIN_HEADER = "00 0012 000e 0008 81 0000 08 00 0c 00 a2 59 00 92 26"
 
 

@@ -149,7 +149,7 @@ class Parameters:
     weight_resolution: int = 19
     weight_update_interval: int = 64
     weight_update_initial: int = -1
-    weight_update_final: int = 3
+    weight_update_final: int = 6
     weight_init_resolution: int | None = None
     weight_init_table: tuple[tuple[int, ...], ...] | None = None
     weight_exponent_offsets: tuple[tuple[int, ...], ...] | None = None

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import lhic
 from lhic.errors import CheckpointError, CorruptStreamError, UsageError
 from lhic.models.lhic_bp import SECTION_NAMES, describe_parameters
 from lhic.models.lhic_bp.coding import choose_offset, load, precision_of
@@ -65,6 +66,18 @@ def ragged():
 @pytest.fixture(scope="module")
 def coded(model, ragged):
     return encode(model, ragged)
+
+
+def test_through_the_stream(model, ragged):
+    stream = lhic.encode(ragged, model)
+    assert stream == lhic.encode(ragged, model)
+    assert np.array_equal(lhic.decode(stream, model=model), ragged)
+    assert np.array_equal(lhic.decode_tile(stream, 3, model=model), ragged[:, 32:, 32:])
+    found = lhic.inspect(stream)
+    assert (found["family"], found["section_names"]) == ("lhic-bp", list(SECTION_NAMES))
+    assert found["parameters"] == {"param_d": 8, "offset": 0}
+    with pytest.raises(CorruptStreamError):
+        lhic.decode(stream[:-9] + bytes([stream[-9] ^ 1]) + stream[-8:], model=model)
 
 
 def test_any_subset_in_any_grouping(model, ragged, coded):

@@ -35,6 +35,15 @@ def test_exp_is_exact_to_a_unit_in_the_last_place():
     assert _exp(np.array([-1e300, 1e300])).tolist() == _exp(np.array([-708.0, 708.0])).tolist()
 
 
+def test_multiplications_and_additions_are_not_fused():
+    """A fused multiply-add rounds once, a processor without it twice: the same kernel would give other bits."""
+    kernel = njit(error_model="numpy")(kernels.affine.py_func)
+    kernel(np.ones((3, 6)), np.ones(3), np.ones((6, 40)), np.empty((3, 40)), 40)
+    (assembly,) = kernel.inspect_asm().values()
+    assert "mul" in assembly
+    assert not any(fused in assembly for fused in ("fmadd", "fmsub", "fmla", "fmls"))
+
+
 @pytest.mark.parametrize("n_features", [2, 5, 24])
 def test_kernels_equal_torch(n_features):
     rng = np.random.default_rng(n_features)

@@ -316,9 +316,7 @@ class LhicBpModel:
                 decoders = [RansDecoder(job.sections[plane], N_LANES, precision) for job in jobs]
                 coders = _coders(decoders, [own[plane] for own in lists])
                 condition = self._plane_condition(planes[0], settings) if plane else None
-                work = PlanePass(
-                    net, symbols, heights, widths, alphabet_size, precision, condition, coders
-                )  # fmt: skip
+                work = PlanePass(net, symbols, heights, widths, alphabet_size, precision, condition, coders)
                 self.engine.run(work, lambda band, coordinates, n=n_ticked: tick(n))
                 _finish(decoders, coders, SECTION_NAMES[plane])
             else:

@@ -145,9 +145,7 @@ class _SpectralBlock:
         normed = np.empty_like(x)
         layer_norm(*ln1, x, normed, n)
         s = state
-        x = x + _band_mix(
-            normed, s["att_previous"], s["numerator"], s["denominator"], s["maximum"], *self.att
-        )  # fmt: skip
+        x = x + _band_mix(normed, s["att_previous"], s["numerator"], s["denominator"], s["maximum"], *self.att)
         layer_norm(*ln2, x, normed, n)
         x += _channel_mix(normed, s["ffn_previous"], *self.ffn)
         image = depthwise7x7(*self.depthwise, x.reshape(len(x), height, -1)).reshape(x.shape)

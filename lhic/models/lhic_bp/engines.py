@@ -20,7 +20,7 @@ from lhic.models.lhic_bp.quantise import grid_transform
 from lhic.models.lhic_bp.recurrent import joined
 from lhic.models.lhic_bp.wavefront import WavefrontMixture
 from lhic.models.lhic_bp.wavefront_numba import Coders, code_band, finish_diagonal, make_buffers, skew
-from lhic.order import coding_order, n_diagonals
+from lhic.order import coding_order, diagonal_rows, n_diagonals
 from lhic.partition import to_unit
 
 
@@ -165,7 +165,8 @@ class TorchEngine:
                 done,
             )
             work.check_words(starved)
-            found = flat[:, mixture.pscam.positions(diagonal).cpu().numpy()].astype(np.float64)
+            rows = np.arange(*diagonal_rows(diagonal, height, width))
+            found = flat[:, rows * width + diagonal - rows].astype(np.float64)
             unit = torch.from_numpy(to_unit(found, work.alphabet_size - 1)).to(self.device)
             mixture.pscam.put(diagonal, unit)
         work.symbols[:, band] = symbols

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks.tables import complete_means, good, label
 from lhic.errors import UsageError
@@ -127,9 +127,12 @@ def rate_speed_figure(rows: pd.DataFrame) -> Figure:
                 axes.plot(points[1], mean[codec], marker, color=colour, markerfacecolor="white")
             _label_front(axes, best, mean)
             axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.set_xlabel(f"{work} speed, 10⁶ samples per second")
             axes.margins(0.12)
+            low, high = axes.get_xlim()
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 50 * low else (1.0, 2.0, 5.0)))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
         panels[0].set_ylabel("bits per sample")
         panels[0].set_title(f"mean of {_cubes(rows)}; named: no other is both faster and smaller", loc="left")
         _family_legend(figure, rows)

@@ -1,5 +1,7 @@
 """Side sections: what goes in comes out, and damage is told before anything large is allocated."""
 
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -64,7 +66,7 @@ def test_escapes_round_trip(values, repeats):
 def test_empty_bands_cost_almost_nothing():
     differences = np.zeros((224, 32, 32), np.int64)
     differences[126:141] = differences[160:167] = -32768
-    assert len(write_escapes(differences)) <= 2 * 9
+    assert len(write_escapes(differences)) <= 1 + 2 * 9
 
 
 @pytest.mark.parametrize(
@@ -72,4 +74,20 @@ def test_empty_bands_cost_almost_nothing():
 )
 def test_damaged_escapes(values):
     with pytest.raises(CorruptStreamError, match="escapes"):
-        read_escapes(pack_varints(np.array(values)), (1, 3, 4), "escapes")
+        read_escapes(b"\x00" + pack_varints(np.array(values)), (1, 3, 4), "escapes")
+
+
+def test_dense_escapes_are_deflated():
+    differences = np.random.default_rng(0).integers(1000, 1400, (4, 32, 32))
+    data = write_escapes(differences)
+    assert data[0] == 1 and 8 * len(data) < 16 * differences.size
+    assert np.array_equal(read_escapes(data, differences.shape, "test"), differences)
+    for damaged in (data[:-1], data[:-9], data + b"x", b"\x02" + data[1:], b"\x01", b"\x00"):
+        with pytest.raises(CorruptStreamError, match="test"):
+            read_escapes(damaged, differences.shape, "test")
+
+
+def test_inflated_escapes_are_bounded():
+    bomb = b"\x01" + zlib.compress(bytes(10_000_000), 9)
+    with pytest.raises(CorruptStreamError, match="at most 324 bytes"):
+        read_escapes(bomb, (1, 3, 4), "test")

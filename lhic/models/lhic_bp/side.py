@@ -7,12 +7,16 @@ Format v1: docs/format_lhic_bp.md, sections 5 and 6.
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 from numba import njit
 
 from lhic.errors import CorruptStreamError
 
-MAX_VARINT = (1 << 63) - 1
+MAX_VARINT_BYTES = 9
+PLAIN, DEFLATED = b"\x00", b"\x01"
+"""First byte of an escape section."""
 
 
 @njit(cache=True, nogil=True)
@@ -55,7 +59,7 @@ def pack_varints(values: np.ndarray) -> bytes:
     """int64 values >= 0 as varints, one after the other."""
     values = np.ascontiguousarray(values, np.int64)
     assert not values.size or values.min() >= 0
-    out = np.empty(9 * values.size, np.uint8)
+    out = np.empty(MAX_VARINT_BYTES * values.size, np.uint8)
     return out[: _pack(values, out)].tobytes()
 
 
@@ -117,6 +121,7 @@ def write_escapes(differences: np.ndarray) -> bytes:
 
     differences : int64 (S, h, w), sample minus clamped sample, 0 almost everywhere
     Runs of equal differences along band, row, column: gap since the last run, length - 1, zigzag of the difference.
+    Deflated where that helps, as it does for scenes much of which is out of range.
     """
     flat = differences.reshape(-1)
     (edges,) = np.nonzero(np.diff(flat, prepend=0, append=0))
@@ -127,18 +132,20 @@ def write_escapes(differences: np.ndarray) -> bytes:
     begins, ends = begins[keep], ends[keep]
     gaps = begins - np.concatenate([[0], ends[:-1]])
     zigzag = (flat[begins] << 1) ^ (flat[begins] >> 63)
-    return pack_varints(np.stack([gaps, ends - begins - 1, zigzag], axis=1).reshape(-1))
+    plain = pack_varints(np.stack([gaps, ends - begins - 1, zigzag], axis=1).reshape(-1))
+    deflated = zlib.compress(plain, 9)
+    return PLAIN + plain if len(plain) <= len(deflated) else DEFLATED + deflated
 
 
 def read_escapes(data: bytes, shape: tuple[int, int, int], what: str) -> np.ndarray | None:
     """Inverse of `write_escapes`: int64 differences, or None for none at all."""
     if not data:
         return None
-    values = unpack_varints(data, what)
-    if values.size % 3:
+    n_samples = shape[0] * shape[1] * shape[2]
+    values = unpack_varints(_inflate(data, n_samples * 3 * MAX_VARINT_BYTES, what), what)
+    if not values.size or values.size % 3:
         raise CorruptStreamError(f"{what}: expected three numbers a run, found {values.size} numbers")
     gaps, lengths, zigzag = values.reshape(-1, 3).T
-    n_samples = shape[0] * shape[1] * shape[2]
     too_far = max(gaps.max(), lengths.max()) >= n_samples
     if too_far or gaps.sum(dtype=object) + lengths.sum(dtype=object) + lengths.size > n_samples:
         raise CorruptStreamError(f"{what}: expected runs within {n_samples} samples, found longer ones")
@@ -151,3 +158,20 @@ def read_escapes(data: bytes, shape: tuple[int, int, int], what: str) -> np.ndar
     flat = np.zeros(n_samples, np.int64)
     flat[: filled.size] = filled
     return flat.reshape(shape)
+
+
+def _inflate(data: bytes, limit: int, what: str) -> bytes:
+    """Numbers of an escape section; `limit` bytes are more than any tile can need."""
+    kind, rest = data[:1], data[1:]
+    if kind == PLAIN:
+        return rest
+    if kind != DEFLATED:
+        raise CorruptStreamError(f"{what}: expected a first byte of 0 or 1, found {kind[0]}")
+    inflater = zlib.decompressobj()
+    try:
+        plain = inflater.decompress(rest, limit)
+    except zlib.error as error:
+        raise CorruptStreamError(f"{what}: expected a zlib stream, found damage ({error})") from error
+    if not inflater.eof or inflater.unused_data:
+        raise CorruptStreamError(f"{what}: expected one whole zlib stream of at most {limit} bytes, found another")
+    return plain

@@ -20,7 +20,7 @@ def parameters(draw, shapes=SMALL_SHAPES, coders=("sample-adaptive", "hybrid", "
     nu_min = draw(st.integers(-6, 9))
     gamma_0 = draw(st.integers(1, 8))
     bands = draw(st.integers(0, 15))
-    full = draw(st.booleans())
+    full = n_columns > 1 and draw(st.booleans())
     order = draw(st.sampled_from(["bsq", "bi"]))
     coder = draw(st.sampled_from(coders))
     fields = {

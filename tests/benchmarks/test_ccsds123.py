@@ -262,9 +262,11 @@ def test_a_parameter_out_of_range_is_named(field, value):
         Parameters(**fields)
 
 
-def test_neighbor_sums_need_two_columns():
+def test_neighbors_need_two_columns():
     with pytest.raises(ParameterError, match="local_sum"):
         Parameters(2, 3, 1)
+    with pytest.raises(ParameterError, match="prediction_mode"):
+        Parameters(2, 3, 1, local_sum="wide column")
 
 
 # The adapter

@@ -82,7 +82,7 @@ class Parameters:
     prediction_bands : int
         P, 0..15.
     prediction_mode : str
-        ``full`` also uses the three directional local differences.
+        ``full`` also uses the three directional local differences; it needs two columns.
     local_sum : str
         One of `LOCAL_SUMS`; the neighbor-oriented ones need two columns.
     register_size : int
@@ -234,6 +234,8 @@ class Parameters:
         self._one_of("local_sum", LOCAL_SUMS)
         if self.n_columns == 1 and "neighbor" in self.local_sum:
             self._fail("local_sum", "a column-oriented one for an image of one column", self.local_sum)
+        if self.n_columns == 1 and self.full:
+            self._fail("prediction_mode", "reduced for an image of one column", self.prediction_mode)
         self._within("weight_resolution", 4, 19)
         self._within("register_size", max(32, depth + self.weight_resolution + 2), 64)
         if self.weight_update_interval not in [1 << e for e in range(4, 12)]:

@@ -69,28 +69,45 @@ def index_dtype(p: Parameters) -> np.dtype:
     return np.dtype(np.uint16 if p.dynamic_range <= 16 else np.uint32)
 
 
+def working_bytes(p: Parameters) -> int:
+    """Memory that decoding takes: image, indices, and the buffers of `_BandWalk`."""
+    n_columns = 4 + _used_bands(p)
+    buffers = p.n_rows * p.n_columns * n_columns * _buffer_dtype(p).itemsize
+    return p.n_samples * (p.dtype.itemsize + index_dtype(p).itemsize) + buffers
+
+
+def _used_bands(p: Parameters) -> int:
+    """Previous bands that the last band has, at most P."""
+    return min(p.prediction_bands, p.n_bands - 1)
+
+
+def _buffer_dtype(p: Parameters) -> np.dtype:
+    return np.dtype(np.int32 if p.dynamic_range <= NARROW_DEPTH else np.int64)
+
+
 class _BandWalk:
     """Buffers and constants of the kernels; `step` turns `samples` of one band into `indices`, or back."""
 
     def __init__(self, p: Parameters, encode: bool):
         n_samples = p.n_rows * p.n_columns
-        narrow = p.dynamic_range <= NARROW_DEPTH
-        dtype = np.int32 if narrow else np.int64
+        dtype = _buffer_dtype(p)
+        n_previous = _used_bands(p)
         self.samples = np.empty(n_samples, dtype)
         self.indices = np.empty(n_samples, dtype)
         self._representatives = np.zeros((2, n_samples), dtype)  # of this band and the one before
-        self._differences = np.zeros((n_samples, p.prediction_bands), dtype)  # of the last P bands, newest first
+        self._differences = np.zeros((n_samples, n_previous), dtype)  # of the last P bands, newest first
         self._weights = _initial_weights(p)
         self._offsets = _exponent_offsets(p)
         limits = (p.absolute_error_limit, p.relative_error_limit, p.representative_damping, p.representative_offset)
         self._limits = np.array([p.per_band(limit) for limit in limits], np.int64).T.copy()
         # Wide samples are rare and take the general form, which saves compiling two more.
-        lossless = narrow and p.fidelity == "lossless" and not any(p.per_band(p.representative_damping))
-        unrolled = lossless and p.prediction_bands == UNROLLED_P
+        lossless = p.fidelity == "lossless" and not any(p.per_band(p.representative_damping))
+        lossless = lossless and p.dynamic_range <= NARROW_DEPTH
+        unrolled = lossless and n_previous == UNROLLED_P
         self._kernel = _make_kernel(encode, lossless, UNROLLED_P if unrolled else ANY_P)
         self._constants = (
             p.n_columns,
-            p.prediction_bands,
+            n_previous,
             p.full,
             LOCAL_SUMS.index(p.local_sum),
             p.dynamic_range,

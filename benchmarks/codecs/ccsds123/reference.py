@@ -102,7 +102,7 @@ class Predictor:
         return self.decoded[z][t]
 
     def _predict(self, z: int, t: int) -> tuple[int, int, list[int]]:
-        """High-resolution and double-resolution predicted sample values, and the local differences (4.7)."""
+        """High-resolution and double-resolution predicted sample values, local differences (4.7, Eq. 36-39)."""
         p = self.p
         if t == 0:
             first = self.decoded[z - 1][0] if z and p.prediction_bands else self.s_mid
@@ -124,7 +124,7 @@ class Predictor:
         return s_high, s_high >> (omega + 1), differences
 
     def _local_sum(self, z: int, t: int) -> int:
-        """sigma_z(t), t > 0 (4.4)."""
+        """sigma_z(t), t > 0 (4.4, Eq. 20-23)."""
         width = self.p.n_columns
         y, x = divmod(t, width)
         rep = self.rep[z]
@@ -149,7 +149,7 @@ class Predictor:
         return 2 * (above_left + above)
 
     def _local_differences(self, z: int, t: int) -> list[int]:
-        """U_z(t), t > 0: directional differences N, W, NW, then central ones of the previous bands (4.5)."""
+        """U_z(t), t > 0: directional differences N, W, NW, then central ones of the previous bands (4.5, Eq. 24-29)."""
         p, width = self.p, self.p.n_columns
         y, x = divmod(t, width)
         differences = []
@@ -167,7 +167,7 @@ class Predictor:
         return differences
 
     def _initial_weights(self, z: int) -> list[int]:
-        """W_z(1) (4.6.3)."""
+        """W_z(1) (4.6.3, Eq. 33-35)."""
         p, omega = self.p, self.p.weight_resolution
         if p.weight_init_table is not None:
             q = p.weight_init_resolution
@@ -179,7 +179,7 @@ class Predictor:
         return weights
 
     def _maximum_error(self, z: int, t: int, predicted: int) -> int:
-        """m_z(t): how far the decoded sample may be from the true one (4.8.2)."""
+        """m_z(t): how far the decoded sample may be from the true one (4.8.2, Eq. 42-45)."""
         p = self.p
         if t == 0 or p.fidelity == "lossless":
             return 0
@@ -189,7 +189,7 @@ class Predictor:
         return self.absolute[z] if p.fidelity == "absolute" else min(self.absolute[z], relative)
 
     def _advance(self, z, t, q, m, s_high, s_double, differences) -> None:
-        """Sample representative (4.9) and weight update (4.10)."""
+        """Sample representative (4.9, Eq. 46-48) and weight update (4.10, Eq. 49-54)."""
         p, omega = self.p, self.p.weight_resolution
         centre = min(max((s_double >> 1) + q * (2 * m + 1), self.s_min), self.s_max)  # s'
         self.decoded[z][t] = centre

@@ -29,7 +29,7 @@ from benchmarks.codecs.ccsds123.errors import BudgetError, SampleError, Truncate
 from benchmarks.codecs.ccsds123.header import read_header, write_header
 from benchmarks.codecs.ccsds123.parameters import Parameters
 
-DEFAULT_MAX_BYTES = 1 << 32
+DEFAULT_MAX_BYTES = 1 << 33
 
 # What `best_of` tries: the number of previous bands, as the literature does; and what else is worth trying.
 USUAL_SEARCH = {"prediction_bands": (0, 3, 15)}
@@ -77,7 +77,7 @@ def decode(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES, fast: bool = True
     data : bytes
         One compressed image and nothing else.
     max_bytes : int
-        Largest image that may be allocated.
+        Memory that decoding may take: the image, its indices and the buffers of the predictor.
     fast : bool
         Compiled implementation or the readable one.
 
@@ -93,7 +93,7 @@ def decode(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES, fast: bool = True
     StreamError
         The body contradicts the standard, or ends early (TruncatedError).
     BudgetError
-        The image is larger than `max_bytes`.
+        The image needs more than `max_bytes`.
     """
     p, header_bytes = read_header(data)
     if len(data) % p.output_word_bytes:
@@ -104,9 +104,9 @@ def decode(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES, fast: bool = True
         raise TruncatedError(
             f"body: expected {needed} bits or more for {p.n_samples} samples, found {8 * len(body)}"
         )
-    n_bytes = p.n_samples * p.dtype.itemsize
+    n_bytes = predictor_kernels.working_bytes(p)
     if n_bytes > max_bytes:
-        raise BudgetError(f"image: expected at most {max_bytes} bytes, found {n_bytes}")
+        raise BudgetError(f"image {p.shape}: expected to decode it within {max_bytes} bytes, found {n_bytes} needed")
     indices = _decode_body(body, p, fast)
     if fast:
         return predictor_kernels.unmap_samples(indices, p)

@@ -1,5 +1,7 @@
 """The coding path: exact round trips across engines, groups, subsets and last-bit differences; damage is told."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -96,6 +98,23 @@ def test_engines_decode_each_other(model, ragged, coded):
     check_decodes(other, ragged, parameters, sections)
     assert encode(other, ragged)[0] == parameters
     check_decodes(model, ragged, *encode(other, ragged))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        # Band 0's head has no input layer where its features are as wide as it is: msp, then lsp.
+        {"dim_msp_spatial": 9, "num_mixture": 2},
+        {"dim_params": 15, "max_value": 700, "param_d": 5},
+        dict.fromkeys(("N_layers_spatial_msp", "N_layers_plane", "N_layers_params", "N_layers_context"), 0),
+    ],
+)
+def test_other_shapes_of_the_network(changes):
+    config = dataclasses.replace(UNEVEN, **changes)
+    cube = random_samples((3, 5, 34), high=config.max_value).astype("uint16")
+    compiled, other = random_model(config), random_model(config, TorchEngine(torch.device("cpu")))
+    check_decodes(other, cube, *encode(compiled, cube))
+    check_decodes(compiled, cube, *encode(other, cube))
 
 
 def test_threads_do_not_matter(model, ragged, coded):

@@ -120,8 +120,8 @@ def _ranges() -> dict[str, tuple[int, int]]:
     ranges = {}
     for f in fields(LhicBpConfig):
         if f.name.startswith("N_layers"):
-            # The published code needs one block: the first one holds the input norm, the network its depth.
-            ranges[f.name] = (0 if f.name == "N_layers_params" else 1, MAX_LAYERS)
+            # The first spectral block holds the input's norm, so there is one at least.
+            ranges[f.name] = (1 if "spectral" in f.name else 0, MAX_LAYERS)
         elif f.name.startswith("dim_"):
             ranges[f.name] = (2, MAX_WIDTH)
     return {**ranges, "num_mixture": (2, 64), "max_value": (1, MAX_SAMPLE), "param_d": (1, 16)}

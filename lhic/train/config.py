@@ -105,6 +105,7 @@ class TrainConfig:
     train: tuple[SourceConfig, ...]
     validation: tuple[SourceConfig, ...]
     steps: int
+    start_from: str | None = None  # weights file to start from instead of `lhic.train.start`
     batch: BatchConfig = field(default_factory=BatchConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)

@@ -32,7 +32,7 @@ from lhic.models.lhic_bp.config import LhicBpConfig
 from lhic.models.lhic_bp.context import TileAttention
 from lhic.models.lhic_bp.network import LspNet, MspNet
 from lhic.models.registry import resolve_device
-from lhic.models.weights import Weights, save_weights
+from lhic.models.weights import Weights, load_weights, save_weights
 from lhic.partition import alphabet_sizes, split
 from lhic.train.checkpoint import (
     TrainingState,
@@ -45,6 +45,7 @@ from lhic.train.config import OptimiserConfig, SourceConfig, TrainConfig, load_c
 from lhic.train.log import Log
 from lhic.train.loss import mixture_bits
 from lhic.train.sampler import CubeCache, TileSampler, darken_copy, lift
+from lhic.train.start import start_as_predictor
 
 TILE_SIZE = 32
 STATE_FILE = "state.safetensors"
@@ -59,9 +60,7 @@ class BothNets(nn.Module):
         self.config = config
         self.msp = MspNet(config)
         self.lsp = LspNet(config)
-        for net in (self.msp, self.lsp):
-            for head in (net.param_net, net.param_l0):
-                spread_mixture(head)
+        start_as_predictor(self.msp, self.lsp)
 
     def bits(self, plane: str, samples: Tensor, first_band: int | Tensor = 0) -> Tensor:
         """Mean ideal code length of one plane ("msp" or "lsp"), in bits per sample."""
@@ -139,9 +138,7 @@ def _open_data(config: TrainConfig) -> tuple[TileSampler, dict[str, list[np.ndar
 def _open_sources(sources: Iterable[SourceConfig]) -> list[Item]:
     items = []
     for source in sources:
-        root = None if source.root is None else os.path.expandvars(os.path.expanduser(source.root))
-        if root is not None and "$" in root:
-            raise ConfigError(f"root: expected a folder, found {root} with an environment variable that is not set")
+        root = None if source.root is None else _expand(source.root)
         found = open_dataset(source.kind, root, source.split, source.clip)
         unknown = sorted({*source.only, *source.exclude} - {item.name for item in found})
         if unknown:
@@ -152,6 +149,14 @@ def _open_sources(sources: Iterable[SourceConfig]) -> list[Item]:
     if not items:
         raise DatasetError(f"{sources[0].root}: expected at least one cube, found none")
     return items
+
+
+def _expand(path: str) -> str:
+    """Environment variables and ~ filled in."""
+    expanded = os.path.expandvars(os.path.expanduser(path))
+    if "$" in expanded:
+        raise ConfigError(f"{path}: expected a path, found an environment variable that is not set")
+    return expanded
 
 
 def validation_tiles(items: list[Item], config: TrainConfig, max_value: int) -> dict[str, list[np.ndarray]]:
@@ -183,6 +188,8 @@ class _Run:
         self.config, self.device, self.folder = config, device, folder
         torch.manual_seed(config.seed)
         self.nets = BothNets(_model_config(config)).to(device)
+        if config.start_from is not None:
+            load_start(self.nets, config.start_from)
         self.average = BothNets(_model_config(config)).to(device)
         self.average.load_state_dict(self.nets.state_dict())
         self.average.requires_grad_(False).eval()
@@ -372,12 +379,12 @@ def update_average(average: nn.Module, nets: nn.Module, decay: float) -> None:
     torch._foreach_lerp_(targets, sources, 1 - decay)
 
 
-@torch.no_grad()
-def spread_mixture(head: nn.Module) -> None:
-    """Start with means all over the range and scales that overlap, so that every component gets a gradient."""
-    n_mixture = head.conv_out_mu.out_channels
-    head.conv_out_mu.bias.copy_(torch.linspace(-1, 1, n_mixture))
-    head.conv_out_scale.bias.fill_(math.log(1 / n_mixture))
+def load_start(nets: BothNets, path: str) -> None:
+    """Overwrite the networks' parameters with those of a weights file of the same architecture."""
+    weights = load_weights(_expand(path))
+    if weights.config != nets.config.to_dict():
+        raise CheckpointError(f"{path}: expected weights of the configured model, found another configuration")
+    nets.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in weights.tensors.items()})
 
 
 def freeze_attention(nets: nn.Module) -> None:

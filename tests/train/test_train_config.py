@@ -10,7 +10,7 @@ from tests.common import REPOSITORY
 
 def test_shipped_configurations_are_valid():
     paths = sorted((REPOSITORY / "configs").glob("lhic-bp*.yml"))
-    assert {p.stem for p in paths} == {"lhic-bp", "lhic-bp-xs"}
+    assert {p.stem for p in paths} == {"lhic-bp", "lhic-bp-xs", "lhic-bp-xs-start"}
     for path in paths:
         config = load_config(path)
         assert config.name == path.stem
@@ -20,8 +20,9 @@ def test_shipped_configurations_are_valid():
 
 
 def test_the_bundled_patch_is_never_trained_on():
-    config = load_config(REPOSITORY / "configs" / "lhic-bp-xs.yml")
-    for source in (*config.train, *config.validation):
+    configs = [load_config(path) for path in (REPOSITORY / "configs").glob("lhic-bp-xs*.yml")]
+    assert len(configs) == 2
+    for source in (s for config in configs for s in (*config.train, *config.validation)):
         assert source.kind == "corpus"
         assert source.only or "enmap_hyspecnet_dt4950_X04390566" in source.exclude
         assert not any("dt4950" in name for name in source.only)

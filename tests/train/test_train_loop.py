@@ -109,6 +109,21 @@ def test_frozen_attention_stays_at_nothing(finished):
     assert projections and all(not weights.tensors[name].any() for name in projections)
 
 
+def test_a_run_may_start_from_weights(finished, settings, tmp_path):
+    _, _, result = finished
+    settings |= {"start_from": str(result.weights_path), "steps": 1, "validate_every": 1}
+    settings["optimiser"]["lr"] = 1e-12
+    again = train(parse_config(settings), "cpu", tmp_path / "run", progress=False)
+    a, b = (load_weights(path).tensors for path in (result.weights_path, again.weights_path))
+    assert all(np.allclose(a[name], b[name], atol=1e-9) for name in a)
+    settings["model"]["num_mixture"] = 3
+    with pytest.raises(CheckpointError, match="another configuration"):
+        train(parse_config(settings), "cpu", tmp_path / "other", progress=False)
+    settings["start_from"] = "$NO_SUCH_VARIABLE/x.safetensors"
+    with pytest.raises(ConfigError, match="environment variable that is not set"):
+        train(parse_config(settings), "cpu", tmp_path / "other", progress=False)
+
+
 def test_validation_covers_every_band_and_both_kinds(settings):
     config = parse_config(settings)
     _, tiles = loop._open_data(config)

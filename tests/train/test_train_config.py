@@ -10,10 +10,10 @@ from tests.common import REPOSITORY
 
 def test_shipped_configurations_are_valid():
     paths = sorted((REPOSITORY / "configs").glob("lhic-bp*.yml"))
-    assert {p.stem for p in paths} == {"lhic-bp", "lhic-bp-xs", "lhic-bp-xs-start"}
+    assert {p.stem for p in paths} == {"lhic-bp", "lhic-bp-xs", "lhic-bp-xs-more"}
     for path in paths:
         config = load_config(path)
-        assert config.name == path.stem
+        assert config.name == path.stem.removesuffix("-more")
         from lhic.train.loop import _model_config
 
         _model_config(config)

@@ -18,6 +18,7 @@ from benchmarks.plan import has_plan, measure, plan_from
 from lhic.errors import ConfigError, UsageError
 
 PROFILES = ("small", "medium", "full")
+UNFINISHED = "unfinished"  # this file lies in the results folder while a study runs, or after it was stopped
 
 
 def load_profile(name: str) -> dict[str, dict]:
@@ -103,18 +104,28 @@ def run_study(
         given.setdefault("split", None)
     parameters = resolve_parameters(load_profile(profile), {"out": f"results/{profile}", **given})
     plans = [plan_from(found) for found in parameters.values() if has_plan(found)]
-    folder = plans[0].folder
-    folder.mkdir(parents=True, exist_ok=True)
     for plan in plans:
         plan.items()  # a missing dataset is told before any work
+    folder = plans[0].folder
+    folder.mkdir(parents=True, exist_ok=True)
+    _begin_or_resume(folder)
 
     environment = {**provenance.environment(), "profile": profile, "parameters": parameters}
     (folder / "environment.json").write_text(json.dumps(environment, indent=1) + "\n", encoding="utf-8")
     measured = [measure(plan) for plan in plans]
     for script in notebooks.scripts():
         notebooks.execute(script, folder / "notebooks" / f"{script.stem}.ipynb", parameters[script.stem])
+    (folder / UNFINISHED).unlink()
     _print_results(measured[0], folder)
     return folder
+
+
+def _begin_or_resume(folder: Path) -> None:
+    """Rows of a finished study are measured anew; those of one that was stopped are kept."""
+    mark = folder / UNFINISHED
+    if not mark.exists():
+        (folder / "rows.csv").unlink(missing_ok=True)
+    mark.touch()
 
 
 def _read_value(value: object) -> object:

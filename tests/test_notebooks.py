@@ -146,3 +146,22 @@ def test_a_failing_notebook_names_its_cell(tmp_path):
     with pytest.raises(notebooks.NotebookError, match=r"01_quickstart: cell .*IndexError"):
         notebooks.execute(script, target, {"cube_index": 99, "out": str(tmp_path)}, progress=False)
     assert target.exists() and not list(Path(tmp_path).glob("*.input.ipynb"))
+
+
+def test_a_stopped_study_keeps_its_rows_and_a_finished_one_begins_anew(tmp_path, monkeypatch):
+    found = []
+
+    def measure(plan):
+        rows = plan.folder / "rows.csv"
+        found.append(rows.exists())
+        rows.touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "measure", measure)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            study.run_study("small", overrides={"out": str(tmp_path)})
+    (tmp_path / study.UNFINISHED).unlink()  # as at the end of a study
+    with pytest.raises(KeyboardInterrupt):
+        study.run_study("small", overrides={"out": str(tmp_path)})
+    assert found == [False, True, False]

@@ -119,7 +119,7 @@ class _SpectralBlock:
         att, ffn = block.att, block.ffn
         self.att = (
             np.stack([array(s).ravel() for s in (att.time_mix_k, att.time_mix_v, att.time_mix_r)]),
-            np.array([-math.exp(decay) for decay in array(att.time_decay)]),
+            np.array([-exp(decay) for decay in array(att.time_decay)]),
             array(att.time_first),
             *(array(layer.weight) for layer in (att.receptance, att.key, att.value, att.output)),
         )
@@ -197,8 +197,8 @@ class _Attention:
         self.norm = _parameters(block.norm)
         weight, bias = array(block.qkv.weight)[:, :, 0], array(block.qkv.bias)
         channels = weight.shape[1]
-        weight[:channels] *= channels**-0.5  # q and k each by C^-1/4
-        bias[:channels] *= channels**-0.5
+        weight[:channels] /= math.sqrt(channels)  # q and k each by C^-1/4
+        bias[:channels] /= math.sqrt(channels)
         self.qkv = weight.copy(), bias
         self.out = array(block.proj_out.weight)[:, :, 0].copy(), array(block.proj_out.bias)
 

@@ -8,6 +8,8 @@ half that sees the stored activations of the first.  It works on whole tiles, so
 from __future__ import annotations
 
 import math
+from decimal import Context, Decimal, localcontext
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -19,17 +21,43 @@ MAX_PERIOD = 48
 """Longest period of the band embedding, in bands per radian."""
 
 
+PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
+DIGITS = 50
+
+
 def band_embedding(band: Tensor, features: int) -> Tensor:
     """Cosines and sines of the band index.
 
     band : (N,) floating
-    Returns (N, features); an odd width ends in a zero.
+    Returns (N, features); an odd width ends in a zero.  In float64, the precision of coding, the values are correctly
+    rounded whatever the machine's mathematical library.
     """
+    if band.dtype == torch.float64:
+        return band.new_tensor([exact_band_embedding(int(index), features) for index in band.tolist()])
     half = features // 2
     frequency = torch.exp(-math.log(MAX_PERIOD) * torch.arange(half, dtype=band.dtype, device=band.device) / half)
     angle = band[:, None] * frequency
     embedding = torch.cat([torch.cos(angle), torch.sin(angle)], dim=1)
     return F.pad(embedding, (0, features % 2))
+
+
+@lru_cache(maxsize=4096)
+def exact_band_embedding(band: int, features: int) -> tuple[float, ...]:
+    """`band_embedding` of one band in decimal arithmetic, rounded once at the end."""
+    with localcontext(Context(prec=DIGITS)):
+        half = features // 2
+        angles = [band * Decimal(MAX_PERIOD) ** (Decimal(-k) / half) % (2 * PI) for k in range(half)]
+        cosines, sines = zip(*map(_cosine_and_sine, angles))
+    return tuple(float(value) for value in (*cosines, *sines)) + (0.0,) * (features % 2)
+
+
+def _cosine_and_sine(angle: Decimal) -> tuple[Decimal, Decimal]:
+    """Taylor series, 0 <= angle < 2 pi: the terms left out are below 7^80 / 80! = 1e-51."""
+    sums, term = [Decimal(0)] * 4, Decimal(1)
+    for n in range(80):
+        sums[n % 4] += term
+        term = term * angle / (n + 1)
+    return sums[0] - sums[2], sums[1] - sums[3]
 
 
 def group_norm(channels: int) -> nn.GroupNorm:

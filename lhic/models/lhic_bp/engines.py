@@ -64,7 +64,7 @@ OnBand = Callable[[int, np.ndarray], None]
 
 
 class CompiledEngine:
-    """CPU; the same bits on every processor but for the cosines of the band embedding."""
+    """CPU; the same bits on every processor (see `kernels`)."""
 
     max_tiles = 8  # per pass: enough for long vector loops, few enough for the caches
 

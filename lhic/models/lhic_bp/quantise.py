@@ -16,6 +16,7 @@ Format v1: docs/format_lhic_bp.md, sections 4 and 5.
 from __future__ import annotations
 
 import math
+from decimal import Context, Decimal, localcontext
 
 import numpy as np
 from numba import njit
@@ -33,8 +34,6 @@ from lhic.entropy.logistic import (
 MARGIN = 2.0**-20
 """Grid steps between the encoder's and a decoder's coordinate that are still decoded exactly."""
 
-_LN2 = math.log(2)
-
 
 def grid_transform(alphabet_size: int) -> np.ndarray:
     """Factor, offset, lowest and highest coordinate of means, log-scales and logits, float64 (3, 4).
@@ -42,16 +41,18 @@ def grid_transform(alphabet_size: int) -> np.ndarray:
     The coordinate is ``clip(value * factor + offset)``: `lhic.entropy.logistic.grid_coordinates` in one
     multiplication and one addition, for compiled code.
     """
-    symbols_per_unit = max(alphabet_size - 1, 1) / 2
-    mean = symbols_per_unit * (1 << MEAN_BITS)
-    scale_offset = SCALE_STEPS * (math.log2(symbols_per_unit * _LN2) - SCALE_MIN_LOG2)
-    return np.array(
-        [
+    # Decimal logarithms are correctly rounded; those of the machine's mathematical library are not everywhere.
+    with localcontext(Context(prec=50)):
+        ln2 = Decimal(2).ln()
+        symbols_per_unit = Decimal(max(alphabet_size - 1, 1)) / 2
+        mean = symbols_per_unit * (1 << MEAN_BITS)
+        scale_offset = SCALE_STEPS * ((symbols_per_unit * ln2).ln() / ln2 - SCALE_MIN_LOG2)
+        rows = [
             [mean, mean, -MEAN_LIMIT, MEAN_LIMIT],
-            [SCALE_STEPS / _LN2, scale_offset, 0, SCALE_MAX],
-            [LOGIT_STEPS / _LN2, 0, -LOGIT_LIMIT, LOGIT_LIMIT],
+            [SCALE_STEPS / ln2, scale_offset, 0, SCALE_MAX],
+            [LOGIT_STEPS / ln2, 0, -LOGIT_LIMIT, LOGIT_LIMIT],
         ]
-    )
+    return np.array([[float(value) for value in row] for row in rows])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import lhic
 from benchmarks.codecs import registry
 from benchmarks.codecs.base import DTYPES, Frame
 from lhic.errors import CorruptStreamError, InvalidCubeError, LhicError, UsageError
@@ -143,3 +144,10 @@ def test_names_and_descriptions():
             assert codec.name == name == name.lower()
             assert codec.version and codec.settings and codec.signed
             assert codec.best_of == name.startswith("best-of")
+
+
+def test_lhic_adapter_says_which_weights_and_restores_the_cube():
+    codec = registry.make(lhic.DEFAULT_MODEL)
+    cube = np.arange(3 * 5 * 6, dtype=np.int16).reshape(3, 5, 6) - 40
+    stream = check_round_trip(cube, codec.encode, codec.decode)
+    assert codec.weights_hash == lhic.inspect(stream)["weights_sha256"]

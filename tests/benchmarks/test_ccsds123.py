@@ -1,5 +1,7 @@
 """CCSDS 123.0-B-2: reference streams, the compiled code against the readable one, error bounds."""
 
+import ast
+import doctest
 import json
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from benchmarks.codecs.ccsds123 import (
     predictor_kernels,
     read_header,
     reference,
+    stream,
 )
 from benchmarks.codecs.ccsds123.conformance import check_vector, run
 from lhic.errors import CorruptStreamError, InvalidCubeError, TruncatedStreamError
@@ -269,7 +272,24 @@ def test_neighbors_need_two_columns():
         Parameters(2, 3, 1, local_sum="wide column")
 
 
-# The adapter
+# The package and its adapter
+
+
+def test_the_package_stands_alone():
+    allowed = {"numpy", "numba", "imagecodecs", "benchmarks.codecs.ccsds123"}
+    standard = {"__future__", "collections", "dataclasses", "functools", "hashlib", "itertools", "json", "pathlib", "typing"}
+    for path in Path(stream.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                inside = name.startswith("benchmarks.codecs.ccsds123")
+                assert inside or name.split(".")[0] in allowed | standard, f"{path.name} imports {name}"
+
+
+def test_examples_run():
+    assert doctest.testmod(stream).attempted > 0
+    assert doctest.testmod(stream).failed == 0
 
 
 def test_adapter_raises_the_errors_of_the_project():

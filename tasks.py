@@ -73,11 +73,11 @@ def train(context, config="configs/lhic-bp-xs.yml", device="auto"):
     },
     iterable=["parameter"],
 )
-def study(context, profile="small", dataset="", root="", parameter=()):
+def study(context, profile="small", dataset="", root="", parameter=None):
     """Run the study's notebooks and print the main table; files go to results/<profile>/."""
     from benchmarks.study import run_study
 
-    _exit_on_error(run_study, profile, dataset or None, root or None, _pairs(parameter))
+    _exit_on_error(run_study, profile, dataset or None, root or None, _pairs(parameter or ()))
 
 
 @task(help={"check": "only say whether the stored notebooks are up to date"})

@@ -33,7 +33,7 @@ def encode(
     ----------
     cube : array (S bands, H rows, W columns), integers of 8, 16 or 32 bits; never modified, never clipped
     model : name (``lhic models``), path to a weights file, or a loaded model
-    device : ``auto``, ``cpu`` or ``cuda``; the stream does not depend on it
+    device : ``auto``, ``cpu`` or ``cuda``; where to compute. Any device decodes the stream
     metadata : what docs/format.md, section 2, allows (wavelengths, fwhm, nodata, crs, transform, extra, ...)
     memory_budget : bytes; default `lhic.cube.memory_budget`
     progress : called with the number of samples finished since its last call

@@ -149,7 +149,7 @@ def _intervals(mean, scale, logit, symbols, alphabet_size, precision, starts, fr
 
 
 @njit(cache=True)
-def _decode(mean, scale, logit, alphabet_size, precision, states, words, cursor, symbols):
+def decode_into(mean, scale, logit, alphabet_size, precision, states, words, cursor, symbols):
     """Search for each symbol in turn; False if the words ran out."""
     active = np.empty((mean.shape[1], 4), np.int64)
     lane = cursor[N_SYMBOLS] % states.size
@@ -204,6 +204,8 @@ def decode_symbols(mixture: Mixture, decoder: RansDecoder, alphabet_size: int) -
     """
     mixture = check_mixture(mixture, alphabet_size, decoder.precision)
     symbols = np.empty(len(mixture.mean), np.int32)
-    if not _decode(*mixture, alphabet_size, decoder.precision, decoder.states, decoder.words, decoder.cursor, symbols):
+    if not decode_into(
+        *mixture, alphabet_size, decoder.precision, decoder.states, decoder.words, decoder.cursor, symbols
+    ):
         raise decoder.words_ran_out()
     return symbols

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from lhic.entropy.logistic_numba import _decode
+from lhic.entropy.logistic_numba import decode_into
 from lhic.models.lhic_bp.kernels import affine, layer_norm, silu, wsilu
 from lhic.models.lhic_bp.quantise import round_as_listed
 from lhic.models.lhic_bp.wavefront import TAPS_7X7
@@ -217,7 +217,7 @@ def finish_diagonal(
             )
             coders.sample_counts[tile] += n_coded
             rows = integers[:n_coded]
-            if not _decode(
+            if not decode_into(
                 rows[:, :n_components],
                 rows[:, n_components : 2 * n_components],
                 rows[:, 2 * n_components :],

@@ -17,12 +17,14 @@ from benchmarks.codecs.ccsds123 import (
     Parameters,
     SampleError,
     best_of,
+    block_adaptive,
     decode,
     default_parameters,
     encode,
     predictor_kernels,
     read_header,
     reference,
+    reference_coders,
     stream,
 )
 from benchmarks.codecs.ccsds123.conformance import check_vector, run
@@ -127,6 +129,36 @@ def test_long_bands_halve_the_statistics_alike(coder, order, depth):
     data = encode(cube, p)
     assert data == encode(cube, p, fast=False)
     assert np.array_equal(decode(data), cube) and np.array_equal(decode(data, fast=False), cube)
+
+
+@pytest.mark.parametrize("depth, restricted", [(2, True), (4, True), (4, False), (8, False), (16, False), (32, False)])
+@pytest.mark.parametrize("reference_interval", [1, 3, 100, 4096])
+def test_libaec_writes_what_the_readable_decoder_reads(depth, restricted, reference_interval):
+    # Zero runs of all kinds, to the end of a segment, of an interval, of the image; split, paired and plain blocks.
+    rng = np.random.default_rng(depth)
+    n_samples = 8 * 70 * 3
+    for indices in (
+        np.zeros(n_samples),
+        rng.random(n_samples) < 0.01,
+        np.minimum(rng.geometric(0.6, n_samples) - 1, 3),
+        rng.integers(0, 1 << depth, n_samples),
+        np.arange(n_samples) == 8 * 5 + 3,
+    ):
+        for cut in (0, 3):
+            p = Parameters(
+                1,
+                1,
+                n_samples - cut,
+                dynamic_range=depth,
+                entropy_coder="block-adaptive",
+                block_size=8,
+                restricted_codes=restricted,
+                reference_interval=reference_interval,
+            )
+            part = np.asarray(indices)[None, : n_samples - cut].astype(predictor_kernels.index_dtype(p))
+            body, _ = block_adaptive.encode_block_adaptive(part, p)
+            assert np.array_equal(reference_coders.decode_block_adaptive(body, p), part)
+            assert np.array_equal(block_adaptive.decode_block_adaptive(body, p), part)
 
 
 def test_predictors_agree_on_a_real_cube():

@@ -1,7 +1,8 @@
-"""The sample-adaptive and the hybrid entropy coder in plain Python: the specification of the compiled ones.
+"""The entropy coders in plain Python: the specification of the compiled ones.
 
 Mapped quantizer indices to the body of a compressed image and back (CCSDS 123.0-B-2, 5.4.3).  Knows nothing
-about samples or headers.
+about samples or headers.  Of the block-adaptive coder only the decoder is here, as a check of libaec, which does
+the work: a decoder has no choices, an encoder may take any of several block codes.
 
 The sample-adaptive coder is read forwards.  The hybrid coder is read from its end: a symbol is chosen with
 statistics that already count it, code words are complete only after several symbols, and the state at the end
@@ -273,3 +274,67 @@ def decode_hybrid(body: bytes, p: Parameters) -> np.ndarray:
     if bits.position != len(bits.bits):
         raise StreamError(f"body: expected its first bit, found {len(bits.bits) - bits.position} more before it")
     return indices
+
+
+# Block-adaptive coder, 5.4.3.4, which is that of CCSDS 121.0-B without its preprocessor
+
+SEGMENT_BLOCKS = 64
+
+
+def decode_block_adaptive(body: bytes, p: Parameters) -> np.ndarray:
+    """Indices, int64 array (N_Z, N_Y * N_X), of a body."""
+    bits = BitReader(body)
+    n_blocks = -(-p.n_samples // p.block_size)
+    sequence: list[int] = []
+    while len(sequence) < n_blocks * p.block_size:
+        sequence += _block(bits, len(sequence) // p.block_size, n_blocks, p)
+    check_fill(bits, p)
+    if any(sequence[p.n_samples :]):
+        raise StreamError("body: expected zeros after the last index, found others")
+    indices = np.empty((p.n_bands, p.n_rows * p.n_columns), np.int64)
+    for (z, t), index in zip(encoding_order(p), sequence, strict=False):
+        if index >> p.dynamic_range:
+            raise StreamError(f"band {z}, sample {t}: expected an index below 2^D, found {index}")
+        indices[z, t] = index
+    return indices
+
+
+def _block(bits: BitReader, number: int, n_blocks: int, p: Parameters) -> list[int]:
+    """The indices of block `number`, or of the run of zero blocks that begins there."""
+    depth, size = p.dynamic_range, p.block_size
+    if p.restricted_codes:
+        id_bits = 1 if depth <= 2 else 2
+    else:
+        id_bits = 3 if depth <= 8 else 4 if depth <= 16 else 5
+    option = bits.get(id_bits)
+    if option == (1 << id_bits) - 1:  # no compression
+        return [bits.get(depth) for _ in range(size)]
+    if option:  # split: k low bits apart, the rest in unary
+        k = option - 1
+        high = [_unary(bits) for _ in range(size)]
+        return [(value << k) | bits.get(k) for value in high]
+    if bits.get(1):  # second extension: two indices in one unary code
+        block = []
+        for _ in range(size // 2):
+            code, total = _unary(bits), 0
+            while (total + 1) * (total + 2) // 2 <= code:
+                total += 1
+            second = code - total * (total + 1) // 2
+            block += [total - second, second]
+        return block
+    # Zero blocks: 1 to 4, then "to the end of the segment", then 5 and more; segments restart with each interval.
+    run = _unary(bits)
+    in_interval = number % p.reference_interval
+    in_segment = in_interval % SEGMENT_BLOCKS
+    left = min(SEGMENT_BLOCKS - in_segment, p.reference_interval - in_interval, n_blocks - number)
+    n_zero = left if run == 4 else run + (run < 4)
+    if n_zero > left:
+        raise StreamError(f"block {number}: expected at most {left} zero blocks, found {n_zero}")
+    return [0] * (n_zero * size)
+
+
+def _unary(bits: BitReader) -> int:
+    value = 0
+    while not bits.get(1):
+        value += 1
+    return value

@@ -202,7 +202,7 @@ def _encode_body(indices: np.ndarray, p: Parameters, fast: bool) -> tuple[bytes,
 def _decode_body(body: bytes, p: Parameters, fast: bool) -> np.ndarray:
     coder = {
         ("block-adaptive", True): block_adaptive.decode_block_adaptive,
-        ("block-adaptive", False): block_adaptive.decode_block_adaptive,
+        ("block-adaptive", False): reference_coders.decode_block_adaptive,
         ("sample-adaptive", True): sample_adaptive_kernels.decode_sample_adaptive,
         ("sample-adaptive", False): reference_coders.decode_sample_adaptive,
         ("hybrid", True): hybrid_kernels.decode_hybrid,

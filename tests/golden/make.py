@@ -68,9 +68,11 @@ def tiny_weights() -> Weights:
     config = LhicBpConfig.from_dict(
         {name: 4 for name in widths} | {f"N_layers_{name}": 1 for name in layers} | {"num_mixture": 2}
     )
-    tensors = {
-        f"{prefix}.{name}": tensor.numpy()
-        for prefix, kind in (("msp", MspNet), ("lsp", LspNet))
-        for name, tensor in kind(config).state_dict().items()
-    }
+    tensors = {}
+    for prefix, kind in (("msp", MspNet), ("lsp", LspNet)):
+        net = kind(config)
+        for name, parameter in net.named_parameters():
+            if not parameter.any():  # some layers start at zero and would leave what is before them untested
+                torch.nn.init.normal_(parameter, std=0.3)
+        tensors |= {f"{prefix}.{name}": tensor.numpy() for name, tensor in net.state_dict().items()}
     return Weights("lhic-bp-tiny", "lhic-bp", config.to_dict(), tensors, {"training": "none: golden streams only"})

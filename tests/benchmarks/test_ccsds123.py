@@ -123,9 +123,7 @@ def test_long_bands_halve_the_statistics_alike(coder, order, depth):
     cube = np.zeros((5, 40, 33), np.uint16)
     cube[1:] = np.cumsum(rng.random((4, 40, 33)) < [[[0.001]], [[0.03]], [[0.3]], [[0.9]]], axis=2)
     cube[2, 20, 5] = 60000
-    p = default_parameters(
-        cube, entropy_coder=coder, order=order, interleaving_depth=depth, rescaling_counter_size=4
-    )
+    p = default_parameters(cube, entropy_coder=coder, order=order, interleaving_depth=depth, rescaling_counter_size=4)
     data = encode(cube, p)
     assert data == encode(cube, p, fast=False)
     assert np.array_equal(decode(data), cube) and np.array_equal(decode(data, fast=False), cube)

@@ -76,9 +76,7 @@ def test_every_byte_of_the_reference_streams_flipped():
 
 
 # Not the block-adaptive coder: libaec overlooks some bytes that it need not read.
-@pytest.mark.parametrize(
-    "path", [path for path in OWN if "block" not in path.stem], ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", [path for path in OWN if "block" not in path.stem], ids=lambda path: path.stem)
 def test_readable_and_compiled_code_judge_damage_alike(path):
     data = path.read_bytes()
     _, header_bytes = read_header(data)

@@ -71,7 +71,7 @@ def tiny_weights() -> Weights:
     tensors = {}
     for prefix, kind in (("msp", MspNet), ("lsp", LspNet)):
         net = kind(config)
-        for name, parameter in net.named_parameters():
+        for parameter in net.parameters():
             if not parameter.any():  # some layers start at zero and would leave what is before them untested
                 torch.nn.init.normal_(parameter, std=0.3)
         tensors |= {f"{prefix}.{name}": tensor.numpy() for name, tensor in net.state_dict().items()}

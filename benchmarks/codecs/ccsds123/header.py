@@ -206,8 +206,7 @@ def _read_predictor(bits: BitReader, fields: dict) -> bool:
             raise StreamError(f"weight_init_resolution: expected 3 or more, found {resolution}")
         fields["weight_init_resolution"] = resolution
         fields["weight_init_table"] = tuple(
-            tuple(bits.get_signed(resolution, "weight_init_table") for _ in range(n + 3 * full))
-            for n in n_previous
+            tuple(bits.get_signed(resolution, "weight_init_table") for _ in range(n + 3 * full)) for n in n_previous
         )
         bits.align("fill bits of the weight initialization table")
     elif weights_here or resolution:
@@ -344,9 +343,7 @@ def _read_entropy_coder(bits: BitReader, fields: dict) -> None:
     table_here = bits.get(1, "accumulator initialization table flag")
     if fields["accumulator_init"] == 15:
         _must_be_here(table_here, "accumulator_init")
-        fields["accumulator_init"] = tuple(
-            bits.get(4, "accumulator_init") for _ in range(fields["n_bands"])
-        )
+        fields["accumulator_init"] = tuple(bits.get(4, "accumulator_init") for _ in range(fields["n_bands"]))
         bits.align("fill bits of the accumulator initialization table")
     elif table_here:
         raise StreamError("accumulator initialization table flag: expected 0 with a constant, found 1")

@@ -200,9 +200,7 @@ def _append_golomb(words, at, buffer, free, value, k, unary_limit, depth):
 
 
 @njit(cache=True)
-def _encode(
-    indices, words, n_rows, n_columns, interleaving, depth, unary_limit, gamma_0, gamma_star, sigmas, tables
-):
+def _encode(indices, words, n_rows, n_columns, interleaving, depth, unary_limit, gamma_0, gamma_star, sigmas, tables):
     n_bands = indices.shape[0]
     at, buffer, free = 0, np.uint64(0), 64
     nodes = tables.symbol_roots.copy()
@@ -273,9 +271,7 @@ def _golomb_before(words, position, k, unary_limit, depth):
 
 
 @njit(cache=True)
-def _decode(
-    words, position, indices, n_rows, n_columns, interleaving, depth, unary_limit, gamma_0, gamma_star, tables
-):
+def _decode(words, position, indices, n_rows, n_columns, interleaving, depth, unary_limit, gamma_0, gamma_star, tables):
     n_bands = indices.shape[0]
     accumulator_bits = 2 + depth + gamma_star
     sigmas = np.empty(n_bands, np.int64)

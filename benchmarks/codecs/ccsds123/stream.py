@@ -101,9 +101,7 @@ def decode(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES, fast: bool = True
     body = bytes(data[header_bytes:])
     needed = fewest_bits(p)
     if 8 * len(body) < needed:
-        raise TruncatedError(
-            f"body: expected {needed} bits or more for {p.n_samples} samples, found {8 * len(body)}"
-        )
+        raise TruncatedError(f"body: expected {needed} bits or more for {p.n_samples} samples, found {8 * len(body)}")
     n_bytes = predictor_kernels.working_bytes(p)
     if n_bytes > max_bytes:
         raise BudgetError(f"image {p.shape}: expected to decode it within {max_bytes} bytes, found {n_bytes} needed")

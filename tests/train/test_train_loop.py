@@ -71,6 +71,7 @@ def test_a_run_that_is_killed_loses_nothing_but_the_steps_since_its_checkpoint(f
     assert rows_without_time(tmp_path / "killed") == rows_without_time(folder)
 
 
+@pytest.mark.slow
 def test_training_learns(settings, tmp_path):
     settings |= {"steps": 40, "validate_every": 10}
     settings["augment"] = {"dark": 1.0, "clipped": 0.0, "gain": [0.01, 0.02], "noise": [20.0, 20.0]}

@@ -35,12 +35,18 @@ def main() -> int:
 
 def install() -> None:
     print(f"Installing into {ENVIRONMENT.name}, two to five minutes the first time ...", file=sys.stderr, flush=True)
-    # Some distributions ship Python without ensurepip, so pip of this Python installs into the new environment.
+    # Some distributions ship Python without ensurepip, so the pip of this Python puts a pip into the environment;
+    # a recent one, because older ones resolve many times slower.
     venv.create(ENVIRONMENT, with_pip=False, clear=not PYTHON.exists())
-    pip = [sys.executable, "-m", "pip", "--python", PYTHON, "install", "--quiet", "--disable-pip-version-check"]
-    pip += ["--constraint", PINS]
-    for what in ([FIRST], ["--editable", f"{REPOSITORY}[test]"]):
-        subprocess.run([*pip, *what], check=True, env={**os.environ, "PIP_ROOT_USER_ACTION": "ignore"})
+    pip([sys.executable, "-m", "pip", "--python", PYTHON], "pip")
+    pip([PYTHON, "-m", "pip"], FIRST)
+    pip([PYTHON, "-m", "pip"], "--editable", f"{REPOSITORY}[test]")
+
+
+def pip(command: list, *what: str) -> None:
+    options = ["--quiet", "--disable-pip-version-check", "--constraint", PINS]
+    environment = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore"}
+    subprocess.run([*command, "install", *options, *what], check=True, env=environment)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class Plan:
     codecs : names in the registry
     slow_codecs : further codecs, timed on all cores only
     slow_forms : the forms that these are run on
-    repeats, long_s, timeout_s, device : as for `run.Options`
+    thread_modes, repeats, long_s, timeout_s, device : as for `run.Options`
     out : folder of the results below the repository
     """
 
@@ -44,6 +44,7 @@ class Plan:
     codecs: Sequence[str]
     slow_codecs: Sequence[str]
     slow_forms: Sequence[str]
+    thread_modes: Sequence[str]
     repeats: int
     long_s: float
     timeout_s: float
@@ -84,6 +85,7 @@ def measure(plan: Plan, progress: bool = True) -> pd.DataFrame:
     """Measure what the rows file does not hold yet; returns the rows of this plan and no others."""
     rows_path = plan.folder / "rows.csv"
     options = Options(
+        thread_modes=tuple(plan.thread_modes),
         repeats=plan.repeats,
         long_s=plan.long_s,
         timeout_s=plan.timeout_s,

@@ -33,6 +33,7 @@ forms = ["as-measured"]
 codecs = ["jpeg-ls-bands", "jpeg-ls-differences", "aec-bands"]  # names in benchmarks/codecs/registry.py
 slow_codecs = []  # further codecs, timed on all cores only
 slow_forms = []  # the forms these are run on
+thread_modes = ["one", "all"]  # timed on one thread, on all cores, or both
 repeats = 5  # timings behind each median
 long_s = 20.0  # what takes longer the first time is timed by that pass alone
 timeout_s = 3600.0  # a measurement is given up after this

@@ -222,7 +222,8 @@ def _make_kernel(encode: bool, lossless: bool, fixed_p: int):
         s_shift = (s_mid << (omega + 2)) + (1 << (omega + 1))
         high_min = s_min << (omega + 2)
         high_max = (s_max << (omega + 2)) + (1 << (omega + 1))
-        m = 0
+        interval_mask = (1 << log_interval) - 1
+        m = rho = up = half = down = 0
         for y in range(samples.size // width):
             factor = _row_sums(base, rep, rep_before, y, width, kind, z, s_mid)
             start = y * width
@@ -307,25 +308,31 @@ def _make_kernel(encode: bool, lossless: bool, fixed_p: int):
                 rep_row[x] = left
 
                 # Weight update (4.10)
-                if not first:
+                if x == 0 or (start + x - width) & interval_mask == 0:
+                    # rho(t) cannot have changed elsewhere
                     nu = min(max(nu_min + ((start + x - width) >> log_interval), nu_min), nu_max)
                     rho = nu + depth - omega
-                    sign = 1 - 2 * np.int64(2 * centre < s_double)
+                    up, half, down = max(-rho, 0), 1 << max(rho, 0), max(rho, 0) + 1
+                sign = 1 - 2 * np.int64(2 * centre < s_double)
+                if not first and not has_offsets:
+                    gain = sign << up
+                    if directional:
+                        w_above = _moved(w_above, u_above, gain, half, down, weight_min, weight_max)
+                        w_left = _moved(w_left, u_left, gain, half, down, weight_min, weight_max)
+                        w_corner = _moved(w_corner, u_corner, gain, half, down, weight_min, weight_max)
+                    for i in range(n_previous):
+                        weights[i] = _moved(weights[i], np.int64(u[i]), gain, half, down, weight_min, weight_max)
+                elif not first:
                     if directional:
                         shift = rho + exponent_offsets[0]
                         gain, half, down = sign << max(-shift, 0), 1 << max(shift, 0), max(shift, 0) + 1
                         w_above = _moved(w_above, u_above, gain, half, down, weight_min, weight_max)
                         w_left = _moved(w_left, u_left, gain, half, down, weight_min, weight_max)
                         w_corner = _moved(w_corner, u_corner, gain, half, down, weight_min, weight_max)
-                    if has_offsets:
-                        for i in range(n_previous):
-                            shift = rho + exponent_offsets[3 + i]
-                            gain, half, down = sign << max(-shift, 0), 1 << max(shift, 0), max(shift, 0) + 1
-                            weights[i] = _moved(weights[i], np.int64(u[i]), gain, half, down, weight_min, weight_max)
-                    else:
-                        gain, half, down = sign << max(-rho, 0), 1 << max(rho, 0), max(rho, 0) + 1
-                        for i in range(n_previous):
-                            weights[i] = _moved(weights[i], np.int64(u[i]), gain, half, down, weight_min, weight_max)
+                    for i in range(n_previous):
+                        shift = rho + exponent_offsets[3 + i]
+                        gain, half, down = sign << max(-shift, 0), 1 << max(shift, 0), max(shift, 0) + 1
+                        weights[i] = _moved(weights[i], np.int64(u[i]), gain, half, down, weight_min, weight_max)
 
                 # The next band sees this one first.
                 for i in range(n_previous - 1, 0, -1):

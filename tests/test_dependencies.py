@@ -1,11 +1,13 @@
 """pyproject.toml, environment.yml and constraints.txt must tell the same story."""
 
+import importlib.metadata
 import re
 import subprocess
 import sys
 import tomllib
 
 import yaml
+from packaging.specifiers import SpecifierSet
 
 from tests.common import REPOSITORY
 
@@ -47,3 +49,15 @@ def test_import_needs_neither_torch_nor_triton_nor_numba():
         "import lhic, lhic.cli; lhic.list_models(); lhic.cli.build_parser().format_help()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)
+
+
+def test_every_installed_pin_runs_on_the_oldest_python_we_support():
+    """Some packages ask for a patch level, and such a pin breaks the installation on 3.11.0 .. 3.11.4."""
+    lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
+    oldest = PROJECT["requires-python"].removeprefix(">=")
+    for name in (line.split("==")[0] for line in lines if line and not line.startswith("#")):
+        try:
+            needed = importlib.metadata.metadata(name)["Requires-Python"]
+        except importlib.metadata.PackageNotFoundError:
+            continue  # for another platform or Python version
+        assert needed is None or SpecifierSet(needed).contains(f"{oldest}.2"), f"{name} needs Python {needed}"

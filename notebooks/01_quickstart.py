@@ -41,6 +41,7 @@ import pandas as pd
 import lhic
 from benchmarks import figures, provenance
 from lhic.data import open_dataset
+from lhic.models.registry import resolve_device
 
 root_path = None if root is None else provenance.REPOSITORY / root
 figure_folder = provenance.REPOSITORY / out / "figures"
@@ -128,4 +129,4 @@ bits_map
 print("commit:", provenance.commit())
 print("weights:", about["weights_sha256"])
 print("seed:", seed)
-print("device:", provenance.device_name("cuda" if device == "cuda" else "cpu"), "on", provenance.machine())
+print("device:", provenance.device_name(resolve_device(device)), "on", provenance.machine())

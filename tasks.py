@@ -88,6 +88,14 @@ def notebooks(context, check=False):
     _exit_on_error(sync, check=check)
 
 
+@task(help={"check": "only say whether they are up to date"})
+def documents(context, check=False):
+    """Copy the tables of results/ into the documents that show them."""
+    from benchmarks.documents import update
+
+    _exit_on_error(update, check=check)
+
+
 @task
 def clean(context):
     """Remove caches and build products; results, runs and the environment stay."""

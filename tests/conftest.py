@@ -5,6 +5,11 @@ from lhic.models import registry
 from lhic.models.weights import Weights, save_weights
 
 
+def pytest_collection_modifyitems(items):
+    """Fast tests first."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
 @pytest.fixture
 def stored_models(tmp_path, monkeypatch):
     """Two models of the family of tests/stored_family.py, found under the names `stored` and `stored-too`."""

@@ -28,7 +28,7 @@ cube_index = 0  # which cube of the dataset
 crop = 64  # rows and columns taken from the upper left corner; 0 takes all
 model = "lhic-bp-xs"
 device = "auto"  # auto, cpu or cuda
-bands = [10, 60, 150]  # shown as pictures
+bands = [60, 80, 148]  # shown as pictures
 seed = 0  # nothing here is random; recorded because every notebook records one
 out = "results/small"
 

@@ -50,12 +50,23 @@ def golden(context):
     write_missing()
 
 
-@task(help={"root": "hyspecnet-11k folder", "clip": "also write int32 cubes clipped to [0, 10000]"})
-def data(context, root, clip=False):
-    """Check a HySpecNet-11k folder and convert its TIFs to 202-band cubes."""
-    from lhic.data.hyspecnet import convert_root
+@task(
+    help={
+        "root": "hyspecnet-11k folder",
+        "clip": "write int32 cubes clipped to [0, 10000], as the literature uses them; default: int16 as measured",
+        "check": "convert nothing, compare patches, tiles and splits with the documented numbers",
+    }
+)
+def data(context, root, clip=False, check=False):
+    """Convert the TIFs of a HySpecNet-11k folder to 202-band cubes, or check that it is complete."""
+    from lhic.data.hyspecnet import check_complete, convert_root
 
-    _exit_on_error(convert_root, Path(root), clip=clip)
+    if check:
+        counts = _exit_on_error(check_complete, Path(root))
+        print("\n".join(f"{name:<12}{count}" for name, count in counts.items()))
+    else:
+        written = _exit_on_error(convert_root, Path(root), clip=clip)
+        print(f"{len(written)} cubes written")
 
 
 @task(help={"config": "YAML, see configs/", "device": "auto, cpu or cuda"})
@@ -119,6 +130,6 @@ def _exit_on_error(function, *arguments, **keywords):
     from lhic.errors import LhicError
 
     try:
-        function(*arguments, **keywords)
+        return function(*arguments, **keywords)
     except LhicError as error:
         raise Exit(f"error: {error}", error.exit_code) from error

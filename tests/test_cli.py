@@ -7,6 +7,7 @@ import pytest
 
 from lhic.cli import main
 from lhic.cube import save_cube
+from lhic.data import open_dataset
 from lhic.errors import LhicError
 
 
@@ -147,3 +148,17 @@ def test_every_error_has_an_exit_code_the_manual_names():
         return {kind}.union(*(all_below(sub) for sub in kind.__subclasses__()))
 
     assert {kind.exit_code for kind in all_below(LhicError)} == {1, 2}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clip", [False, True])
+def test_part_of_the_bundled_patch_with_the_shipped_weights(tmp_path, capsys, clip):
+    """All bands; across tile edges, with negative samples when not clipped."""
+    cube = open_dataset("bundled", clip=clip)[0].load()[:, 50:90, 40:66]
+    assert cube.dtype == ("int32" if clip else "int16") and (cube.min() < 0) != clip
+    original, stream, again = (tmp_path / name for name in ("cube.npy", "cube.lhic", "again.npy"))
+    save_cube(original, cube)
+    assert run(capsys, "encode", original, stream, "--model", "lhic-bp-xs", "--device", "cpu", "--param-d", "8")[0] == 0
+    assert stream.stat().st_size < (5 if clip else 7) / 8 * cube.size
+    assert run(capsys, "decode", stream, again, "--verify", original)[0] == 0
+    assert np.array_equal(np.load(again), cube) and np.load(again).dtype == cube.dtype

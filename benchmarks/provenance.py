@@ -89,7 +89,7 @@ def environment() -> dict:
     return {
         "machine": machine(),
         "cores": n_cores(),
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "libraries": library_versions(),
         "commit": commit(),
         "date": now(),

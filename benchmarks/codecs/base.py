@@ -89,6 +89,10 @@ class Codec(ABC):
     def decode(self, data: bytes) -> np.ndarray:
         """The cube that `encode` was given: same shape, dtype and values."""
 
+    def warm_up(self, corner: np.ndarray) -> None:
+        """Load and compile everything that coding a cube like `corner` can need; never timed."""
+        self.decode(self.encode(corner))
+
     def check(self, cube: np.ndarray) -> None:
         """Raise the reason of `refuses` as an error."""
         reason = self.refuses(cube)

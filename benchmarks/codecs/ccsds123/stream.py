@@ -32,6 +32,7 @@ from benchmarks.codecs.ccsds123.parameters import Parameters
 DEFAULT_MAX_BYTES = 1 << 33
 
 # What `best_of` tries: the number of previous bands, as the literature does; and what else is worth trying.
+SEARCHED_CODERS = ("sample-adaptive", "hybrid")
 USUAL_SEARCH = {"prediction_bands": (0, 3, 15)}
 WIDE_SEARCH = {"prediction_bands": (0, 3, 6, 15), "weight_update_final": (3, 6)}
 
@@ -154,7 +155,7 @@ def best_of(cube: np.ndarray, search: dict[str, tuple] = USUAL_SEARCH) -> tuple[
         p = default_parameters(cube, **dict(zip(search, values, strict=True)))
         _check_samples(cube, p)
         indices = predictor_kernels.map_samples(cube, p)
-        for coder in ("sample-adaptive", "hybrid"):
+        for coder in SEARCHED_CODERS:
             candidate = replace(p, entropy_coder=coder)
             results.append((_assemble(indices, candidate, fast=True), candidate))
     return min(results, key=lambda result: len(result[0]))

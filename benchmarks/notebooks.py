@@ -143,3 +143,13 @@ def execute(script: Path, target: Path, parameters: dict, progress: bool = True)
         raise NotebookError(f"{script.stem}: cell {error.exec_count}: {error.ename}: {error.evalue}") from error
     finally:
         source.unlink(missing_ok=True)
+        _forget_paths(target)
+
+
+def _forget_paths(target: Path) -> None:
+    """Executed copies are published: where they were executed is nobody's business."""
+    if target.exists():
+        notebook = nbformat.read(target, as_version=4)
+        for key in ("input_path", "output_path"):
+            notebook.metadata.get("papermill", {}).pop(key, None)
+        nbformat.write(notebook, target)

@@ -128,6 +128,7 @@ def test_study_end_to_end_on_a_tiny_corpus(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "| jpeg-ls-bands |" in printed and "2 cubes" in printed
     assert {path.name for path in (out / "notebooks").iterdir()} == {f"{script.stem}.ipynb" for script in SCRIPTS}
+    assert not any("output_path" in path.read_text() for path in (out / "notebooks").iterdir())
     for name in ("bitrate", "baselines", "by_sensor", "by_cube", "spectral_gain"):
         assert {path.suffix for path in (out / "tables").glob(f"{name}.*")} == {".md", ".tex", ".csv"}
     for name in ("planes", "bits_by_band", "bits_map", "bitrate", "rate_speed", "by_sensor", "spectral_gain"):

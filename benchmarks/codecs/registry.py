@@ -2,6 +2,8 @@
 
 A module is imported when one of its codecs is asked for, so that the memory of a measurement is that of the
 codec measured, and a codec whose library is missing costs one row with an error and not the whole run.
+Other installed packages add codecs through entry points of the group ``lhic.codecs`` (docs/add_a_codec.md); a name
+of ours stays ours.
 """
 
 from __future__ import annotations
@@ -10,7 +12,10 @@ import importlib.util
 from collections.abc import Callable
 
 from benchmarks.codecs.base import Codec
-from lhic.errors import UsageError
+from lhic import extensions
+from lhic.errors import BackendError, UsageError
+
+GROUP = "lhic.codecs"  # of the entry points
 
 # Beginning of the codec names -> module, in the order of the tables: learned, hyperspectral, image, numeric codecs.
 MODULES = {
@@ -33,13 +38,32 @@ MODULES = {
 
 
 def factories() -> dict[str, Callable[[], Codec]]:
-    """Codec name -> call that makes the adapter, for all codecs, in table order."""
+    """Codec name -> call that makes the adapter, for all codecs, in table order; those of other packages come last."""
     found: dict[str, Callable[[], Codec]] = {}
     for module in MODULES.values():
         for name, make in _codecs_of(module).items():
             assert name not in found, f"two codecs are called {name}"
             found[name] = make
-    return found
+    return found | {name: make for name, make in _foreign().items() if name not in found}
+
+
+def _foreign() -> dict[str, Callable[[], Codec]]:
+    return {name: _checked(extension) for name, extension in extensions.find(GROUP).items()}
+
+
+def _checked(extension: extensions.Extension) -> Callable[[], Codec]:
+    def make() -> Codec:
+        codec = extension.call()
+        where = f"{GROUP}: {extension.name}"
+        if not isinstance(codec, Codec):
+            raise BackendError(f"{where}: expected a benchmarks.codecs.base.Codec, found {type(codec).__name__}")
+        missing = [name for name in ("name", "version", "settings") if not hasattr(codec, name)]
+        if missing or codec.name != extension.name:
+            found = f"no {missing[0]}" if missing else f"the name {codec.name!r}"
+            raise BackendError(f"{where}: expected a codec of this name with version and settings, found {found}")
+        return codec
+
+    return make
 
 
 def _codecs_of(module: str) -> dict[str, Callable[[], Codec]]:
@@ -56,7 +80,7 @@ def make(name: str) -> Codec:
     UsageError
         Unknown name; the message lists the known ones.
     BackendError
-        The library behind it is not available.
+        The library behind it is not available, or the package that offers it is broken.
     """
     return find(name)()
 
@@ -70,9 +94,10 @@ def find(name: str) -> Callable[[], Codec]:
         except (ImportError, AttributeError) as error:
             raise UsageError(f"codec {name!r}: expected module:callable, found {error}") from error
     for beginning, module in MODULES.items():
-        if name.startswith(beginning) and name in _codecs_of(module):
+        # A model of the user's own may have any name.
+        if (beginning == "lhic" or name.startswith(beginning)) and name in _codecs_of(module):
             return _codecs_of(module)[name]
-    known = factories()
-    if name not in known:
-        raise UsageError(f"codec: expected one of {', '.join(known)}, found {name!r}")
-    return known[name]
+    foreign = _foreign()
+    if name not in foreign:
+        raise UsageError(f"codec: expected one of {', '.join(factories())}, found {name!r}")
+    return foreign[name]

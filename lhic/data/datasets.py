@@ -1,43 +1,60 @@
 """One view of every dataset: a list of named cubes that are read when asked for.
 
 Decides which kinds of dataset there are and what clipping means for all of them.  Where the files of a kind
-lie is known to `hyspecnet` and `corpus` alone.
+lie is known to `hyspecnet` and `corpus` alone; other installed packages add kinds through entry points of the group
+``lhic.datasets`` (docs/add_a_dataset.md).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from lhic import extensions
 from lhic.cube import load_cube
 from lhic.data import corpus, hyspecnet
-from lhic.errors import UsageError
+from lhic.errors import BackendError, UsageError
 
-KINDS = ("bundled", "hyspecnet-11k", "corpus")
+KINDS = ("bundled", "hyspecnet-11k", "corpus")  # those of this package
+GROUP = "lhic.datasets"  # of the entry points
 BUNDLED_SPLIT = "bundled/test"
 
 
 @dataclass(frozen=True)
 class Item:
-    """One cube of a dataset."""
+    """One cube of a dataset.
+
+    Attributes
+    ----------
+    name : unique in the dataset; stands in the rows
+    path : the file
+    sensor : for grouping rows, "unknown" where it is
+    read : call that returns the samples
+    read_metadata : call that returns what the file says about the cube
+    """
 
     name: str
     path: Path
     sensor: str
-    _read: Callable[[], np.ndarray] = field(repr=False)
-    _read_metadata: Callable[[], dict] = field(default=dict, repr=False)
+    read: Callable[[], np.ndarray] = field(repr=False)
+    read_metadata: Callable[[], dict] = field(default=dict, repr=False)
 
     def load(self) -> np.ndarray:
         """The samples, (S, H, W), integers."""
-        return self._read()
+        return self.read()
 
     def metadata(self) -> dict:
         """What the file says about the cube, with the keys of docs/format.md, section 2; often nothing."""
-        return self._read_metadata()
+        return self.read_metadata()
+
+
+def kinds() -> tuple[str, ...]:
+    """Names of all kinds of dataset, those of other installed packages last."""
+    return (*KINDS, *(name for name in extensions.find(GROUP) if name not in KINDS))
 
 
 def open_dataset(
@@ -49,11 +66,12 @@ def open_dataset(
     ----------
     kind : str
         "bundled": the HySpecNet-11k patch of the repository; "hyspecnet-11k": the dataset under `root`;
-        "corpus": every .npy file in the folder `root`.
+        "corpus": every .npy file in the folder `root`; or a kind that another package offers.
     root : path
         Not used for "bundled".
     split : str, optional
-        For "hyspecnet-11k" only: "easy/test", "hard/train", ...; without it, every patch found.
+        For "hyspecnet-11k": "easy/test", "hard/train", ...; without it, every patch found. Kinds of other
+        packages may have splits of their own.
     clip : bool
         Give int32 clipped to [0, 10000], as the literature reports on HySpecNet-11k, instead of the samples
         as they are.
@@ -66,7 +84,7 @@ def open_dataset(
         If something is missing under the root.
     """
     if kind not in KINDS:
-        raise UsageError(f"dataset: expected one of {', '.join(KINDS)}, found {kind!r}")
+        return _foreign_items(kind, root, split, clip)
     if kind != "bundled" and root is None:
         raise UsageError(f"dataset {kind}: expected a root folder, found none")
     if kind != "hyspecnet-11k" and split is not None:
@@ -78,6 +96,16 @@ def open_dataset(
     else:
         patches = hyspecnet.read_split(root, split) if split else hyspecnet.find_patches(root)
     return [_patch_item(patch, clip) for patch in patches]
+
+
+def _foreign_items(kind: str, root: str | os.PathLike | None, split: str | None, clip: bool) -> list[Item]:
+    offered = extensions.find(GROUP)
+    if kind not in offered:
+        raise UsageError(f"dataset: expected one of {', '.join((*KINDS, *offered))}, found {kind!r}")
+    items = offered[kind].call(None if root is None else Path(root), split)
+    if not isinstance(items, list) or not items or not all(isinstance(item, Item) for item in items):
+        raise BackendError(f"{GROUP}: {kind}: expected a list of lhic.data.Item, found {items!r:.60}")
+    return [replace(item, read=_clipped(item.read)) for item in items] if clip else items
 
 
 def _patch_item(patch: hyspecnet.Patch, clip: bool) -> Item:
@@ -92,7 +120,10 @@ def _patch_item(patch: hyspecnet.Patch, clip: bool) -> Item:
 
 def _cube_item(path: Path, clip: bool) -> Item:
     def read() -> np.ndarray:
-        cube = load_cube(path)
-        return np.clip(cube, *hyspecnet.CLIP_RANGE).astype(np.int32) if clip else cube
+        return load_cube(path)
 
-    return Item(path.stem, path, corpus.guess_sensor(path.stem), read)
+    return Item(path.stem, path, corpus.guess_sensor(path.stem), _clipped(read) if clip else read)
+
+
+def _clipped(read: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:
+    return lambda: np.clip(read(), *hyspecnet.CLIP_RANGE).astype(np.int32)

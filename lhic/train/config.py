@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from lhic.data import KINDS
+from lhic.data import kinds
 from lhic.errors import ConfigError
 
 FAMILIES = ("lhic-bp",)
@@ -36,7 +36,7 @@ class SourceConfig:
     exclude: tuple[str, ...] = ()
 
     def check(self) -> None:
-        _one_of("kind", self.kind, KINDS)
+        _one_of("kind", self.kind, kinds())
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks import provenance, rows
-from benchmarks.run import Options, run
+from benchmarks.measurement import Options
+from benchmarks.run import run
 from lhic.data import Item, open_dataset
 
 
@@ -30,7 +31,7 @@ class Plan:
     codecs : names in the registry
     slow_codecs : further codecs, timed on all cores only
     slow_forms : the forms that these are run on
-    thread_modes, repeats, long_s, timeout_s, device : as for `run.Options`
+    thread_modes, repeats, long_s, timeout_s, device : as for `measurement.Options`
     out : folder of the results below the repository
     """
 
@@ -94,7 +95,7 @@ def measure(plan: Plan, progress: bool = True) -> pd.DataFrame:
     )
     items = plan.items()
     for form in plan.forms:
-        run(plan.dataset, items, form, plan.codecs_for(form), rows_path, options, progress)
+        run(plan.dataset, items, form, plan.codecs_for(form), rows_path, options, progress, plan.split)
     table = rows.read_rows(rows_path)
     wanted = pd.MultiIndex.from_tuples([(form, codec) for form in plan.forms for codec in plan.codecs_for(form)])
     keep = pd.MultiIndex.from_frame(table[["form", "codec"]]).isin(wanted)

@@ -10,6 +10,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +24,16 @@ def cube_sha256(cube: np.ndarray) -> str:
     """SHA-256 (hex) of the samples in little-endian (S, H, W) order; shape and dtype stand in the row."""
     little = np.ascontiguousarray(cube, dtype=cube.dtype.newbyteorder("<"))
     return hashlib.sha256(little.data).hexdigest()
+
+
+def dataset_sha256(cubes: Iterable[str]) -> str:
+    """SHA-256 (hex) over the `cube_sha256` of cubes that are measured together, in one form.
+
+    The hashes are taken once each, sorted, one per line, so order and repetition do not matter; cubes that cannot
+    be read (``""``) are left out.  One line of Python recomputes it from the rows.
+    """
+    lines = sorted(set(cubes) - {""})
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
 
 
 def commit() -> str:

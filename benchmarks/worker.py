@@ -2,13 +2,15 @@
 
 Reads a JSON order on standard input, writes a JSON result as the last line of standard output.  A fresh
 process per measurement makes the operating system's memory accounting mean this codec alone, and keeps a
-crash of a codec from ending the run.  It knows nothing of rows; `run` starts it.
+crash of a codec from ending the run.  It knows nothing of rows; `measurement` starts it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from benchmarks import provenance
 from benchmarks.codecs import registry
 from benchmarks.codecs.base import Codec
 from lhic.cube import load_cube
@@ -143,15 +146,27 @@ def set_device(codec: Codec, device: str) -> None:
         raise BackendError("device 'cuda': expected a CUDA device that torch can use, found none")
 
 
+def end_with(parent: int) -> None:
+    """Leave when the process that ordered the measurement is gone: nobody waits for the result any more."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main() -> None:
     """Carry out the order on standard input."""
+    end_with(os.getppid())
     order = json.load(sys.stdin)
     result: dict = {}
     try:
         codec = registry.make(order["codec"])
         codec.n_threads = order["n_threads"]
         set_device(codec, order["device"])
-        result |= describe(codec)
+        result |= describe(codec) | {"device_name": provenance.device_name(codec.device)}
         cube = load_cube(order["cube"])
         result |= measure(codec, cube, order["repeats"], order["long_s"])
     except LhicError as error:

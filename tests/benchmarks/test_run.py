@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks import rows
-from benchmarks.run import Options, run
+from benchmarks.measurement import Options
+from benchmarks.run import run
 from benchmarks.worker import check_equal, measure
 from lhic.data import open_dataset
 from lhic.errors import UsageError, VerificationError

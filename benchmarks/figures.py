@@ -1,7 +1,8 @@
-"""Figures of the study, drawn from result rows and nothing else, in one style.
+"""Figures of the study, drawn from result rows and nothing else, in one style (``lhic.mplstyle``).
 
 Colours are those of Okabe and Ito, which people with any colour vision can tell apart; the marker says the
-family as well.  Every figure is written as PDF and SVG (vectors, text kept as text) and as PNG for a quick look.
+family as well, so print in grey loses nothing.  Figures are drawn at the size they are printed at.  Every figure is
+written as PDF and SVG (vectors, text kept as text) and as PNG for a quick look, each with its caption inside.
 """
 
 from __future__ import annotations
@@ -16,28 +17,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from PIL import Image
 
-from benchmarks.tables import complete_means, good, label
+from benchmarks import seen
+from benchmarks.statistics import differences, paired_table
+from benchmarks.tables import complete_means, cubes, good, label
 from lhic.errors import UsageError
 
-STYLE = {
-    "font.size": 8,
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "0.9",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "lines.markersize": 5,
-    "figure.constrained_layout.use": True,
-    "savefig.dpi": 200,
-    "pdf.fonttype": 42,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "lhic",  # the same figure gives the same file
-}
-WIDTH = 7.2  # inches; two columns of a journal page
+STYLE = Path(__file__).with_name("lhic.mplstyle")
+COLUMN = 3.5  # inches; one column of a journal page
+WIDTH = 7.2  # inches; both columns
 
 # Family: beginnings of codec names, colour, marker. First match wins.
 FAMILIES = {
@@ -45,7 +34,7 @@ FAMILIES = {
     "RLS": (("rls",), "#CC79A7", "D"),
     "CCSDS-123": (("ccsds123",), "#0072B2", "s"),
     "image codecs": (("jpeg", "htj2k", "png"), "#009E73", "o"),
-    "numeric and archive codecs": (("",), "0.45", "^"),
+    "numeric, archive": (("",), "0.45", "^"),
 }
 
 
@@ -53,90 +42,198 @@ def family(codec: str) -> str:
     """Family of a codec by its name.
 
     >>> family("jpeg-ls-bands"), family("aec-bands")
-    ('image codecs', 'numeric and archive codecs')
+    ('image codecs', 'numeric, archive')
     """
     codec = codec.removeprefix("best-of-")
     return next(name for name, (starts, _, _) in FAMILIES.items() if codec.startswith(starts))
 
 
+def _look(codec: str) -> dict:
+    _, colour, marker = FAMILIES[family(codec)]
+    size = {"markersize": 7} if marker == "*" else {}  # a star of the size of a square looks smaller
+    return {"color": colour, "marker": marker, "linestyle": ""} | size
+
+
 @contextmanager
 def style() -> Iterator[None]:
     """Draw in the style of the study inside this block."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(fname=STYLE):
         yield
 
 
-def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write ``name.pdf``, ``name.svg`` and ``name.png`` into a folder."""
+def save_figure(figure: Figure, folder: Path, name: str, caption: str = "") -> list[Path]:
+    """Write ``name.pdf``, ``name.svg`` and ``name.png`` into a folder, without dates: same figure, same files.
+
+    Parameters
+    ----------
+    caption : what is shown and how many cubes are behind it; stored in the files, where `read_caption` finds it
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}
+    metadata = {
+        ".pdf": {"CreationDate": None, "Subject": caption or None},
+        ".svg": {"Date": None, "Description": caption or None},
+        ".png": {"Description": caption} if caption else {},
+    }
     paths = []
     with style():
-        for suffix, metadata in undated.items():
+        for suffix, about in metadata.items():
             paths.append(folder / f"{name}{suffix}")
-            figure.savefig(paths[-1], metadata=metadata)
+            figure.savefig(paths[-1], metadata=about)
     return paths
+
+
+def read_caption(path: Path) -> str:
+    """Caption inside a PNG that `save_figure` wrote; ``""`` if it was given none."""
+    with Image.open(path) as image:
+        return str(image.info.get("Description", ""))
 
 
 def rate_figure(rows: pd.DataFrame) -> Figure:
     """Mean bits per sample of every codec that coded all cubes, one panel per form; small dots are the cubes."""
     forms = sorted(rows["form"].unique())
     means = [complete_means(rows[rows["form"] == form]) for form in forms]
+    heights = [0.5 + 0.135 * len(mean) for mean in means]
     with style():
-        figure = Figure(figsize=(WIDTH, 0.9 + 0.17 * max(map(len, means), default=1)))
-        panels = figure.subplots(1, len(forms), squeeze=False)[0]
+        figure = Figure(figsize=(COLUMN, 0.45 + sum(heights)))
+        panels = figure.subplots(len(forms), 1, squeeze=False, height_ratios=heights)[:, 0]
         for axes, form, mean in zip(panels, forms, means):
             of_form = rows[rows["form"] == form]
+            marks = seen.marks(of_form, label(of_form))
             found = good(of_form)
             found = found.assign(label=label(found))
             for y, codec in enumerate(mean.index):
-                _, colour, marker = FAMILIES[family(codec)]
+                look = _look(codec)
                 each = found.loc[found["label"] == codec, "bps"]
                 if len(each) > 1:
-                    axes.plot(each, [y] * len(each), ".", color=colour, alpha=0.3, markeredgewidth=0, markersize=4)
-                axes.plot(mean[codec], y, marker, color=colour)
+                    axes.plot(
+                        each, [y] * len(each), ".", color=look["color"], alpha=0.3, markeredgewidth=0, markersize=4
+                    )
+                axes.plot(mean[codec], y, **look)
                 axes.annotate(
-                    f"{mean[codec]:.2f}", (mean[codec], y), (6, 0), textcoords="offset points", va="center", fontsize=6
+                    f"{mean[codec]:.2f}", (mean[codec], y), (5, 0), textcoords="offset points", va="center", fontsize=6
                 )
-            axes.set_yticks(range(len(mean)), mean.index)
+            axes.set_yticks(range(len(mean)), [f"{name} {marks.get(name, '')}".strip() for name in mean.index])
             axes.set_ylim(len(mean) - 0.4, -0.6)
             axes.margins(x=0.16)
             axes.set_xlabel("bits per sample")
-            axes.set_title(f"{form}, {_cubes(of_form)}")
+            axes.set_title(f"{form}, {cubes(of_form)}", loc="left")
         _family_legend(figure, rows)
     return figure
 
 
 def rate_speed_figure(rows: pd.DataFrame) -> Figure:
-    """Mean rate against speed (log axis), encoding and decoding; filled: one thread, hollow: all cores."""
+    """Mean rate against speed (log axis), encoding above decoding; filled: one thread, hollow: all cores.
+
+    Codecs are numbered from the smallest mean rate on, and named below.  The line joins those that no other beats
+    in both; their names are bold.  Numbers are what fits twenty and more points in one column of a page.
+    """
+    marks = seen.marks(rows, label(rows))
     rows = good(rows)
     rows = rows.assign(label=label(rows))
     mean = complete_means(rows)
     rows = rows[rows["label"].isin(mean.index)]
+    names = [f"{codec} {marks.get(codec, '')}".strip() for codec in mean.index]
+    key_lines = -(-len(names) // 2)
     with style():
-        figure = Figure(figsize=(WIDTH, 3.9))
-        panels = figure.subplots(1, 2, sharey=True)
+        figure = Figure(figsize=(COLUMN, 4.7 + 0.125 * key_lines))
+        *panels, key = figure.subplots(3, 1, height_ratios=(2.1, 2.1, 0.125 * key_lines + 0.05))
+        panels[1].sharey(panels[0])
+        on_front: set[str] = set()
         for axes, work in zip(panels, ("encode", "decode")):
             one, many = speeds(rows, f"{work}_s"), speeds(rows, f"{work}_all_s")
             best = one.combine(many, np.fmax)
+            front = _front(best, mean)
+            on_front |= set(front)
+            axes.plot(best[front], mean[front], color="0.75", linestyle="-", linewidth=2.5, zorder=0)
             for codec in mean.index:
-                _, colour, marker = FAMILIES[family(codec)]
+                look = _look(codec)
                 points = [one.get(codec, np.nan), many.get(codec, np.nan)]
-                axes.plot(points, [mean[codec]] * 2, "-", color=colour, linewidth=0.7)
-                axes.plot(points[0], mean[codec], marker, color=colour)
-                axes.plot(points[1], mean[codec], marker, color=colour, markerfacecolor="white")
-            _label_front(axes, best, mean)
+                axes.plot(points, [mean[codec]] * 2, color=look["color"], linestyle="-", linewidth=0.7)
+                axes.plot(points[0], mean[codec], **look)
+                axes.plot(points[1], mean[codec], **look, markerfacecolor="white")
             axes.set_xscale("log")
             axes.set_xlabel(f"{work} speed, 10⁶ samples per second")
-            axes.margins(0.12)
+            axes.set_ylabel("bits per sample")
+            axes.margins(0.08)
             low, high = axes.get_xlim()
             axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 50 * low else (1.0, 2.0, 5.0)))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.xaxis.set_minor_formatter(NullFormatter())
-        panels[0].set_ylabel("bits per sample")
-        panels[0].set_title(f"mean of {_cubes(rows)}; named: no other is both faster and smaller", loc="left")
+        panels[0].set_title(f"{', '.join(sorted(rows['form'].unique()))}, mean of {cubes(rows)}", loc="left")
+        _write_key(key, names, [codec in on_front for codec in mean.index])
         _family_legend(figure, rows)
+        figure.draw_without_rendering()  # places the axes, which the numbers need to know
+        for axes, work in zip(panels, ("encode", "decode")):
+            best = speeds(rows, f"{work}_s").combine(speeds(rows, f"{work}_all_s"), np.fmax)
+            _number_points(axes, best.reindex(mean.index).to_numpy(float), mean.to_numpy())
     return figure
+
+
+def _front(speed: pd.Series, mean: pd.Series) -> list[str]:
+    """Codecs that no other beats in both rate and speed, smallest rate first."""
+    front: list[str] = []
+    for codec in mean.index:
+        if speed.get(codec, -np.inf) > max((speed[name] for name in front), default=-np.inf):
+            front.append(codec)
+    return front
+
+
+def _write_key(axes: Axes, names: Sequence[str], bold: Sequence[bool]) -> None:
+    """Numbers and names in two columns, in empty axes."""
+    axes.set_axis_off()
+    lines = -(-len(names) // 2)
+    for i, name in enumerate(names):
+        column, line = divmod(i, lines)
+        place = {"transform": axes.transAxes, "fontsize": 6.5, "va": "center"}
+        place |= {"fontweight": "bold"} if bold[i] else {}
+        height = 1 - (line + 0.5) / lines
+        axes.text(0.05 + 0.55 * column, height, str(i + 1), ha="right", **place)
+        axes.text(0.08 + 0.55 * column, height, name, ha="left", **place)
+
+
+def _number_points(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """Write 1, 2, ... beside points so that no number lies on another or on a marker, with a line where it is far."""
+    scale = axes.figure.dpi / 72  # pixels per point
+    shown = np.flatnonzero(np.isfinite(x))
+    centres = axes.transData.transform(np.column_stack([x, y])[shown]) / scale  # points
+    drawn = [line.get_xydata() for line in axes.lines if line.get_marker() not in ("None", None, "")]
+    markers = axes.transData.transform(np.concatenate(drawn)) / scale
+    markers = markers[np.isfinite(markers).all(axis=1)]
+    taken: list[np.ndarray] = []
+    for i, centre in zip(shown, centres):
+        text = str(i + 1)
+        half = np.array([1.9 * len(text) + 0.6, 3.0])  # of a number of 6 points
+        offset = _free_place(centre, half, markers, taken)
+        taken.append(np.concatenate([centre + offset, half]))
+        far = np.hypot(*offset) > 12
+        number = axes.annotate(
+            text,
+            (x[i], y[i]),
+            tuple(offset),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=6,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": "0.4", "shrinkA": 3, "shrinkB": 2}
+            if far
+            else None,
+        )
+        number.set_in_layout(False)  # else the axes would move away from under their numbers
+
+
+def _free_place(centre: np.ndarray, half: np.ndarray, markers: np.ndarray, taken: list[np.ndarray]) -> np.ndarray:
+    """Nearest offset, in points, at which a box of half size `half` covers no marker and no other box."""
+    angles = np.arange(0, 360, 30)
+    for radius in range(7, 60, 3):
+        for angle in np.deg2rad(angles):
+            offset = radius * np.array([np.cos(angle), np.sin(angle)])
+            place = centre + offset
+            on_marker = (np.abs(markers - place) < half + 2.4).all(axis=1).any()
+            on_number = any((np.abs(box[:2] - place) < half + box[2:]).all() for box in taken)
+            if not on_marker and not on_number:
+                return offset
+    return np.array([0.0, 7.0])
 
 
 def speeds(rows: pd.DataFrame, column: str) -> pd.Series:
@@ -146,49 +243,55 @@ def speeds(rows: pd.DataFrame, column: str) -> pd.Series:
     return sums["n_samples"] / sums[column] / 1e6
 
 
-def _label_front(axes: Axes, speed: pd.Series, mean: pd.Series) -> None:
-    """Names beside the codecs that no other beats in both rate and speed."""
-    fastest, lowest_free = -np.inf, -np.inf
-    line_height = 0.045 * (mean.max() - mean.min() or 1.0)
-    for codec in mean.index:  # smallest rate first, so a name can only collide with the one below it
-        if speed.get(codec, -np.inf) > fastest:
-            fastest = speed[codec]
-            height = max(mean[codec], lowest_free)
-            lowest_free = height + line_height
-            axes.annotate(
-                codec,
-                (fastest, height),
-                (6, 0),
-                textcoords="offset points",
-                fontsize=6,
-                va="center",
-                annotation_clip=False,
-            )
-
-
 def group_figure(rows: pd.DataFrame, column: str, reference: str) -> Figure:
-    """Rate of each codec relative to a reference codec, in percent, by groups of cubes such as ``sensor``."""
-    rows = good(rows)
-    rows = rows.assign(label=label(rows))
-    base = rows[rows["label"] == reference].set_index("cube")["bps"]
-    rows = rows[rows["cube"].isin(base.index)]
-    change = 100 * (rows["bps"] / rows["cube"].map(base) - 1)
-    table = change.groupby([rows["label"], rows[column]]).mean().unstack()
+    """Rate of each codec relative to a reference codec, in percent, by groups of cubes such as ``sensor``.
+
+    Colours end at 50 %: codecs far behind would hide the differences that matter.
+    """
+    marks = seen.marks(rows, label(rows))
+    pairs = differences(rows, reference)
+    table = pairs.groupby(["codec", column])["change %"].mean().unstack()
     table = table.loc[table.mean(axis=1).sort_values().index]
-    counts = rows.groupby(column)["cube"].nunique()
+    counts = good(rows).groupby(column)["cube"].nunique()
     with style():
-        figure = Figure(figsize=(min(WIDTH, 2.6 + 0.8 * table.shape[1]), 1.2 + 0.18 * len(table)))
+        figure = Figure(figsize=(min(WIDTH, max(COLUMN, 1.6 + 0.5 * table.shape[1])), 0.8 + 0.15 * len(table)))
         axes = figure.subplots()
-        limit = float(np.nanmax(np.abs(table.to_numpy()))) or 1.0
+        limit = min(50.0, float(np.nanmax(np.abs(table.to_numpy()))) or 1.0)
         axes.imshow(table, cmap="PuOr_r", vmin=-limit, vmax=limit, aspect="auto")
         for (y, x), value in np.ndenumerate(table.to_numpy()):
             if np.isfinite(value):
                 colour = "white" if abs(value) > 0.6 * limit else "black"
                 axes.text(x, y, f"{value:+.1f}", ha="center", va="center", fontsize=6, color=colour)
         axes.set_xticks(range(table.shape[1]), [f"{name}\n({counts[name]})" for name in table.columns])
-        axes.set_yticks(range(len(table)), table.index)
+        axes.set_yticks(range(len(table)), [f"{name} {marks.get(name, '')}".strip() for name in table.index])
         axes.grid(False)
-        axes.set_title(f"bits per sample against {reference}, %; {_cubes(rows)}", loc="right")
+        axes.set_title(f"bps against {reference}, %; {cubes(rows)}", loc="right")
+    return figure
+
+
+def paired_figure(rows: pd.DataFrame, reference: str) -> Figure:
+    """Change of rate against a reference codec with its 95 % interval; small dots are the cubes.  Rows of one form."""
+    marks = seen.marks(rows, label(rows))
+    table, pairs = paired_table(rows, reference), differences(rows, reference)
+    with style():
+        figure = Figure(figsize=(COLUMN, 0.85 + 0.15 * len(table)))
+        axes = figure.subplots()
+        for y, line in enumerate(table.to_dict("records")):
+            look = _look(line["codec"])
+            each = pairs.loc[pairs["codec"] == line["codec"], "change %"]
+            span = {"color": look["color"], "linestyle": "-", "linewidth": 3.5, "alpha": 0.35, "solid_capstyle": "butt"}
+            axes.plot([line["low %"], line["high %"]], [y, y], **span)
+            axes.plot(line["change %"], y, **look)
+            if len(each) > 1:
+                axes.plot(each, [y] * len(each), ".", color="0.2", markeredgewidth=0, markersize=2.5)
+        axes.axvline(0, color="0.3", linestyle="-", linewidth=0.8)
+        if table["change %"].max() > 30:  # to see a few percent beside a hundred
+            axes.set_xscale("symlog", linthresh=10, linscale=1.2, subs=[2, 3, 4, 5, 6, 7, 8, 9])
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.set_yticks(range(len(table)), [f"{name} {marks.get(name, '')}".strip() for name in table["codec"]])
+        axes.set_ylim(len(table) - 0.4, -0.6)
+        axes.set_xlabel(f"bits per sample against {reference}, %")
+        axes.set_title(f"{', '.join(sorted(rows['form'].unique()))}, {cubes(rows)}", loc="left")
     return figure
 
 
@@ -196,26 +299,26 @@ def gain_figure(gains: pd.DataFrame) -> Figure:
     """What a codec saves over another, one dot a cube, one line a pair and group (`tables.gain_table`)."""
     pairs = list(gains["pair"].unique())
     groups = sorted(gains["group"].unique())
-    colours = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
+    looks = (("#0072B2", "o"), ("#E69F00", "D"), ("#009E73", "s"), ("#CC79A7", "^"))
     with style():
-        figure = Figure(figsize=(WIDTH, 1.1 + 0.42 * max(1, len(pairs))))
+        figure = Figure(figsize=(COLUMN, 0.95 + 0.36 * max(1, len(pairs))))
         axes = figure.subplots()
         for i, group in enumerate(groups):
-            offset = (i - (len(groups) - 1) / 2) * 0.28
+            offset = (i - (len(groups) - 1) / 2) * 0.3
+            colour, marker = looks[i % len(looks)]
             for y, pair in enumerate(pairs):
                 found = gains[(gains["pair"] == pair) & (gains["group"] == group)]["saved %"]
-                colour = colours[i % len(colours)]
-                axes.plot(found, [y + offset] * len(found), "o", color=colour, alpha=0.55, markeredgewidth=0)
+                axes.plot(found, [y + offset] * len(found), marker, color=colour, alpha=0.55, markeredgewidth=0)
                 if len(found):
-                    axes.plot(found.mean(), y + offset, "|", color=colour, markersize=13, markeredgewidth=2)
+                    axes.plot(found.mean(), y + offset, "|", color=colour, markersize=10, markeredgewidth=1.6)
             n_cubes = gains.loc[gains["group"] == group, "cube"].nunique()
-            axes.plot([], [], "o", color=colours[i % len(colours)], label=f"{group} ({n_cubes})")
-        axes.axvline(0, color="0.3", linewidth=0.8)
-        axes.set_yticks(range(len(pairs)), pairs)
+            axes.plot([], [], marker, color=colour, label=f"{group} ({n_cubes})")
+        axes.axvline(0, color="0.3", linestyle="-", linewidth=0.8)
+        axes.set_yticks(range(len(pairs)), [pair.replace(" → ", " →\n") for pair in pairs])
         axes.set_ylim(len(pairs) - 0.4, -0.6)
-        axes.set_title(f"one dot a cube ({gains['cube'].nunique()} in all), bar: mean", loc="left")
         axes.set_xlabel("bits saved by the second codec, %")
-        axes.legend(loc="best")
+        axes.set_title(f"one mark a cube ({gains['cube'].nunique()}), bar: mean", loc="left")
+        figure.legend(loc="outside lower center", ncols=len(groups))
     return figure
 
 
@@ -276,13 +379,8 @@ def map_figure(values: np.ndarray, title: str) -> Figure:
 def _family_legend(figure: Figure, rows: pd.DataFrame) -> None:
     present = {family(codec) for codec in good(rows)["codec"]}
     handles = [
-        mpl.lines.Line2D([], [], color=colour, marker=marker, linestyle="", label=name)
-        for name, (_, colour, marker) in FAMILIES.items()
+        mpl.lines.Line2D([], [], **_look(starts[0]), label=name)
+        for name, (starts, _, _) in FAMILIES.items()
         if name in present
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-
-
-def _cubes(rows: pd.DataFrame) -> str:
-    n_cubes = rows["cube"].nunique()
-    return f"{n_cubes} cube{'s' if n_cubes != 1 else ''}"
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(handles)), columnspacing=1.0)

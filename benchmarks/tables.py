@@ -1,7 +1,8 @@
 """Tables of the study, computed from result rows and nothing else, as Markdown, LaTeX and CSV.
 
 A mean is only given for codecs that coded every cube of the table: a mean over fewer cubes would compare
-different things.  Codecs whose settings were searched on each cube (``best of``) have a column of their own.
+different things.  Codecs whose settings were searched on each cube (``best of``) have a column of their own, and
+those whose weights have seen some of the cubes in training are marked (`seen`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks import seen
 from lhic.errors import DatasetError
 
 MISSING = "–"
@@ -54,16 +56,17 @@ def rate_table(rows: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with the columns codec; bps and bps, best of (one of each per form when there are several);
-    worst cube (with several cubes); the four of `SPEED_COLUMNS` (10^6 samples per second, all samples by
-    all seconds); peak MiB; cubes coded.  Not a number where there is no result; columns without any are
-    left out.
+    DataFrame with the columns codec (marked as in `seen.MARKS`); bps and bps, best of: means of the cubes' rates
+    (one of each per form when there are several); with several cubes, worst cube and total: all bits by all
+    samples, so that large cubes weigh more; the four of `SPEED_COLUMNS` (10^6 samples per second, all samples by
+    all seconds); peak MiB; cubes coded.  Not a number where there is no result; columns without any are left out.
     """
     rows = rows.assign(label=label(rows))
+    marks = seen.marks(rows, rows["label"])
     forms = sorted(rows["form"].unique(), reverse=True)
     lines = []
     for name, of_codec in rows.groupby("label", sort=False):
-        line: dict = {"codec": name}
+        line: dict = {"codec": f"{name} {marks.get(name, '')}".strip()}
         for form in forms:
             of_form = rows[rows["form"] == form]
             found = good(of_codec[of_codec["form"] == form])
@@ -75,6 +78,8 @@ def rate_table(rows: pd.DataFrame) -> pd.DataFrame:
             line[f"bps{suffix}, best of"] = mean if searched else np.nan
             if rows["cube"].nunique() > 1:
                 line[f"worst cube{suffix}"] = found["bps"].max() if is_complete else np.nan
+                total = 8 * found["bytes"].sum() / max(1, found["n_samples"].sum())
+                line[f"total{suffix}"] = total if is_complete else np.nan
         found = good(of_codec)
         for title, column in SPEED_COLUMNS.items():
             timed = found.dropna(subset=[column])
@@ -90,11 +95,16 @@ def rate_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def group_table(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Mean bps of each codec (lines) in each group of cubes (columns), such as ``sensor`` or ``cube``."""
+    """Mean bps of each codec (lines) in each group of cubes (columns), such as ``sensor`` or ``cube``.
+
+    Columns are named after the group and its number of cubes, codecs marked as in `seen.MARKS`.
+    """
     totals = rows.groupby(column)["cube"].nunique()
     parts = {f"{group} ({totals[group]})": complete_means(rows[rows[column] == group]) for group in totals.index}
     table = pd.DataFrame(parts)
     table = table.loc[table.mean(axis=1).sort_values(kind="stable").index]
+    marks = seen.marks(rows, label(rows))
+    table.index = [f"{name} {marks.get(name, '')}".strip() for name in table.index]
     return table.rename_axis("codec").reset_index()
 
 
@@ -128,12 +138,18 @@ def error_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def caption(rows: pd.DataFrame, what: str) -> str:
-    """Sentence that says what the numbers stand for and how many cubes are behind them."""
-    n_cubes = rows["cube"].nunique()
+    """Sentences that say what the numbers stand for, how many cubes are behind them and which were training data."""
     forms = ", ".join(sorted(rows["form"].unique()))
     datasets = ", ".join(sorted(rows["dataset"].unique()))
     machines = "; ".join(f"{name}, {int(cores)} cores" for name, cores in _machines(rows))
-    return f"{what} {n_cubes} cube{'s' if n_cubes != 1 else ''} ({datasets}; {forms}). Machine: {machines}."
+    text = f"{what} {cubes(rows)} ({datasets}; {forms}). Machine: {machines}. {seen.notes(rows, label(rows))}"
+    return text.strip()
+
+
+def cubes(rows: pd.DataFrame) -> str:
+    """How many cubes are behind the rows: ``1 cube``, ``5 cubes``."""
+    n_cubes = rows["cube"].nunique()
+    return f"{n_cubes} cube{'s' if n_cubes != 1 else ''}"
 
 
 def _machines(rows: pd.DataFrame) -> list[tuple[str, float]]:
@@ -187,7 +203,8 @@ def to_latex(table: pd.DataFrame, text: str = "", tag: str = "") -> str:
     return "\n".join(lines)
 
 
-_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "→": r"$\to$", "–": "--"}
+_LATEX = {"†": r"$\dagger$", "‡": r"$\ddagger$", "Δ": r"$\Delta$"}
+_LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "→": r"$\to$", "–": "--"}
 _LATEX |= {character: "\\" + character for character in "&%$#_{}"}
 
 

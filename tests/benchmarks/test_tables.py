@@ -1,10 +1,14 @@
 """Tables and figures from rows: every number is checked by hand on a few made-up rows."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 
-from benchmarks import figures, rows, tables
+from benchmarks import figures, rows, seen, tables
 from lhic.errors import DatasetError, UsageError
 
 
@@ -38,11 +42,20 @@ def test_rate_table(table):
     found = tables.rate_table(table).set_index("codec")
     assert list(found.index) == ["lhic-x", "best-of-x", "jpeg-ls-bands", "half"]
     assert found.loc["lhic-x", "bps"] == 3.5 and found.loc["lhic-x", "worst cube"] == 4.0
+    assert found.loc["lhic-x", "total"] == 3.5, "cubes of the same size"
     assert np.isnan(found.loc["best-of-x", "bps"]) and found.loc["best-of-x", "bps, best of"] == 4.25
     assert found.loc["jpeg-ls-bands", "encode MS/s"] == 1.0, "all samples by all seconds, not a mean of speeds"
     assert found.loc["lhic-x", "encode MS/s, all cores"] == 0.125
     assert np.isnan(found.loc["half", "bps"]), "a mean over fewer cubes would compare different things"
     assert found.loc["half", "coded"] == "1 of 2" and found.loc["half", "peak MiB"] == 3.0
+
+
+def test_total_weighs_cubes_by_their_samples(table):
+    large = table["cube"] == "b"
+    table = table.assign(n_samples=table["n_samples"] * (1 + 2 * large), bytes=table["bytes"] * (1 + 2 * large))
+    found = tables.rate_table(table).set_index("codec")
+    assert found.loc["lhic-x", "bps"] == 3.5 and found.loc["lhic-x", "total"] == 3.75
+    assert "total" not in tables.rate_table(table[~large]), "one cube: the same number twice"
 
 
 def test_several_forms_have_columns_of_their_own(table):
@@ -92,15 +105,45 @@ def test_figures_show_the_rows(table, tmp_path):
     drawn = figures.rate_figure(table)
     labels = [text.get_text() for text in drawn.axes[0].get_yticklabels()]
     assert labels == ["lhic-x", "best-of-x", "jpeg-ls-bands"], "only codecs that coded every cube"
-    assert "2 cubes" in drawn.axes[0].get_title()
+    assert "2 cubes" in drawn.axes[0].get_title(loc="left")
     speed = figures.rate_speed_figure(table)
-    assert [axes.get_xscale() for axes in speed.axes] == ["log", "log"]
-    front = {text.get_text() for text in speed.axes[0].texts}
-    assert front == {"lhic-x", "best-of-x"}, "jpeg-ls-bands is larger than best-of-x and no faster"
-    for path in figures.save_figure(speed, tmp_path, "speed"):
-        assert path.stat().st_size > 1000
-    again = figures.save_figure(figures.rate_speed_figure(table), tmp_path / "again", "speed")
-    assert again[1].read_bytes() == (tmp_path / "speed.svg").read_bytes(), "the same rows give the same file"
+    assert [axes.get_xscale() for axes in speed.axes[:2]] == ["log", "log"]
+    *panels, key = speed.axes
+    names = {text.get_text(): text.get_fontweight() for text in key.texts}
+    assert names["lhic-x"] == names["best-of-x"] == "bold"
+    assert names["jpeg-ls-bands"] != "bold", "larger than best-of-x and no faster"
+    assert [{text.get_text() for text in axes.texts} for axes in panels] == [{"1", "2", "3"}] * 2
+    paths = figures.save_figure(speed, tmp_path, "speed", "Mean of 2 cubes – § 1.")
+    assert figures.read_caption(paths[2]) == "Mean of 2 cubes – § 1." and "§ 1." in paths[1].read_text()
+    again = figures.save_figure(figures.rate_speed_figure(table), tmp_path / "again", "speed", "Mean of 2 cubes – § 1.")
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in paths], "same rows, same files"
+    assert figures.read_caption(figures.save_figure(speed, tmp_path, "bare")[2]) == ""
+
+
+def test_numbers_of_crowded_points_do_not_overlap():
+    """Thirty codecs of nearly the same rate and speed: every number is there, none on another."""
+    rates = np.random.default_rng(2).normal(5, 0.02, 30)
+    crowd = pd.DataFrame([row(f"c{i}", "a", rate, encode_s=1 + i / 1000) for i, rate in enumerate(rates)])
+    drawn = figures.rate_speed_figure(crowd.assign(encode_all_s=np.nan, decode_all_s=np.nan))
+    FigureCanvasAgg(drawn).draw()
+    for axes in drawn.axes[:2]:
+        boxes = [Text.get_window_extent(text).padded(-1) for text in axes.texts]  # without the lines to them
+        assert len(boxes) == 30
+        assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_marks_of_training_data_reach_tables_and_figures(table, monkeypatch):
+    learned = table["codec"] == "lhic-x"
+    table = table.assign(weights_hash=np.where(learned, "w", ""), cube_sha256=table["cube"])
+    monkeypatch.setattr(seen, "training_cubes", lambda: {"w": frozenset("a")})
+    assert tables.rate_table(table).loc[0, "codec"] == "lhic-x †"
+    assert "lhic-x †" in set(tables.group_table(table, "cube")["codec"])
+    assert tables.caption(table, "Mean over").endswith("† lhic-x: 1 of 2 cubes were its training data.")
+    labels = {text.get_text() for text in figures.rate_figure(table).axes[0].get_yticklabels()}
+    key = {text.get_text() for text in figures.rate_speed_figure(table).axes[2].texts}
+    assert "lhic-x †" in labels & key
+    paired = figures.paired_figure(table, "jpeg-ls-bands").axes[0]
+    assert "lhic-x †" in {text.get_text() for text in paired.get_yticklabels()}
 
 
 def test_other_figures(table):

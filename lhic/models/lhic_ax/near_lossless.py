@@ -1,0 +1,40 @@
+"""Uniform quantisation before coding: each sample within `max_error` of what it was.
+
+The quantiser is ``q = floor((x + E) / (2 E + 1))``, its inverse ``(2 E + 1) q`` clamped to the range the samples had;
+``E = 0`` is the identity.  Knows nothing about bands or nodata: who calls decides which samples are quantised.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lhic.errors import UsageError
+
+MAX_ERROR = 2**16 - 1
+"""Greatest bound; a step then spans two times what 16 bits hold."""
+
+
+def check_max_error(max_error: object) -> int:
+    """The bound, once it is known to be one; `UsageError` unless it is an integer of 0 .. `MAX_ERROR`."""
+    if isinstance(max_error, bool) or not isinstance(max_error, int | np.integer) or not 0 <= max_error <= MAX_ERROR:
+        raise UsageError(f"max_error: expected an integer of 0 .. {MAX_ERROR}, found {max_error!r}")
+    return int(max_error)
+
+
+def quantise(samples: np.ndarray, max_error: int) -> np.ndarray:
+    """Cell of each sample.
+
+    samples : integers of at most 32 bits, any shape
+    Returns int64, same shape.
+    """
+    return (samples.astype(np.int64) + max_error) // (2 * max_error + 1)
+
+
+def reconstruct(cells: np.ndarray, max_error: int, low: int, high: int) -> np.ndarray:
+    """Middle of each cell, clamped to [low, high].
+
+    cells : int64, from `quantise` of samples within [low, high]
+    Returns int64, same shape, each at most `max_error` from its sample: the middle is, and clamping towards an interval
+    that holds the sample brings it no farther.
+    """
+    return np.clip(cells * (2 * max_error + 1), low, high)

@@ -12,6 +12,7 @@ Format v1: docs/format_lhic_ax.md, side section.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -194,7 +195,7 @@ def _list_that_pays(places: np.ndarray, weights: np.ndarray) -> np.ndarray | Non
     share = (n_used - used + 0.5) / (end - begin)  # of the others, 0 < share < 1
     cost = -float(np.log2(np.where(used, share, 1 - share)).sum())
     if saved <= SPARSE_MARGIN * cost + SPARSE_MARGIN_BITS:
-        cost = min(cost, 8 * len(pack(np.packbits(used).tobytes())))
+        cost = min(cost, 8 * len(zlib.compress(np.packbits(used).tobytes())))
     return used if saved > SPARSE_MARGIN * cost + SPARSE_MARGIN_BITS else None
 
 

@@ -27,7 +27,8 @@ def quantise(samples: np.ndarray, max_error: int) -> np.ndarray:
     samples : integers of at most 32 bits, any shape
     Returns int64, same shape.
     """
-    return (samples.astype(np.int64) + max_error) // (2 * max_error + 1)
+    cells = samples.astype(np.int64)
+    return (cells + max_error) // (2 * max_error + 1) if max_error else cells
 
 
 def reconstruct(cells: np.ndarray, max_error: int, low: int, high: int) -> np.ndarray:

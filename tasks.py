@@ -91,6 +91,50 @@ def study(context, profile="small", dataset="", root="", parameter=None):
     _exit_on_error(run_study, profile, dataset or None, root or None, _pairs(parameter or ()))
 
 
+@task(
+    help={
+        "codecs": "names in the registry, or module:callable, separated by commas",
+        "dataset": "bundled, corpus, hyspecnet-11k, or a kind that another package offers",
+        "split": "part of hyspecnet-11k: hard/test, easy/train, ...",
+        "root": "the dataset's folder",
+        "form": "as-measured, or clipped to [0, 10000]",
+        "limit": "only so many cubes, the same random ones every time; a larger limit adds to them; 0: all",
+        "scheduler": "address of a running Dask scheduler, tcp://host:8786; its workers must see the dataset",
+        "workers": "worker processes to start here; 0: one for each core",
+        "device": "auto, cpu or cuda; codecs that can use a GPU run on workers with the resource GPU",
+        "threads": "one, all or both: threads of a measurement",
+        "repeats": "timings behind each median, for codecs whose first pass takes less than --long-s",
+        "long_s": "0, the default: the first pass after loading and compiling is the timing",
+        "timeout_s": "a measurement is given up after so many seconds",
+        "out": "folder of the results; default: results/bench/<dataset>",
+    }
+)
+def bench(
+    context,
+    codecs,
+    dataset="bundled",
+    split="",
+    root="",
+    form="as-measured",
+    limit=0,
+    scheduler="",
+    workers=0,
+    device="auto",
+    threads="one",
+    repeats=1,
+    long_s=0.0,
+    timeout_s=3600.0,
+    out="",
+):
+    """Measure codecs on many cubes with Dask workers; a run that was killed goes on where it stopped."""
+    from benchmarks.bench import run_bench
+
+    timing = {"repeats": repeats, "long_s": long_s, "timeout_s": timeout_s, "device": device}
+    where = {"scheduler": scheduler or None, "n_workers": workers or None, "out": out or None}
+    what = {"root": root or None, "split": split or None, "form": form, "limit": limit or None}
+    _exit_on_error(run_bench, dataset, codecs, threads, timing, what, where)
+
+
 @task(help={"check": "only say whether the stored notebooks are up to date"})
 def notebooks(context, check=False):
     """Write the .ipynb files, without outputs, from their paired .py scripts."""

@@ -1,0 +1,163 @@
+"""Where many measurements run: Dask workers of this machine, or of a scheduler that is there already.
+
+Decides how workers are started, that whatever is wrong with them is told before any work, and how results come
+back one by one, a worker's death among them.  It knows nothing of cubes, codecs and rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from urllib.parse import urlsplit
+
+import dask
+from distributed import Client, KilledWorker, Nanny, Scheduler, SpecCluster, as_completed
+
+from lhic.errors import BackendError, UsageError
+
+CONNECT_S = 5  # a scheduler that has not answered by then is taken for dead
+IN_FLIGHT = 1024  # tasks known to the scheduler at the same time; a million would take it minutes and gigabytes
+ATTEMPTS = 2  # workers that may die around a task before it has to run alone
+
+
+@contextlib.contextmanager
+def connect(scheduler: str | None, n_workers: int, n_gpus: int = 0) -> Iterator[Client]:
+    """A client of the scheduler at an address, or of workers started for the occasion.
+
+    Parameters
+    ----------
+    scheduler : ``tcp://host:port``; None starts a local one
+    n_workers : worker processes of a local one, each with one thread
+    n_gpus : the first so many local workers offer the resource GPU, each its own
+
+    Raises
+    ------
+    UsageError
+        Not an address.
+    BackendError
+        No scheduler answers there, or it has no workers.
+    """
+    # Workers hold next to nothing themselves, so the limits that Dask puts on their memory are not needed.
+    settings = {"distributed.comm.timeouts.connect": f"{CONNECT_S}s", "distributed.logging.distributed": "critical"}
+    settings |= {"distributed.scheduler.allowed-failures": ATTEMPTS - 1}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask.config.set(settings))
+        if scheduler is None:
+            logging.getLogger("distributed").setLevel(logging.CRITICAL)
+            cluster = stack.enter_context(_local_cluster(n_workers, n_gpus))
+            yield stack.enter_context(Client(cluster))
+        else:
+            client = stack.enter_context(_client(scheduler))
+            _expect_workers(client, scheduler)
+            yield client
+
+
+def _local_cluster(n_workers: int, n_gpus: int) -> SpecCluster:
+    def options(i: int) -> dict:
+        gpu = {"resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": str(i)}} if i < n_gpus else {}
+        quiet = {"dashboard": False, "silence_logs": logging.CRITICAL}
+        return {"nthreads": 1, "memory_limit": 0, "host": "127.0.0.1", **quiet, **gpu}
+
+    return SpecCluster(
+        workers={i: {"cls": Nanny, "options": options(i)} for i in range(n_workers)},
+        scheduler={"cls": Scheduler, "options": {"dashboard": False, "host": "127.0.0.1"}},
+        silence_logs=logging.CRITICAL,
+    )
+
+
+def _client(address: str) -> Client:
+    parts = urlsplit(address)
+    if not parts.scheme or not parts.netloc:
+        raise UsageError(f"scheduler: expected an address such as tcp://host:8786, found {address!r}")
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    try:
+        return Client(address, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise BackendError(f"scheduler {address}: expected an answer within {CONNECT_S} s, found {reason}") from error
+
+
+def _expect_workers(client: Client, address: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_S)
+    except TimeoutError as error:
+        raise BackendError(f"scheduler {address}: expected at least one worker, found none") from error
+
+
+def offers_gpu(client: Client) -> bool:
+    """Whether any worker has the resource GPU."""
+    return any(worker["resources"].get("GPU") for worker in _workers(client).values())
+
+
+def _workers(client: Client) -> dict[str, dict]:
+    return client.scheduler_info(n_workers=-1)["workers"]
+
+
+def host_of(worker: str) -> str:
+    """Machine of a worker's address."""
+    return urlsplit(worker).hostname or worker
+
+
+def threads_by_host(client: Client) -> Counter:
+    """Measurements that can run at the same time, by machine."""
+    threads: Counter = Counter()
+    for worker, n_threads in client.nthreads().items():
+        threads[host_of(worker)] += n_threads
+    return threads
+
+
+def results(client: Client, function: Callable, tasks: Iterable[tuple], needs_gpu: Callable) -> Iterator[tuple]:
+    """Call a function with each task's arguments on the workers; yields (task, result) as they finish.
+
+    A task that raises has the exception for a result.  When a worker dies, another one gets its task; tasks that
+    saw `ATTEMPTS` workers die run once more in the end, one after the other, because Dask cannot tell the task that
+    killed a worker from those that waited there.
+
+    Parameters
+    ----------
+    tasks : arguments of the function; must be picklable
+    needs_gpu : of a task, whether it has to run on a worker with the resource GPU
+
+    Raises
+    ------
+    BackendError
+        The scheduler is gone.
+    """
+    suspects = []
+    for task, result in _results(client, function, tasks, needs_gpu):
+        if isinstance(result, KilledWorker):
+            suspects.append(task)
+        else:
+            yield task, result
+    for suspect in suspects:
+        for task, result in _results(client, function, [suspect], needs_gpu):
+            killed = isinstance(result, KilledWorker)
+            yield task, BackendError("workers died of it, also when it ran alone") if killed else result
+
+
+def _results(client: Client, function: Callable, tasks: Iterable[tuple], needs_gpu: Callable) -> Iterator[tuple]:
+    waiting = iter(tasks)
+    running: dict = {}
+    finished = as_completed()
+
+    def submit_next() -> None:
+        for task in waiting:
+            resources = {"GPU": 1} if needs_gpu(task) else None
+            future = client.submit(function, *task, resources=resources, pure=False)
+            running[future] = task
+            finished.add(future)
+            return
+
+    for _ in range(IN_FLIGHT):
+        submit_next()
+    for future in finished:
+        task = running.pop(future)
+        if future.status == "finished":
+            yield task, future.result()
+        elif future.status == "error":
+            yield task, future.exception()
+        else:
+            raise BackendError("the scheduler went away; start the same command again to go on where it stopped")
+        submit_next()

@@ -14,6 +14,14 @@ SOURCES = "lhic benchmarks tests tasks.py bootstrap.py"
 
 
 @task
+def setup(context):
+    """Create the environment in .venv and install the pinned dependencies and this project into it."""
+    import bootstrap
+
+    bootstrap.install()
+
+
+@task
 def lint(context):
     """Check style and formatting of all Python sources."""
     context.run(f"{PYTHON} -m ruff check {SOURCES}")
@@ -133,6 +141,32 @@ def bench(
     where = {"scheduler": scheduler or None, "n_workers": workers or None, "out": out or None}
     what = {"root": root or None, "split": split or None, "form": form, "limit": limit or None}
     _exit_on_error(run_bench, dataset, codecs, threads, timing, what, where)
+
+
+@task(help={"profile": "folder of results/ to report on"})
+def report(context, profile="small"):
+    """Collect a study's tables and figures into one HTML and one Markdown report."""
+    from benchmarks.report import build
+
+    print("\n".join(map(str, _exit_on_error(build, profile))))
+
+
+@task(
+    name="verify-results",
+    help={
+        "profile": "folder of results/ whose rows are measured again",
+        "sample": "number of rows",
+        "seed": "another seed draws other rows",
+        "root": "the dataset's folder; default: the one that environment.json names",
+        "max_s": "draw only among rows that took at most so many seconds; 0: all",
+        "allow_versions": "another size under another version of the codec's library is no failure",
+    },
+)
+def verify_results(context, profile="small", sample=10, seed=0, root="", max_s=0.0, allow_versions=False):
+    """Measure a random sample of committed rows again; exit 1 if a size or a cube differs."""
+    from benchmarks.verify import verify_results
+
+    _exit_on_error(verify_results, profile, sample, seed, root or None, max_s or None, allow_versions)
 
 
 @task(help={"check": "only say whether the stored notebooks are up to date"})

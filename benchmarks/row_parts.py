@@ -38,6 +38,8 @@ class RowParts:
     ------
     UsageError
         Another process is writing there (when the block is entered).
+    DatasetError
+        A part is damaged or has other columns (when the block is entered).
     """
 
     def __init__(self, folder: str | os.PathLike):
@@ -53,13 +55,20 @@ class RowParts:
             self._lock.acquire()
         except Timeout as error:
             raise UsageError(f"{self.folder}: expected to be the only writer, found another run at work") from error
-        for path in self._paths():
-            self._rows, self._number = _read(path), int(path.stem.partition("-")[2])
-            self._keys |= {key_of(row) for row in self._rows}
+        try:
+            self._load()
+        except DatasetError:
+            self._lock.release()
+            raise
         return self
 
     def __exit__(self, *_) -> None:
         self._lock.release()
+
+    def _load(self) -> None:
+        for path in self._paths():
+            self._rows, self._number = _read(path), int(path.stem.partition("-")[2])
+            self._keys |= {key_of(row) for row in self._rows}
 
     def append(self, row: dict) -> None:
         """Put one row on disk; it replaces a row with the same key."""

@@ -206,8 +206,8 @@ def read_rows(path: str | Path) -> pd.DataFrame:
         )
     else:
         raise DatasetError(f"{path}: expected a file of result rows, found nothing there")
-    table = table.reindex(columns=COLUMNS)
-    table[list(TEXT_COLUMNS)] = table[list(TEXT_COLUMNS)].fillna("")
+    missing = {name: "" if name in TEXT_COLUMNS else float("nan") for name in COLUMNS if name not in table}
+    table = table.assign(**missing)[list(COLUMNS)]
     return table.drop_duplicates(list(KEY), keep="last").reset_index(drop=True)
 
 

@@ -1,8 +1,9 @@
 """The study's notebooks: scripts and their paired ``.ipynb`` files, parameters, execution.
 
 The ``py:percent`` script is the source; the ``.ipynb`` is made from it, without outputs, so that a change is
-a readable diff.  Papermill only warns about a parameter a notebook does not have; here it is an error, met
-before any work.
+a readable diff.  Papermill only warns about a parameter a notebook does not have and takes any value; here both
+are errors, met before any work: by `execute`, and by `check_cell`, which the notebooks call first, for those who run
+papermill themselves.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
+from benchmarks.parameters import check_values
 from benchmarks.provenance import REPOSITORY
 from lhic.errors import ConfigError, LhicError
 
@@ -35,6 +37,11 @@ def scripts() -> list[Path]:
     return sorted(FOLDER.glob("[0-9][0-9]_*.py"))
 
 
+def all_scripts() -> list[Path]:
+    """Those of the study and the interactive ones."""
+    return sorted(FOLDER.glob("*.py"))
+
+
 def sync(check: bool = False) -> list[Path]:
     """Write each script's ``.ipynb``; returns those that differed.
 
@@ -43,7 +50,7 @@ def sync(check: bool = False) -> list[Path]:
     check : write nothing, raise `ConfigError` if any differs
     """
     differing = []
-    for script in scripts():
+    for script in all_scripts():
         target, text = script.with_suffix(".ipynb"), paired_text(script)
         if not target.exists() or target.read_text(encoding="utf-8") != text:
             differing.append(target)
@@ -99,8 +106,8 @@ def check_parameters(script: Path, given: dict) -> dict:
     Raises
     ------
     ConfigError
-        A parameter the notebook does not have, or a value of another type than its default
-        (a default of None takes any).
+        A parameter the notebook does not have, a value of another type than its default (a default of None
+        takes any), or a value that `parameters` refuses.
     """
     defaults = default_parameters(script)
     for name, value in given.items():
@@ -112,7 +119,30 @@ def check_parameters(script: Path, given: dict) -> dict:
         if default is not None and value is not None and type(value) not in allowed:
             wanted = f"{type(default).__name__} like {default!r}"
             raise ConfigError(f"{script.stem}: parameter {name!r}: expected {wanted}, found {value!r}")
+    check_values(defaults | given, script.stem)
     return defaults | given
+
+
+def check_cell(name: str, namespace: dict) -> None:
+    """Check the parameters of the notebook that is running; its first call.
+
+    Parameters
+    ----------
+    name : of the notebook, e.g. ``05_param_d``
+    namespace : its globals; what papermill has set is in the cell it added, edited values are the names' own
+
+    Raises
+    ------
+    ConfigError
+        As `check_parameters`.
+    """
+    script = FOLDER / f"{name}.py"
+    given = {known: namespace[known] for known in default_parameters(script)}
+    for source in namespace.get("In", []):
+        if source.startswith("# Parameters\n"):  # papermill's cell
+            added = (node.targets[0].id for node in ast.parse(source).body if isinstance(node, ast.Assign))
+            given |= {added_name: namespace[added_name] for added_name in added}
+    check_parameters(script, given)
 
 
 def execute(script: Path, target: Path, parameters: dict, progress: bool = True) -> None:

@@ -1,0 +1,142 @@
+"""What the notebooks' parameters may be: one check for each name, which means the same in every notebook.
+
+Decides which values are refused before any work; names and types are `notebooks`' business.  Whether a folder or a
+cube is there is found out by those who open it, before anything is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from benchmarks.codecs import registry
+from benchmarks.measurement import FORMS, THREAD_MODES
+from lhic.data import kinds
+from lhic.errors import ConfigError, LhicError, UsageError
+from lhic.models.registry import DEVICES, find_weights
+
+Check = Callable[[object], None]
+"""Raises `ValueError` with what was expected, or an error of lhic."""
+
+
+def check_values(parameters: dict, where: str) -> None:
+    """Raise for the first value that a parameter cannot have.
+
+    Parameters
+    ----------
+    parameters : values by name; names without a check are passed over
+    where : begins the message, e.g. the notebook's name
+
+    Raises
+    ------
+    ConfigError
+        The message names the parameter, what was expected and what was found.
+    """
+    for name, value in parameters.items():
+        try:
+            CHECKS.get(name, _anything)(value)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{where}: parameter {name!r}: expected {error}, found {value!r}") from error
+        except LhicError as error:
+            raise ConfigError(f"{where}: parameter {name!r}: {error}") from error
+
+
+def _anything(value: object) -> None:
+    pass
+
+
+def _one_of(allowed: Callable[[], Sequence[str]]) -> Check:
+    def check(value: object) -> None:
+        if value not in allowed():
+            raise ValueError(f"one of {', '.join(allowed())}")
+
+    return check
+
+
+def _at_least(low: float) -> Check:
+    def check(value: object) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= low:
+            raise ValueError(f"a number of at least {low}")
+
+    return check
+
+
+def _whole(low: int, high: int | None = None) -> Check:
+    def check(value: object) -> None:
+        if type(value) is not int or value < low or (high is not None and value > high):
+            raise ValueError(f"an integer of at least {low}" if high is None else f"an integer in {low}..{high}")
+
+    return check
+
+
+def _optional(check: Check) -> Check:
+    return lambda value: None if value is None else check(value)
+
+
+def _list_of(check: Check, n_least: int = 0, n_most: int | None = None) -> Check:
+    def check_each(value: object) -> None:
+        if not isinstance(value, list) or len(value) < n_least or (n_most is not None and len(value) > n_most):
+            raise ValueError(f"a list of {n_least} to {'any number of' if n_most is None else n_most} values")
+        for element in value:
+            check(element)
+
+    return check_each
+
+
+def _text(value: object) -> None:
+    if not isinstance(value, str) or not value:
+        raise ValueError("text")
+
+
+def _codec(value: object) -> None:
+    _text(value)
+    registry.find(value)
+
+
+def _model(value: object) -> None:
+    _text(value)
+    if not find_weights(value).is_file():
+        raise UsageError(f"{value}: expected a weights file, found nothing there")
+
+
+CHECKS: dict[str, Check] = {
+    # where the cubes come from
+    "dataset": _one_of(kinds),
+    "root": _optional(_text),
+    "split": _optional(_text),
+    "exclude": _list_of(_text),
+    "max_cubes": _optional(_whole(1)),
+    "n_cubes": _optional(_whole(1)),
+    "cube_index": _whole(0),
+    "crop": _whole(0),
+    "max_bands": _whole(0),
+    "bands": _list_of(_whole(0)),
+    "colour_bands": _optional(_list_of(_whole(0), 3, 3)),
+    "nodata": _optional(_whole(-(1 << 31), (1 << 32) - 1)),
+    # what is measured
+    "codec": _codec,
+    "codecs": _list_of(_codec),
+    "slow_codecs": _list_of(_codec),
+    "growth_codecs": _list_of(_codec, 1),
+    "reference": _codec,
+    "spectral_pairs": _list_of(_list_of(_codec, 2, 2)),
+    "model": _model,
+    "batch_model": _model,
+    "forms": _list_of(_one_of(lambda: FORMS), 1),
+    "slow_forms": _list_of(_one_of(lambda: FORMS)),
+    "option": _text,
+    "depths": _list_of(_whole(1, 16), 1),
+    # how it is measured
+    "device": _one_of(lambda: DEVICES),
+    "thread_modes": _list_of(_one_of(lambda: THREAD_MODES), 1),
+    "repeats": _whole(1),
+    "passes": _whole(1),
+    "long_s": _at_least(0),
+    "timeout_s": _at_least(0.1),
+    "thread_counts": _list_of(_whole(1), 1),
+    "batch_sizes": _list_of(_whole(1), 1),
+    "image_sizes": _list_of(_whole(1), 1),
+    "band_counts": _list_of(_whole(1), 1),
+    "block": _whole(1),
+    "seed": _whole(0),
+    "out": _text,
+}

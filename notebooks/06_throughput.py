@@ -1,0 +1,129 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Throughput: what makes coding faster, and what does it grow with?
+#
+# **Question.** How does speed depend on CPU threads and on a GPU, on the number of tiles coded at once, on the size of
+# the image and on the number of bands?
+#
+# **Inputs.** One cube of a dataset; codecs of the registry; one model of lhic.
+#
+# **Outputs.** `tables/throughput_{threads,batch,size,bands,growth}.*` and `figures/throughput_{threads,size,bands}`
+# below `out`.
+#
+# **Run time.** Two minutes on two cores for the defaults; learned codecs among `codecs` take longer.
+
+# %% tags=["parameters"]
+dataset = "bundled"  # bundled, corpus, hyspecnet-11k or the name of one's own (docs/add_a_dataset.md)
+root = None  # the dataset's folder; relative to the repository
+split = None  # hyspecnet-11k only, e.g. "hard/test"
+cube_index = 0  # which cube of the dataset
+crop = 0  # rows and columns taken from the upper left corner; 0 takes all
+codecs = ["jpeg-ls-bands", "jpeg-xl-e3-bands", "ccsds123-p3", "rls-k20"]  # timed by threads and device
+thread_counts = [1, 2, 4, 8, 16]  # those above the cores there are, are left out
+growth_codecs = [
+    "jpeg-ls-bands",
+    "jpeg-xl-e3-bands",
+    "ccsds123-p3",
+    "rls-k20",
+]  # timed by size and bands, on one thread
+image_sizes = [16, 32, 64, 128]  # rows and columns
+band_counts = [13, 25, 50, 101, 202]
+batch_model = "lhic-bp-xs"
+batch_sizes = [1, 2, 4]  # tiles in one call
+passes = 3  # timings behind each median
+device = "auto"  # auto, cpu or cuda; of the batches
+seed = 0  # nothing here is random; recorded because every notebook records one
+out = "results/small"
+
+# %%
+from benchmarks import notebooks
+
+notebooks.check_cell("06_throughput", globals())
+
+import numpy as np
+import pandas as pd
+
+import lhic
+from benchmarks import figures, provenance, tables, throughput
+from lhic.data import open_dataset
+from lhic.models.registry import resolve_device
+
+root_path = None if root is None else provenance.REPOSITORY / root
+table_folder, figure_folder = provenance.REPOSITORY / out / "tables", provenance.REPOSITORY / out / "figures"
+item = open_dataset(dataset, root_path, split)[cube_index]
+cube = np.ascontiguousarray(item.load()[:, : crop or None, : crop or None])
+timing = f"1 cube of {dataset}, median of {passes} on {provenance.machine()}, {provenance.n_cores()} cores"
+print(f"{item.name}\n{cube.dtype} {cube.shape}, {cube.size:,} samples; {provenance.n_cores()} cores")
+print("GPU: " + (provenance.device_name("cuda") if throughput.has_cuda() else "none here, its rows are left out"))
+
+# %% [markdown]
+# ## Threads and device
+#
+# Codecs that only ever use one thread have one line. Everything runs in this process, one after the other; what else
+# the machine was doing meanwhile is not known.
+
+# %%
+threads = throughput.by_threads(codecs, cube, thread_counts, passes)
+shown = threads.drop(columns=["rows", "columns", "bands"]).astype({"threads": str, "samples": str})
+tables.write_table(shown, table_folder, "throughput_threads", f"Speed by threads; {cube.shape}, {timing}.")
+threads_figure = throughput.speed_figure(threads, "threads", "threads")
+figures.save_figure(threads_figure, figure_folder, "throughput_threads", f"Speed by threads; {cube.shape}, {timing}.")
+shown.round(3)
+
+# %%
+threads_figure
+
+# %% [markdown]
+# ## Batch
+#
+# How many tiles the model is given at once: what a GPU needs to be busy, and what keeps the cores of a CPU busy.
+
+# %%
+tile = throughput.first_tile(batch_model, cube, device)
+batch = throughput.by_batch(batch_model, tile, batch_sizes, device, passes)
+where = f"{batch_model} on {resolve_device(device)}, tiles of {tile.shape}, {timing}"
+tables.write_table(batch.astype({"tiles": str, "samples": str}), table_folder, "throughput_batch", f"{where}.")
+batch.round(3)
+
+# %% [markdown]
+# ## Growth with image size and bands
+#
+# Seconds grow like a power of the number of pixels (all bands) or bands (whole image): an exponent of 1 means that each
+# sample costs the same, less that there is a fixed cost per cube or band, more that samples get dearer.
+
+# %%
+size = throughput.by_size(growth_codecs, cube, throughput.square_shapes(cube, image_sizes), passes)
+bands = throughput.by_size(growth_codecs, cube, throughput.band_shapes(cube, band_counts), passes)
+size["pixels"] = size["rows"] * size["columns"]
+shown = pd.concat({"pixels": throughput.growth(size, "pixels"), "bands": throughput.growth(bands, "bands")})
+grown = shown.reset_index(level=0, names="with").reset_index(drop=True)
+tables.write_table(grown, table_folder, "throughput_growth", f"Exponent of the time; {timing}, one thread.")
+for name, table in (("size", size), ("bands", bands)):
+    counted = table.astype(dict.fromkeys(["threads", "bands", "rows", "columns", "samples"], str))
+    tables.write_table(counted, table_folder, f"throughput_{name}", f"Speed by {name}; {timing}.")
+grown.round(2)
+
+# %%
+size_figure = throughput.speed_figure(size, "rows", "rows and columns")
+figures.save_figure(size_figure, figure_folder, "throughput_size", f"Speed by image size; {timing}, one thread.")
+size_figure
+
+# %%
+bands_figure = throughput.speed_figure(bands, "bands", "bands")
+figures.save_figure(bands_figure, figure_folder, "throughput_bands", f"Speed by bands; {timing}, one thread.")
+bands_figure
+
+# %%
+print("commit:", provenance.commit())
+print("weights:", lhic.load_model(batch_model, device).weights_hash.hex())
+print("seed:", seed)
+print("device:", provenance.device_name(resolve_device(device)), "on", provenance.machine())

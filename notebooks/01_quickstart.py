@@ -21,7 +21,7 @@
 # **Run time.** About a minute on two cores for the default crop; it grows with the number of samples.
 
 # %% tags=["parameters"]
-dataset = "bundled"  # bundled, corpus or hyspecnet-11k
+dataset = "bundled"  # bundled, corpus, hyspecnet-11k or the name of one's own (docs/add_a_dataset.md)
 root = None  # the dataset's folder; relative to the repository
 split = None  # hyspecnet-11k only, e.g. "hard/test"
 cube_index = 0  # which cube of the dataset
@@ -33,6 +33,10 @@ seed = 0  # nothing here is random; recorded because every notebook records one
 out = "results/small"
 
 # %%
+from benchmarks import notebooks
+
+notebooks.check_cell("01_quickstart", globals())
+
 import time
 
 import numpy as np
@@ -50,6 +54,7 @@ cube = item.load()
 if crop:
     cube = np.ascontiguousarray(cube[:, :crop, :crop])
 n_bands, n_rows, n_columns = cube.shape
+about_cube = f"1 cube {cube.shape} of {dataset}"
 print(f"{item.name}\n{cube.dtype} {cube.shape}, {cube.min()} to {cube.max()}, {cube.size:,} samples")
 
 # %% [markdown]
@@ -92,7 +97,9 @@ parameters = about["parameters"]
 split_bits, offset = parameters["param_d"], parameters["offset"]
 shown = [band for band in bands if band < n_bands]
 planes = figures.planes_figure(cube.astype(np.int64) - offset, shown, split_bits)
-figures.save_figure(planes, figure_folder, "planes")
+figures.save_figure(
+    planes, figure_folder, "planes", f"Bands and their two planes, {split_bits} bits in the lower; {about_cube}."
+)
 planes
 
 # %% [markdown]
@@ -106,7 +113,9 @@ costs = lhic.load_model(model, device).bit_costs(cube)  # (2 planes, bands, rows
 by_band = pd.DataFrame(costs.sum(axis=(2, 3)).T, columns=["msp", "lsp"])
 print(f"bit costs: {by_band.to_numpy().sum() / 8:,.0f} bytes; coded sections: {sections[['msp', 'lsp']].sum().sum():,}")
 bits_by_band = figures.band_figure(by_band, n_rows * n_columns, f"{model}, {item.name[-20:]}, 1 cube {cube.shape}")
-figures.save_figure(bits_by_band, figure_folder, "bits_by_band")
+figures.save_figure(
+    bits_by_band, figure_folder, "bits_by_band", f"Bits per sample along the bands, {model}; {about_cube}."
+)
 bits_by_band
 
 # %%
@@ -122,7 +131,9 @@ by_band.nlargest(5, "bits per sample").round(2)
 
 # %%
 bits_map = figures.map_figure(costs.sum(axis=0).mean(axis=0), f"bits per sample, mean of {n_bands} bands")
-figures.save_figure(bits_map, figure_folder, "bits_map")
+figures.save_figure(
+    bits_map, figure_folder, "bits_map", f"Bits per sample, mean over the bands, {model}; {about_cube}."
+)
 bits_map
 
 # %%

@@ -12,14 +12,16 @@ from benchmarks.plan import plan_from
 from lhic.errors import ConfigError, UsageError
 
 SCRIPTS = notebooks.scripts()
+ALL_SCRIPTS = notebooks.all_scripts()
 
 
 def test_there_are_notebooks():
-    assert [script.stem[:2] for script in SCRIPTS] == [f"{n:02d}" for n in range(1, len(SCRIPTS) + 1)]
-    assert len(SCRIPTS) >= 3
+    numbers = [int(script.stem[:2]) for script in SCRIPTS]
+    assert numbers == sorted(set(numbers)) and {0, 1, 2, 3, 5, 6} <= set(numbers)
+    assert {script.stem for script in ALL_SCRIPTS} - {script.stem for script in SCRIPTS} == {"explore"}
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+@pytest.mark.parametrize("script", ALL_SCRIPTS, ids=lambda script: script.stem)
 def test_stored_notebook_is_that_of_its_script_without_outputs(script):
     stored = script.with_suffix(".ipynb").read_text(encoding="utf-8")
     assert stored == notebooks.paired_text(script), "run `invoke notebooks`"
@@ -27,7 +29,7 @@ def test_stored_notebook_is_that_of_its_script_without_outputs(script):
         assert not cell.get("outputs") and cell.get("execution_count") is None
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+@pytest.mark.parametrize("script", ALL_SCRIPTS, ids=lambda script: script.stem)
 def test_first_and_last_cells(script):
     cells = json.loads(script.with_suffix(".ipynb").read_text(encoding="utf-8"))["cells"]
     first, last = "".join(cells[0]["source"]), "".join(cells[-1]["source"])
@@ -88,6 +90,19 @@ def test_profiles_name_known_parameters_and_codecs(profile):
         ({"repeat": 3}, "expected one of"),
         ({"repeats": "many"}, "expected int"),
         ({"codecs": "lerc"}, "expected list"),
+        ({"codecs": ["lerc", "lercc"]}, "02_bitrate: parameter 'codecs': .*found 'lercc'"),
+        ({"codecs": ["no_such_module:Codec"]}, "no_such_module"),
+        ({"forms": ["measured"]}, "as-measured, clipped"),
+        ({"forms": []}, "a list of 1"),
+        ({"repeats": 0}, "at least 1"),
+        ({"repeats": True}, "expected int"),
+        ({"device": "tpu"}, "auto, cpu, cuda"),
+        ({"dataset": "cifar"}, "bundled, hyspecnet-11k, corpus, found 'cifar'"),
+        ({"model": "lhic-none"}, "lhic-bp-xs"),
+        ({"depths": [8, 17]}, r"1\.\.16, found \[8, 17\]"),
+        ({"crop": -1}, "at least 0"),
+        ({"spectral_pairs": [["lerc"]]}, "a list of 2 to 2"),
+        ({"timeout_s": 0.0}, "at least 0.1"),
     ],
 )
 def test_wrong_parameters_are_errors_before_any_work(tmp_path, overrides, message):
@@ -107,6 +122,23 @@ def test_wrong_profile_dataset_and_notebook_names(tmp_path):
     out = tmp_path / "out"
     with pytest.raises(UsageError, match="dataset"):
         study.run_study("small", dataset="cifar", overrides={"out": str(out)})
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("script", ALL_SCRIPTS, ids=lambda script: script.stem)
+def test_defaults_pass_their_own_check(script):
+    defaults = notebooks.default_parameters(script)
+    assert notebooks.check_parameters(script, {}) == defaults
+
+
+def test_notebooks_run_by_papermill_alone_check_their_parameters():
+    """Papermill adds a cell; names it sets that the notebook does not have are met there and nowhere else."""
+    namespace = notebooks.default_parameters(notebooks.FOLDER / "05_param_d.py")
+    notebooks.check_cell("05_param_d", namespace | {"In": ["", "# Parameters\ncrop = 8\n"], "crop": 8})
+    with pytest.raises(ConfigError, match="05_param_d: parameter 'crops': expected one of"):
+        notebooks.check_cell("05_param_d", namespace | {"In": ["", "# Parameters\ncrops = 8\n"], "crops": 8})
+    with pytest.raises(ConfigError, match="05_param_d: parameter 'depths'"):
+        notebooks.check_cell("05_param_d", namespace | {"depths": [0]})
 
 
 @pytest.mark.slow
@@ -121,7 +153,7 @@ def test_study_end_to_end_on_a_tiny_corpus(tmp_path, capsys):
     overrides = {
         **{"out": str(out), "codecs": "[jpeg-ls-bands, jpeg-ls-differences, aec-bands]", "repeats": "1"},
         **{"slow_codecs": "[]", "spectral_pairs": "[[jpeg-ls-bands, jpeg-ls-differences]]", "bands": "[0, 4]"},
-        **{"water_cubes": "[lake]", "reference": "aec-bands"},
+        **{"water_cubes": "[lake]", "reference": "aec-bands", "depths": "[4, 8]", "growth_codecs": "[aec-bands]"},
     }
     study.run_study("small", "corpus", str(cubes), overrides)
 
@@ -129,7 +161,8 @@ def test_study_end_to_end_on_a_tiny_corpus(tmp_path, capsys):
     assert "| jpeg-ls-bands |" in printed and "2 cubes" in printed
     assert {path.name for path in (out / "notebooks").iterdir()} == {f"{script.stem}.ipynb" for script in SCRIPTS}
     assert not any("output_path" in path.read_text() for path in (out / "notebooks").iterdir())
-    for name in ("bitrate", "baselines", "by_sensor", "by_cube", "spectral_gain"):
+    written = ["bitrate", "baselines", "by_sensor", "by_cube", "spectral_gain", "dataset_values", "dataset_splits"]
+    for name in [*written, "param_d", "throughput_threads", "throughput_batch", "throughput_growth"]:
         assert {path.suffix for path in (out / "tables").glob(f"{name}.*")} == {".md", ".tex", ".csv"}
     for name in ("planes", "bits_by_band", "bits_map", "bitrate", "rate_speed", "by_sensor", "spectral_gain"):
         assert {path.suffix for path in (out / "figures").glob(f"{name}.*")} == {".pdf", ".svg", ".png"}
@@ -138,6 +171,15 @@ def test_study_end_to_end_on_a_tiny_corpus(tmp_path, capsys):
     environment = json.loads((out / "environment.json").read_text())
     assert environment["profile"] == "small" and environment["commit"]
     assert (out / "rows.csv").read_text().count("\n") == 1 + 2 * 2 * 3
+
+
+@pytest.mark.slow
+def test_exploration_shows_its_widgets_without_a_screen(tmp_path):
+    script, target = notebooks.FOLDER / "explore.py", tmp_path / "explore.ipynb"
+    notebooks.execute(script, target, {"crop": 8, "block": 4, "codecs": ["aec-bands", "lerc"]}, progress=False)
+    cells = json.loads(target.read_text())["cells"]
+    shown = {kind for cell in cells for output in cell.get("outputs", []) for kind in output.get("data", {})}
+    assert "application/vnd.jupyter.widget-view+json" in shown
 
 
 @pytest.mark.slow

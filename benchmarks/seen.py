@@ -15,6 +15,7 @@ import pandas as pd
 from lhic import list_models
 
 MARKS = {"seen": "†", "unknown": "‡"}
+COLUMN = "training"  # of rows that `noted` returns
 
 
 def training_cubes() -> dict[str, frozenset[str] | None]:
@@ -34,7 +35,7 @@ def seen(rows: pd.DataFrame, training: Mapping[str, frozenset[str] | None] | Non
 
     Parameters
     ----------
-    rows : result rows
+    rows : result rows, or some of those that `noted` returned, of which it is known already
     training : as `training_cubes` gives it, which is the default
 
     Returns
@@ -43,6 +44,8 @@ def seen(rows: pd.DataFrame, training: Mapping[str, frozenset[str] | None] | Non
     its forms, is among the training cubes), ``unseen``, or ``unknown`` (weights that are not found or do not name
     their training cubes; or only clipped samples are there, which are not those the weights file names).
     """
+    if COLUMN in rows:
+        return rows[COLUMN]
     training = training_cubes() if training is None else training
     keys = pd.MultiIndex.from_frame(rows[["dataset", "cube"]])
     hashes = rows.groupby(["dataset", "cube"])["cube_sha256"].agg(set)
@@ -51,6 +54,14 @@ def seen(rows: pd.DataFrame, training: Mapping[str, frozenset[str] | None] | Non
         _state(training, weights, hashes[key], key in measured) for weights, key in zip(rows["weights_hash"], keys)
     ]
     return pd.Series(states, index=rows.index, dtype=str)
+
+
+def noted(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with a further column that `seen` reads.
+
+    To be taken before rows are chosen: whether clipped samples were seen is only known beside the measured ones.
+    """
+    return rows.assign(**{COLUMN: seen(rows)})
 
 
 def _state(training: Mapping, weights_hash: str, cube_hashes: set[str], is_measured: bool) -> str:

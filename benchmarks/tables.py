@@ -184,7 +184,7 @@ def to_markdown(table: pd.DataFrame, text: str = "") -> str:
     numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes]
     lines = ["| " + " | ".join(table.columns) + " |"]
     lines.append("|" + "|".join("---:" if right else "---" for right in numeric) + "|")
-    lines += ["| " + " | ".join(row) + " |" for row in _cells(table)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in _cells(table)]
     return "\n".join(lines) + "\n" + (f"\n{text}\n" if text else "")
 
 

@@ -40,13 +40,12 @@ device = "cpu"  # auto, cpu or cuda; for codecs that can choose
 out = "results/small"
 
 # %%
-from benchmarks import figures, provenance, tables
+from benchmarks import exhibits, provenance, seen, tables
 from benchmarks.plan import measure, plan_from
 
 plan = plan_from(globals())
-rows = measure(plan)
-table_folder, figure_folder = plan.folder / "tables", plan.folder / "figures"
-print(f"{len(rows)} rows, {rows['cube'].nunique()} cubes, {rows['codec'].nunique()} codecs")
+rows = seen.noted(measure(plan))
+print(f"{len(rows)} rows, {tables.cubes(rows)}, {rows['codec'].nunique()} codecs")
 
 # %% [markdown]
 # ## The table
@@ -56,33 +55,35 @@ print(f"{len(rows)} rows, {rows['cube'].nunique()} cubes, {rows['codec'].nunique
 # and what is not about each codec.
 
 # %%
-bitrate = tables.rate_table(rows)
-tables.write_table(bitrate, table_folder, "bitrate", tables.caption(rows, "Mean over"))
-bitrate.round(3)
+bitrate = exhibits.rate_table(rows)
+bitrate.write(plan.folder)
+print(bitrate.caption)
+bitrate.body.round(3)
 
 # %%
-failed = tables.error_table(rows)
-if len(failed):
-    tables.write_table(failed, table_folder, "errors", "Measurements without a result.")
-failed
+failed = exhibits.error_table(rows)
+if len(failed.body):
+    failed.write(plan.folder)
+failed.body
 
 # %% [markdown]
 # ## Rate
 
 # %%
-bitrate_figure = figures.rate_figure(rows)
-figures.save_figure(bitrate_figure, figure_folder, "bitrate")
-bitrate_figure
+rate = exhibits.rate_figure(rows)
+rate.write(plan.folder)
+rate.body
 
 # %% [markdown]
 # ## Rate and speed
 #
-# Only the first form, so that each codec is one point.
+# Only the first form, so that each codec is one point. Filled markers: one thread. Hollow markers: all cores, for
+# codecs that can use them.
 
 # %%
-rate_speed = figures.rate_speed_figure(rows[rows["form"] == forms[0]])
-figures.save_figure(rate_speed, figure_folder, "rate_speed")
-rate_speed
+speed = exhibits.rate_speed_figure(rows[rows["form"] == forms[0]])
+speed.write(plan.folder)
+speed.body
 
 # %%
 print("commit:", provenance.commit())

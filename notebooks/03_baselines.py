@@ -11,14 +11,15 @@
 # %% [markdown]
 # # Baselines: how strong are they, where, and at what speed?
 #
-# **Question.** What do CCSDS-123, RLS and the general codecs reach over a corpus of cubes, sensor by sensor, and what
-# is spectral prediction worth on land and on water?
+# **Question.** What do CCSDS-123, RLS and the general codecs reach over a corpus of cubes, sensor by sensor, how sure
+# are the differences between them, and what is spectral prediction worth on land and on water?
 #
 # **Inputs.** The cubes of a dataset as measured; the codecs of `benchmarks/codecs`. Measurements that `rows.csv` below
 # `out` already holds are not repeated.
 #
-# **Outputs.** `tables/baselines.*`, `tables/by_sensor.*`, `tables/by_cube.*`, `tables/spectral_gain.*`,
-# `figures/baselines_rate`, `figures/baselines_speed`, `figures/by_sensor` and `figures/spectral_gain` below `out`.
+# **Outputs.** `tables/baselines.*`, `tables/paired.*`, `tables/by_sensor.*`, `tables/by_cube.*` (up to 20 cubes),
+# `tables/spectral_gain.*`, `figures/baselines_rate`, `figures/baselines_speed`, `figures/paired`, `figures/by_sensor`
+# and `figures/spectral_gain` below `out`.
 #
 # **Run time.** Seconds when the rows are there; otherwise as long as the codecs take, one process after the other.
 
@@ -38,36 +39,36 @@ repeats = 5  # timings behind each median
 long_s = 20.0  # what takes longer the first time is timed by that pass alone
 timeout_s = 3600.0  # a measurement is given up after this
 device = "cpu"  # auto, cpu or cuda; for codecs that can choose
-reference = "jpeg-ls-bands"  # the codec that others are compared with, sensor by sensor
+reference = "jpeg-ls-bands"  # the codec that others are compared with
 # Without and with the previous bands: what the second of a pair saves is what spectral prediction is worth.
 spectral_pairs = [["jpeg-ls-bands", "jpeg-ls-differences"]]
 water_cubes = ["enmap_hyspecnet_dt4950", "DT0000004950"]  # parts of the names of cubes that show mostly water
 out = "results/small"
 
 # %%
-import pandas as pd
-
-from benchmarks import figures, provenance, tables
+from benchmarks import exhibits, provenance, seen, tables
 from benchmarks.plan import measure, plan_from
 
 plan = plan_from(globals())
-rows = measure(plan)
+rows = seen.noted(measure(plan))
 rows = rows[rows["form"] == forms[0]]
-table_folder, figure_folder = plan.folder / "tables", plan.folder / "figures"
-print(f"{len(rows)} rows, {rows['cube'].nunique()} cubes, {rows['codec'].nunique()} codecs")
+print(f"{len(rows)} rows, {tables.cubes(rows)}, {rows['codec'].nunique()} codecs")
 
 # %% [markdown]
 # ## The table over the corpus
+#
+# `bps` is the mean of the cubes' rates, `total` all bits by all samples.
 
 # %%
-baselines = tables.rate_table(rows)
-tables.write_table(baselines, table_folder, "baselines", tables.caption(rows, "Mean over"))
-baselines.round(3)
+baselines = exhibits.rate_table(rows, "baselines")
+baselines.write(plan.folder)
+print(baselines.caption)
+baselines.body.round(3)
 
 # %%
-rate = figures.rate_figure(rows)
-figures.save_figure(rate, figure_folder, "baselines_rate")
-rate
+rate = exhibits.rate_figure(rows, "baselines_rate")
+rate.write(plan.folder)
+rate.body
 
 # %% [markdown]
 # ## Rate versus speed
@@ -75,24 +76,41 @@ rate
 # Filled markers: one thread. Hollow markers: all cores, for codecs that can use them.
 
 # %%
-speed = figures.rate_speed_figure(rows)
-figures.save_figure(speed, figure_folder, "baselines_speed")
-speed
+speed = exhibits.rate_speed_figure(rows, "baselines_speed")
+speed.write(plan.folder)
+speed.body
+
+# %% [markdown]
+# ## How sure are the differences?
+#
+# Codecs are compared on the same cubes, so that the spread of the cubes themselves drops out. Patches of one
+# HySpecNet-11k tile are drawn together; fewer than five cubes or tiles give no interval (`benchmarks/statistics.py`).
+
+# %%
+paired = exhibits.paired_table(rows, reference)
+paired.write(plan.folder)
+print(paired.caption)
+paired.body.round(3)
+
+# %%
+differences = exhibits.paired_figure(rows, reference)
+differences.write(plan.folder)
+differences.body
 
 # %% [markdown]
 # ## Sensor by sensor
 
 # %%
-by_sensor = tables.group_table(rows, "sensor")
-tables.write_table(by_sensor, table_folder, "by_sensor", tables.caption(rows, "Mean bits per sample by sensor;"))
-by_cube = tables.group_table(rows, "cube")
-tables.write_table(by_cube, table_folder, "by_cube", tables.caption(rows, "Bits per sample of each cube;"))
-by_sensor.round(3)
+by_sensor = exhibits.group_table(rows, "sensor")
+by_sensor.write(plan.folder)
+if rows["cube"].nunique() <= 20:  # a column each
+    exhibits.group_table(rows, "cube").write(plan.folder)
+by_sensor.body.round(3)
 
 # %%
-sensors = figures.group_figure(rows, "sensor", reference)
-figures.save_figure(sensors, figure_folder, "by_sensor")
-sensors
+sensors = exhibits.group_figure(rows, "sensor", reference)
+sensors.write(plan.folder)
+sensors.body
 
 # %% [markdown]
 # ## What is spectral prediction worth?
@@ -102,16 +120,15 @@ sensors
 # that takes the band before into account adds its noise.
 
 # %%
-ground = {cube: "water" if any(part in cube for part in water_cubes) else "land" for cube in rows["cube"].unique()}
-gains = tables.gain_table(rows, [tuple(pair) for pair in spectral_pairs], pd.Series(ground))
-tables.write_table(gains, table_folder, "spectral_gain", tables.caption(rows, "Spectral prediction, cube by cube;"))
-summary = gains.groupby(["pair", "group"])["saved %"].agg(["mean", "min", "max", "count"])
+gains = exhibits.gain_table(rows, spectral_pairs, water_cubes)
+gains.write(plan.folder)
+summary = gains.body.groupby(["pair", "group"])["saved %"].agg(["mean", "min", "max", "count"])
 summary.round(1)
 
 # %%
-gain = figures.gain_figure(gains)
-figures.save_figure(gain, figure_folder, "spectral_gain")
-gain
+gain = exhibits.gain_figure(gains)
+gain.write(plan.folder)
+gain.body
 
 # %%
 print("commit:", provenance.commit())

@@ -44,6 +44,13 @@ def test_clipped_samples_alone_do_not_say_which_cube_they_are():
     assert seen.seen(clipped, {W: frozenset("2")}).tolist() == ["seen"]
 
 
+def test_what_is_noted_outlives_a_choice_of_rows(monkeypatch):
+    monkeypatch.setattr(seen, "training_cubes", lambda: {W: frozenset("1")})
+    clipped = MIXED["form"] == "clipped"
+    assert seen.seen(MIXED[clipped]).tolist() == ["unknown"]
+    assert seen.seen(seen.noted(MIXED)[clipped]).tolist() == ["seen"]
+
+
 @pytest.mark.parametrize(
     ("cubes", "mark", "note"),
     [

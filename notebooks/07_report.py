@@ -1,0 +1,48 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Report: everything the study found, in one document
+#
+# **Question.** What did a run of the study find, and where does each number come from?
+#
+# **Inputs.** The rows of a results folder, and the tables and figures that the other notebooks left there.
+#
+# **Outputs.** `report/report.html`, one file with everything in it; `report/report.md`, which
+# `pandoc report.md -o report.pdf` sets in print; all tables and figures that rows alone give, written anew.
+#
+# **Run time.** Half a minute; nothing is measured.
+
+# %% tags=["parameters"]
+profile = "small"  # small, medium or full
+out = None  # the results folder below the repository; None: results/<profile>
+seed = 0  # the bootstrap has a seed of its own (benchmarks/statistics.py); recorded because every notebook records one
+
+# %%
+from IPython.display import Markdown
+
+from benchmarks import provenance, report, rows
+
+folder = provenance.REPOSITORY / (out or f"results/{profile}")
+found = rows.read_rows(report.rows_path(folder))
+for path in report.build_from(folder):
+    print(f"{path.name}: {path.stat().st_size:,} bytes")
+
+# %% [markdown]
+# ## The report
+
+# %%
+Markdown(report.without_figures((folder / "report" / "report.md").read_text(encoding="utf-8")))
+
+# %%
+print("commit:", provenance.commit())
+print("weights:", ", ".join(sorted(set(found["weights_hash"]) - {""})) or "no learned codec")
+print("seed:", seed)
+print("device:", ", ".join(sorted(set(found["device"]) - {""})), "on", provenance.machine())

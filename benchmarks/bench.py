@@ -62,8 +62,12 @@ class Request:
     form: str = "as-measured"
     limit: int | None = None
 
+    def all_items(self) -> list[Item]:
+        """The cubes of the dataset, without the limit."""
+        return open_dataset(self.dataset, self.root, self.split)
+
     def items(self) -> list[Item]:
-        """The cubes.
+        """The cubes that are measured.
 
         Raises
         ------
@@ -75,7 +79,7 @@ class Request:
             raise UsageError(f"codecs: expected names, each once, found {','.join(self.codecs) or 'none'}")
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"limit: expected at least 1, found {self.limit}")
-        items = open_dataset(self.dataset, self.root, self.split)
+        items = self.all_items()
         if self.dataset == "hyspecnet-11k":
             check_converted(items)
         if self.limit is None:
@@ -335,9 +339,12 @@ def _report(request: Request, items: Sequence[Item], out: Path) -> None:
     measured = rows.read_rows(out / "rows")
     measured = measured[(measured["dataset"] == request.dataset) & measured["codec"].isin(request.codecs)]
     measured = measured[(measured["form"] == request.form) & measured["cube"].isin([item.name for item in items])]
-    n_cubes = len(open_dataset(request.dataset, request.root, request.split))
+    if request.dataset == "bundled":  # one patch speaks for the dataset it comes from, as well as one can
+        n_cubes, whole = cost.n_patches("hard/test"), "hyspecnet-11k hard/test"
+    else:
+        n_cubes, whole = len(request.all_items()), f"{request.dataset} {request.split or ''}".strip()
     n_samples = tables.good(measured).drop_duplicates("cube")["n_samples"].mean() * n_cubes
-    what = " ".join(filter(None, (request.dataset, request.split, request.form)))
+    what = f"{whole}, {request.form}"
     table, text = cost.cost_table(measured, n_samples), cost.caption(measured, what, n_cubes)
     tables.write_table(table, out / "tables", "cost", text)
     print(tables.to_markdown(table, text))

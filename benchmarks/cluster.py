@@ -140,7 +140,7 @@ def results(client: Client, function: Callable, tasks: Iterable[tuple], needs_gp
 def _results(client: Client, function: Callable, tasks: Iterable[tuple], needs_gpu: Callable) -> Iterator[tuple]:
     waiting = iter(tasks)
     running: dict = {}
-    finished = as_completed()
+    finished = as_completed(loop=client.loop)
 
     def submit_next() -> None:
         for task in waiting:

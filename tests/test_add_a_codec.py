@@ -13,6 +13,7 @@ GOOD = "from benchmarks.codecs.base import Codec\nclass Raw(Codec):\n    name, v
 METHODS = "    def encode(self, cube): return b''\n    def decode(self, data): return None\n"
 
 
+@pytest.mark.slow
 def test_the_tutorial(tmp_path):
     checked, measured, named = follow("add_a_codec.md", tmp_path)
     rows = read_rows(tmp_path / "rows.csv").set_index("codec")

@@ -20,7 +20,7 @@ BLOCK = re.compile(r"(?:File `(?P<file>[^`]+)`:\n\n)?```(?P<language>\w+)\n(?P<s
 
 
 def follow(document: str, folder: Path) -> list[str]:
-    """Run every block of a document in order; returns what each of the executed Python blocks printed."""
+    """Run every block of a document in order; returns what Python blocks and commands printed."""
     printed, page = [], (REPOSITORY / "docs" / document).read_text(encoding="utf-8")
     blocks = list(BLOCK.finditer(page))
     assert page.count("```") == 2 * len(blocks), f"{document}: a block without a language"
@@ -31,22 +31,23 @@ def follow(document: str, folder: Path) -> list[str]:
             printed.append(run_python(block["source"], folder))
         elif block["source"] == "pip install --editable .\n":
             install(folder)
+        elif block["source"].startswith("invoke "):
+            command = [sys.executable, "-m", *block["source"].replace("$FOLDER", str(folder)).split()]
+            printed.append(run(command, folder, REPOSITORY))
         else:
-            raise AssertionError(f"{document}: expected a file, Python or the installation, found {block[0]}")
+            raise AssertionError(f"{document}: expected a file, Python, the installation or a task, found {block[0]}")
     return printed
 
 
 def run_python(source: str, folder: Path) -> str:
-    """Standard output of a script run in a folder, with the folder on the path as after an editable installation."""
-    path = os.pathsep.join(map(str, (folder, REPOSITORY)))
-    done = subprocess.run(
-        [sys.executable, "-c", source],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    """Standard output of a script run in a folder."""
+    return run([sys.executable, "-c", source], folder, folder)
+
+
+def run(command: list[str], folder: Path, cwd: Path) -> str:
+    """Standard output of a command, with `folder` on the path as after an editable installation."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (folder, REPOSITORY)))}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -15,15 +15,20 @@ from lhic.errors import (
 from tests.common import check_round_trip, cubes_by_intent
 
 
+def store(cube: np.ndarray, model: str = "stored", **options) -> bytes:
+    """A stream of the family, however long."""
+    return lhic.encode(cube, model, fallback=False, **options)
+
+
 @pytest.mark.parametrize("name,cube", cubes_by_intent().items())
 def test_round_trip(stored_models, name, cube):
-    check_round_trip(cube, lambda cube: lhic.encode(cube, "stored"), lhic.decode)
+    check_round_trip(cube, store, lhic.decode)
 
 
 def test_inspect_and_metadata(stored_models):
     cube = np.arange(3 * 9 * 10, dtype=">i2").reshape(3, 9, 10)
     metadata = {"wavelengths": [400.0, 500.5, 600.0], "crs": "EPSG:32633", "extra": {"scene": "Größe"}}
-    stream = lhic.encode(cube, "stored", metadata=metadata, param_d=3)
+    stream = store(cube, metadata=metadata, param_d=3)
     info = lhic.inspect(stream)
     assert info["shape"] == [3, 9, 10] and info["dtype"] == "int16" and info["byte_order"] == "big"
     assert info["metadata"] == metadata and info["parameters"] == {"param_d": 3}
@@ -35,7 +40,7 @@ def test_inspect_and_metadata(stored_models):
 
 def test_one_tile_alone_from_a_damaged_stream(stored_models):
     cube = np.arange(3 * 9 * 10, dtype="int16").reshape(3, 9, 10)
-    stream = bytearray(lhic.encode(cube, "stored"))
+    stream = bytearray(store(cube))
     stream[lhic.inspect(bytes(stream))["header_bytes"]] ^= 1  # in tile 0
     with pytest.raises(CorruptStreamError):
         lhic.decode(bytes(stream))
@@ -49,7 +54,7 @@ def test_one_tile_alone_from_a_damaged_stream(stored_models):
 def test_wrong_samples_are_never_returned(stored_models, monkeypatch):
     """If a family decodes something else, the checksum over the samples says so."""
     cube = np.arange(3 * 9 * 10, dtype="int16").reshape(3, 9, 10)
-    stream = lhic.encode(cube, "stored")
+    stream = store(cube)
     model = lhic.load_model("stored")
     right = model.decode_tiles
     monkeypatch.setattr(model, "decode_tiles", lambda *a: [t + (t == 5).astype(t.dtype) for t in right(*a)])
@@ -58,7 +63,7 @@ def test_wrong_samples_are_never_returned(stored_models, monkeypatch):
 
 
 def test_weights_must_match(stored_models):
-    stream = lhic.encode(np.zeros((1, 1, 1), "int8"), "stored")
+    stream = store(np.zeros((1, 1, 1), "int8"))
     with pytest.raises(ModelMismatchError, match="stored-too"):
         lhic.decode(stream, model="stored-too")
     (stored_models / "stored.safetensors").rename(stored_models / "renamed.safetensors")
@@ -77,16 +82,40 @@ def test_unknown_family(stored_models):
 def test_usage(stored_models):
     cube = np.zeros((2, 3, 4), "int16")
     with pytest.raises(UsageError, match=r"stored, stored-too"):
-        lhic.encode(cube, "no-such-model")
+        store(cube, "no-such-model")
     with pytest.raises(UsageError, match="depth"):
-        lhic.encode(cube, "stored", depth=3)
+        store(cube, depth=3)
     with pytest.raises(UsageError, match="tpu"):
-        lhic.encode(cube, "stored", device="tpu")
+        store(cube, device="tpu")
     with pytest.raises(InvalidCubeError, match="wavelengths"):
-        lhic.encode(cube, "stored", metadata={"wavelengths": [1]})
+        store(cube, metadata={"wavelengths": [1]})
     with pytest.raises(InvalidCubeError, match="float32"):
-        lhic.encode(cube.astype("float32"), "stored")
+        store(cube.astype("float32"))
     with pytest.raises(MemoryBudgetError):
-        lhic.encode(cube, "stored", memory_budget=100)
+        store(cube, memory_budget=100)
     with pytest.raises(MemoryBudgetError):
-        lhic.decode(lhic.encode(cube, "stored"), memory_budget=100)
+        lhic.decode(store(cube), memory_budget=100)
+
+
+def test_near_lossless(stored_models):
+    """Checksums are those of what decoding gives; the stream says the bound."""
+    cube = np.arange(3 * 9 * 10, dtype="int16").reshape(3, 9, 10)
+    stream = store(cube, max_error=4)
+    again = lhic.decode(stream)
+    assert np.array_equal(again, cube // 5 * 5) and lhic.inspect(stream)["max_error"] == 4
+    assert np.array_equal(lhic.decode_tile(stream, 3), again[:, 8:, 8:])
+    assert lhic.inspect(store(cube))["max_error"] == 0
+
+
+def test_first_bands(stored_models):
+    cube = np.arange(3 * 9 * 10, dtype=">i2").reshape(3, 9, 10)
+    stream = store(cube)
+    sizes = lhic.inspect(stream)
+    for n_bands, n_read in [(1, sum(even for even, _ in sizes["tiles"])), (3, sum(map(sum, sizes["tiles"])))]:
+        found, n_bytes = lhic.codec.decode_first_bands(stream, n_bands)
+        assert np.array_equal(found, cube[:n_bands]) and n_bytes == sizes["header_bytes"] + n_read
+    for n_bands in (0, 4):
+        with pytest.raises(UsageError, match=r"1\.\.3"):
+            lhic.codec.decode_first_bands(stream, n_bands)
+    with pytest.raises(MemoryBudgetError):
+        lhic.codec.decode_first_bands(stream, 1, memory_budget=100)

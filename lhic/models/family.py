@@ -8,7 +8,8 @@ family with a configuration and weights.  A family is a module that `registry.FA
 ``load(name, config, tensors, weights_hash, device)``
     a `Model`; raises `CheckpointError` when tensors and configuration do not fit together.
 ``describe_parameters(parameters)``
-    dict of the stream parameters by name, for ``lhic info``; needs no weights; raises `CorruptStreamError`.
+    dict of the stream parameters by name, for ``lhic info``; needs no weights; raises `CorruptStreamError`.  A family
+    that can code near-lossless says the bound as ``max_error``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ Progress = Callable[[int], None]
 
 
 class Model(Protocol):
-    """A loaded model.  Everything that reaches the entropy coder is computed identically on every device."""
+    """A loaded model.  Everything that reaches the entropy coder is computed identically on every device.
+
+    Two methods are optional (`NearLossless`, `Previewable`).
+    """
 
     name: str
     family: str
@@ -67,4 +71,32 @@ class Model(Protocol):
         ------
         CorruptStreamError
             A section contradicts the format.
+        """
+
+
+class NearLossless(Protocol):
+    """What a model has, too, if `decode_tiles` may give other samples than `encode_tiles` took."""
+
+    def reconstruct(self, tile: np.ndarray, parameters: bytes) -> np.ndarray:
+        """What decoding gives for a tile: its shape and dtype; its values, too, unless the parameters ask for loss."""
+
+
+class Previewable(Protocol):
+    """What a model has, too, if the first bands can be decoded without the others."""
+
+    def decode_first_bands(
+        self,
+        shapes: Sequence[tuple[int, int, int]],
+        dtype: np.dtype,
+        sections: Sequence[tuple[memoryview, ...]],
+        parameters: bytes,
+        n_bands: int,
+        progress: Progress,
+    ) -> tuple[list[np.ndarray], int]:
+        """The first `n_bands` bands of the tiles.
+
+        shapes : of the whole tiles
+        sections : perhaps of a file that is not read yet: touch only what is needed
+        progress : called with the samples computed, asked for or not
+        Returns arrays (n_bands or more, h, w), and how many bytes of the sections were read.
         """

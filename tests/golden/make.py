@@ -15,12 +15,13 @@ import numpy as np
 import lhic
 from lhic.cube import atomic_write
 from lhic.models.lhic_bp.config import LhicBpConfig
+from lhic.models.raw import RawModel
 from lhic.models.weights import Weights, save_weights
 
 FOLDER = Path(__file__).parent
 TINY = FOLDER / "v1_lhic_bp_tiny" / "lhic-bp-tiny.safetensors"
-MODELS = {"v1_lhic_bp_tiny": TINY, "v1_lhic_bp_xs": "lhic-bp-xs"}
-"""Folder -> model, by path or by the name of shipped weights."""
+MODELS = {"v1_lhic_bp_tiny": TINY, "v1_lhic_bp_xs": "lhic-bp-xs", "v1_raw": RawModel()}
+"""Folder -> model, by path, by the name of shipped weights, or itself."""
 
 METADATA = {"wavelengths": [423.0, 428.8, 434.3], "nodata": -32768, "crs": "EPSG:32633"}
 
@@ -52,8 +53,15 @@ def write_missing() -> None:
             path = FOLDER / folder / f"{name}.lhic"
             if not path.exists():
                 with atomic_write(path) as file:
-                    file.write(lhic.encode(cube, model, device="cpu", **options))
+                    file.write(encode(cube, model, options))
                 print(f"written: {path.relative_to(FOLDER)}")
+
+
+def encode(cube: np.ndarray, model: str | Path | RawModel, options: dict, device: str = "cpu") -> bytes:
+    """A stream of this very model, also where the samples as they are would be shorter."""
+    if isinstance(model, RawModel):
+        options = {name: value for name, value in options.items() if name == "metadata"}
+    return lhic.encode(cube, model, device=device, fallback=False, **options)
 
 
 def tiny_weights() -> Weights:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import lhic
-from tests.golden.make import FOLDER, METADATA, MODELS, cubes
+from tests.golden.make import FOLDER, METADATA, MODELS, cubes, encode
 
 CASES = [(folder, name) for folder in MODELS for name in cubes()]
 
@@ -15,7 +15,7 @@ def test_golden_stream(folder, name):
     cube, options = cubes()[name]
     again = lhic.decode(stream, device="cpu", model=MODELS[folder])
     assert again.dtype == cube.dtype and np.array_equal(again, cube)
-    assert lhic.encode(cube, MODELS[folder], device="cpu", **options) == stream
+    assert encode(cube, MODELS[folder], options) == stream
     if options.get("metadata"):
         assert lhic.inspect(stream)["metadata"] == METADATA
 
@@ -26,7 +26,7 @@ def test_golden_stream_on_a_gpu(folder, name, cuda):
     stream = (FOLDER / folder / f"{name}.lhic").read_bytes()
     cube, options = cubes()[name]
     assert np.array_equal(lhic.decode(stream, device="cuda", model=MODELS[folder]), cube)
-    again = lhic.encode(cube, MODELS[folder], device="cuda", **options)
+    again = encode(cube, MODELS[folder], options, device="cuda")
     assert np.array_equal(lhic.decode(again, device="cpu", model=MODELS[folder]), cube)
 
 

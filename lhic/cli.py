@@ -1,4 +1,4 @@
-"""The command line: ``lhic encode | decode | info | models | train | import-lhic-bp``.
+"""The command line: ``lhic encode | decode | preview | info | models | train | import-lhic-bp``.
 
 A thin wrapper: it reads and writes files, shows progress on stderr and turns errors into one line and an exit code
 (2 for usage, 1 for data).  Results go to stdout.
@@ -63,6 +63,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_device(encode)
     encode.add_argument("--param-d", type=int, metavar="D", help="bits in the least significant plane (lhic-bp: 8)")
     encode.add_argument(
+        "--max-error", type=int, default=0, metavar="E", help="let samples change by up to E (default: 0, lossless)"
+    )
+    encode.add_argument(
         "--metadata", type=Path, metavar="FILE.json", help="wavelengths, fwhm, nodata, crs, ... to store"
     )
     _add_quiet(encode)
@@ -77,6 +80,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     decode.add_argument("--tile", type=int, metavar="N", help="decode this tile alone")
     _add_quiet(decode)
+
+    preview = _add(commands, "preview", run_preview, "show three bands as a picture", PREVIEW_EXAMPLES)
+    preview.add_argument("input", metavar="IN.lhic", type=Path, help="stream")
+    preview.add_argument("output", metavar="OUT.png", type=Path, help="picture to write")
+    preview.add_argument(
+        "--bands",
+        metavar="R,G,B",
+        help="counted from 0 (default: those nearest to 640, 550 and 460 nm where the stream says wavelengths)",
+    )
+    _add_model(preview, "weights to use when they are not where 'lhic models' looks", None)
+    _add_device(preview)
+    _add_quiet(preview)
 
     info = _add(commands, "info", run_info, "say what a stream holds, without weights", INFO_EXAMPLES)
     info.add_argument("input", metavar="IN.lhic", type=Path, help="stream")
@@ -103,11 +118,16 @@ ENCODE_EXAMPLES = """examples:
   lhic encode cube.npy cube.lhic
   lhic encode cube.npy cube.lhic --model lhic-bp-xs --param-d 8 --device cpu
   lhic encode cube.npy cube.lhic --metadata bands.json
+  lhic encode cube.npy cube.lhic --max-error 2
 """
 DECODE_EXAMPLES = """examples:
   lhic decode cube.lhic again.npy
   lhic decode cube.lhic again.npy --verify cube.npy
   lhic decode cube.lhic corner.npy --tile 0
+"""
+PREVIEW_EXAMPLES = """examples:
+  lhic preview cube.lhic look.png
+  lhic preview cube.lhic look.png --bands 45,27,11
 """
 INFO_EXAMPLES = """examples:
   lhic info cube.lhic
@@ -166,14 +186,20 @@ def run_encode(options: argparse.Namespace) -> None:
     cube = load_cube(options.input)
     metadata = _read_json(options.metadata) if options.metadata else None
     extra = {} if options.param_d is None else {"param_d": options.param_d}
+    if options.max_error:  # 0 is what every family does
+        extra["max_error"] = options.max_error
     with _named(options.input), atomic_write(options.output) as file:
         with _progress_bar(cube.size, "encode", options.quiet) as progress:
             stream = lhic.encode(cube, options.model, options.device, metadata=metadata, progress=progress, **extra)
         file.write(stream)
     print(
         f"{options.output}: {len(stream)} bytes, {8 * len(stream) / cube.size:.4f} bits per sample, "
-        f"{cube.nbytes / len(stream):.2f} times smaller"
+        f"{cube.nbytes / len(stream):.2f} times smaller, {_loss(lhic.inspect(stream)['max_error'])}"
     )
+
+
+def _loss(max_error: int) -> str:
+    return f"near-lossless, |error| <= {max_error}" if max_error else "lossless"
 
 
 def run_decode(options: argparse.Namespace) -> None:
@@ -190,22 +216,55 @@ def run_decode(options: argparse.Namespace) -> None:
         else:
             cube = lhic.decode_tile(stream, options.tile, **keywords)
             original = None if original is None else original[header.grid[options.tile].window]
+        verdict = ""
         if original is not None:
-            _compare(cube, original, options.verify)
+            verdict = ", " + _compare(cube, original, options.verify, lhic.inspect(stream)["max_error"])
         np.save(file, cube, allow_pickle=False)
-    print(f"{options.output}: {cube.dtype} {cube.shape}" + ("" if original is None else ", equal to the original"))
+    print(f"{options.output}: {cube.dtype} {cube.shape}{verdict}")
 
 
-def _compare(cube: np.ndarray, original: np.ndarray, path: Path) -> None:
+def _compare(cube: np.ndarray, original: np.ndarray, path: Path, max_error: int) -> str:
     if cube.dtype != original.dtype:
         raise VerificationError(f"{path}: expected {cube.dtype} as decoded, found {original.dtype}")
-    n_different = int((cube != original).sum())
-    if n_different:
-        band, row, column = (int(axis[0]) for axis in np.nonzero(cube != original))
+    if np.array_equal(cube, original):
+        return "equal to the original"
+    errors = np.abs(cube.astype(np.int64) - original)
+    wrong = errors > max_error
+    if wrong.any():
+        band, row, column = (int(axis[0]) for axis in np.nonzero(wrong))
+        expected = f"samples within {max_error}" if max_error else "equal samples"
         raise VerificationError(
-            f"{path}: expected equal samples, found {n_different} that differ, the first at band {band}, row {row}, "
+            f"{path}: expected {expected}, found {wrong.sum()} that differ, the first at band {band}, row {row}, "
             f"column {column}: {cube[band, row, column]} decoded, {original[band, row, column]} in the original"
         )
+    return f"each sample within {max_error} of the original (largest error: {errors.max()})"
+
+
+def run_preview(options: argparse.Namespace) -> None:
+    from imagecodecs import png_encode  # a large library that the other commands do without
+
+    from lhic.preview import preview
+
+    bands = None if options.bands is None else _three_numbers(options.bands)
+    with _named(options.input), atomic_write(options.output) as file:
+        stream = _map_stream(options.input)
+        with _progress_bar(read_index(stream).header.n_samples, "preview", options.quiet) as progress:
+            found = preview(stream, bands, options.device, model=options.model, progress=progress)
+        file.write(png_encode(found.image))
+    n_rows, n_columns = found.image.shape[:2]
+    print(
+        f"{options.output}: {n_columns} x {n_rows} pixels of bands {', '.join(map(str, found.bands))}; "
+        f"read {found.bytes_read} of {found.stream_bytes} bytes ({found.bytes_read / found.stream_bytes:.1%}), "
+        f"computed {found.samples_computed / found.n_samples:.1%} of the samples"
+    )
+
+
+def _three_numbers(text: str) -> list[int]:
+    try:
+        first, second, third = (int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--bands: expected three numbers such as 45,27,11, found {text!r}") from None
+    return [first, second, third]
 
 
 def run_info(options: argparse.Namespace) -> None:
@@ -217,11 +276,13 @@ def run_info(options: argparse.Namespace) -> None:
         return
     by_section = [sum(sizes) for sizes in zip(*info["tiles"], strict=True)]
     sections = ", ".join(f"{name} {n}" for name, n in zip(info["section_names"], by_section, strict=True))
+    parameters = ", ".join(f"{key} {value}" for key, value in info["parameters"].items())
     lines = {
         "format": f"version {info['version']}",
         "cube": f"{info['dtype']} {tuple(info['shape'])}, bands x rows x columns",
         "model": f"{info['model']} ({info['family']}), weights {info['weights_sha256'][:16] or 'none'}",
-        "parameters": ", ".join(f"{key} {value}" for key, value in info["parameters"].items()),
+        "parameters": parameters or "none",
+        "loss": _loss(info["max_error"]),
         "tiles": f"{info['n_tiles']} of up to {info['tile_shape'][0]} x {info['tile_shape'][1]}, each with all bands",
         "bytes": f"{info['stream_bytes']}: header {info['header_bytes']}, {sections}",
         "rate": f"{info['bits_per_sample']:.4f} bits per sample",
@@ -272,9 +333,19 @@ def _read_json(path: Path) -> dict:
 
 
 def _read_stream(path: Path) -> bytes:
+    _check_stream(path)
+    return path.read_bytes()
+
+
+def _map_stream(path: Path) -> memoryview:
+    """The file without reading it; what is touched is read."""
+    _check_stream(path)
+    return memoryview(np.memmap(path, np.uint8, "r") if path.stat().st_size else b"")
+
+
+def _check_stream(path: Path) -> None:
     if not path.is_file():
         raise UsageError(f"{path}: expected an lhic stream, found {'a folder' if path.is_dir() else 'nothing there'}")
-    return path.read_bytes()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 
+import imagecodecs
 import numpy as np
 import pytest
 
@@ -9,11 +10,15 @@ from lhic.cli import main
 from lhic.cube import save_cube
 from lhic.data import open_dataset
 from lhic.errors import LhicError
+from lhic.preview import preview
+from tests.common import REPOSITORY
+
+SHIPPED = REPOSITORY / "ckpt" / "lhic-bp-xs.safetensors"
 
 
 @pytest.fixture
 def cube_file(tmp_path):
-    cube = np.arange(3 * 9 * 10, dtype="int16").reshape(3, 9, 10) - 100
+    cube = np.arange(30 * 9 * 10, dtype="int16").reshape(30, 9, 10) // 90 - 10
     save_cube(tmp_path / "cube.npy", cube)
     return tmp_path / "cube.npy"
 
@@ -29,7 +34,7 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
 
 def test_encode_info_decode(stored_models, cube_file, tmp_path, capsys):
     stream, again = tmp_path / "cube.lhic", tmp_path / "again.npy"
-    (tmp_path / "bands.json").write_text('{"wavelengths": [1, 2, 3]}')
+    (tmp_path / "bands.json").write_text(json.dumps({"wavelengths": [*range(400, 700, 10)]}))
     code, out, err = run(
         capsys, "encode", cube_file, stream, "--model", "stored", "--metadata", tmp_path / "bands.json"
     )
@@ -37,7 +42,7 @@ def test_encode_info_decode(stored_models, cube_file, tmp_path, capsys):
     assert stream.stat().st_size == int(out.split(":")[1].split()[0])
 
     code, out, err = run(capsys, "info", stream)
-    assert code == 0 and "int16 (3, 9, 10)" in out and "wavelengths" in out and err == ""
+    assert code == 0 and "int16 (30, 9, 10)" in out and "wavelengths" in out and err == ""
     code, out, err = run(capsys, "info", stream, "--json")
     assert json.loads(out)["model"] == "stored"
 
@@ -48,6 +53,56 @@ def test_encode_info_decode(stored_models, cube_file, tmp_path, capsys):
     assert code == 0 and np.array_equal(np.load(again), np.load(cube_file)[:, 8:, 8:])
 
 
+def test_near_lossless(stored_models, cube_file, tmp_path, capsys):
+    stream, again = tmp_path / "cube.lhic", tmp_path / "again.npy"
+    encode = ["encode", cube_file, stream, "--model", "stored", "--quiet"]
+    code, out, _ = run(capsys, *encode)
+    assert code == 0 and ", lossless" in out
+    code, out, _ = run(capsys, *encode, "--max-error", "3")
+    assert code == 0 and "near-lossless, |error| <= 3" in out
+    assert "near-lossless, |error| <= 3" in run(capsys, "info", stream)[1]
+    code, out, _ = run(capsys, "decode", stream, again, "--verify", cube_file, "--quiet")
+    assert code == 0 and "within 3 of the original (largest error: 3)" in out
+    cube = np.load(cube_file)
+    assert np.array_equal(np.load(again), cube // 4 * 4)
+    save_cube(tmp_path / "far.npy", cube + (cube == cube.max()) * np.int16(9))
+    arguments = ["decode", stream, tmp_path / "x.npy", "--verify", tmp_path / "far.npy"]
+    check_failure(capsys, tmp_path, 1, ["far.npy", "within 3"], *arguments)
+    check_failure(capsys, tmp_path, 2, ["lhic-bp", "max_error"], *encode[:3], "--model", SHIPPED, "--max-error", "1")
+
+
+def test_preview(stored_models, cube_file, tmp_path, capsys):
+    stream, picture = tmp_path / "cube.lhic", tmp_path / "look.png"
+    run(capsys, "encode", cube_file, stream, "--model", "stored", "--quiet")
+    code, out, err = run(capsys, "preview", stream, picture, "--bands", "20,10,0")
+    assert (
+        code == 0 and "preview" in err and "10 x 9 pixels of bands 20, 10, 0" in out and "100.0% of the samples" in out
+    )
+    image = imagecodecs.png_decode(picture.read_bytes())
+    assert np.array_equal(image, preview(stream.read_bytes(), (20, 10, 0)).image)
+    code, out, _ = run(capsys, "preview", stream, picture, "--bands", "0,0,0", "--quiet")
+    assert code == 0 and "50.0% of the samples" in out
+    code, out, _ = run(capsys, "preview", stream, picture, "--quiet")
+    assert code == 0 and "bands 15, 10, 5" in out
+
+    for bands, word in [("1,2", "--bands"), ("a,b,c", "--bands"), ("1,2,30", "0..29"), ("1,2,3,4", "--bands")]:
+        check_failure(capsys, tmp_path, 2, [word], "preview", stream, tmp_path / "x.png", "--bands", bands)
+    (tmp_path / "empty").write_bytes(b"")
+    check_failure(capsys, tmp_path, 1, ["empty"], "preview", tmp_path / "empty", tmp_path / "x.png")
+    check_failure(capsys, tmp_path, 2, ["gone"], "preview", tmp_path / "gone", tmp_path / "x.png")
+
+
+def test_samples_as_they_are(stored_models, tmp_path, capsys):
+    """A cube of noise: the command line says that no model was of use."""
+    cube, stream = np.random.default_rng(0).integers(0, 256, (3, 9, 10), "uint8"), tmp_path / "cube.lhic"
+    save_cube(tmp_path / "noise.npy", cube)
+    assert run(capsys, "encode", tmp_path / "noise.npy", stream, "--model", "stored")[0] == 0
+    assert stream.stat().st_size <= cube.nbytes + 64
+    code, out, _ = run(capsys, "info", stream)
+    assert code == 0 and "raw" in out and "weights none" in out
+    assert run(capsys, "decode", stream, tmp_path / "again.npy", "--verify", tmp_path / "noise.npy")[0] == 0
+
+
 def test_models(stored_models, capsys):
     code, out, _ = run(capsys, "models")
     assert code == 0 and "stored-too" in out
@@ -55,7 +110,9 @@ def test_models(stored_models, capsys):
     assert {"stored", "stored-too"} <= {entry["name"] for entry in json.loads(out)}
 
 
-@pytest.mark.parametrize("command", [[], ["encode"], ["decode"], ["info"], ["models"], ["train"], ["import-lhic-bp"]])
+@pytest.mark.parametrize(
+    "command", [[], ["encode"], ["decode"], ["preview"], ["info"], ["models"], ["train"], ["import-lhic-bp"]]
+)
 def test_help(command, capsys):
     code, out, _ = run(capsys, *command, "--help")
     assert code == 0 and "usage: lhic" in out

@@ -113,13 +113,12 @@ def bench(
         found = n_workers if scheduler is None else "a scheduler, too"
         raise UsageError(f"workers: expected at least 1, and no scheduler, found {found}")
     items = request.items()
-    for name in request.codecs:
-        registry.make(name)
+    can_use_gpu = any("cuda" in registry.make(name).devices for name in request.codecs)
     n_workers = n_workers or provenance.n_cores()
-    n_gpus = _n_gpus(options.device) if scheduler is None else 0
+    n_gpus = _n_gpus(options.device) if scheduler is None and can_use_gpu else 0
     _check_options(out, options)
     with cluster.connect(scheduler, n_workers, min(n_gpus, n_workers)) as client, RowParts(out / "rows") as parts:
-        device = _device(client, options.device, scheduler)
+        device = _device(client, options.device, scheduler) if can_use_gpu else "cpu"
         codec_rows = [_describe_codec(name, device) for name in request.codecs]
         if scheduler is not None:
             _check_workers(client, items[0], codec_rows)
@@ -254,8 +253,11 @@ def _describe_cubes(client: Client, request: Request, items: Sequence[Item], cac
 
 def _stamp(item: Item, form: str) -> str:
     converted = _converted(item.path)
-    status = (converted if converted.exists() else item.path).stat()
-    return f"{item.path}|{form}|{status.st_size}|{status.st_mtime_ns}"
+    try:
+        status = (converted if converted.exists() else item.path).stat()
+    except OSError as error:
+        raise DatasetError(f"{item.name}: expected a file, found {one_line(error)}") from error
+    return f"{item.name}|{item.path}|{form}|{status.st_size}|{status.st_mtime_ns}"
 
 
 def _converted(tif: Path) -> Path:

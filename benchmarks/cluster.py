@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import urlsplit
@@ -55,8 +56,11 @@ def connect(scheduler: str | None, n_workers: int, n_gpus: int = 0) -> Iterator[
 
 
 def _local_cluster(n_workers: int, n_gpus: int) -> SpecCluster:
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = given.split(",") if given else [str(i) for i in range(n_gpus)]
+
     def options(i: int) -> dict:
-        gpu = {"resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": str(i)}} if i < n_gpus else {}
+        gpu = {"resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": gpus[i]}} if i < n_gpus else {}
         quiet = {"dashboard": False, "silence_logs": logging.CRITICAL}
         return {"nthreads": 1, "memory_limit": 0, "host": "127.0.0.1", **quiet, **gpu}
 

@@ -20,6 +20,10 @@ class Recorded(Raw):
             file.write(f"{self.name} {int(cube[0, 0, 0])}\n")
 
 
+class OnGpu(Raw):
+    devices = ("cpu", "cuda")
+
+
 class Slow(Recorded):
     name = "slow"
 

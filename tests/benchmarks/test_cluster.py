@@ -1,5 +1,6 @@
 """Workers of a scheduler that is there already: they are used, GPUs are asked for, and what they lack is told."""
 
+import dataclasses
 import logging
 import threading
 import time
@@ -79,6 +80,7 @@ def test_what_workers_lack_is_told_before_any_work(scheduler, request_, tmp_path
 
 def test_a_gpu_that_no_worker_has_is_told(request_, tmp_path):
     options = Options(repeats=1, long_s=0, thread_modes=("one",), device="cuda")
+    request_ = dataclasses.replace(request_, codecs=["tests.benchmarks.recorded_codecs:OnGpu"])
     with LocalCluster(n_workers=1, threads_per_worker=1, **QUIET) as found:
         with pytest.raises(BackendError, match="expected a worker with the resource GPU, found none"):
             bench(request_, options, tmp_path / "out", scheduler=found.scheduler_address)

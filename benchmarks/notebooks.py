@@ -119,8 +119,10 @@ def check_parameters(script: Path, given: dict) -> dict:
         if default is not None and value is not None and type(value) not in allowed:
             wanted = f"{type(default).__name__} like {default!r}"
             raise ConfigError(f"{script.stem}: parameter {name!r}: expected {wanted}, found {value!r}")
-    check_values(defaults | given, script.stem)
-    return defaults | given
+    parameters = defaults | given
+    left_open = {name for name, value in parameters.items() if value is None and defaults[name] is None}
+    check_values({name: parameters[name] for name in parameters if name not in left_open}, script.stem)
+    return parameters
 
 
 def check_cell(name: str, namespace: dict) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from benchmarks.codecs import registry
 from benchmarks.measurement import FORMS, THREAD_MODES
+from benchmarks.provenance import REPOSITORY
 from lhic.data import kinds
 from lhic.errors import ConfigError, LhicError, UsageError
 from lhic.models.registry import DEVICES, find_weights
@@ -98,7 +99,12 @@ def _model(value: object) -> None:
         raise UsageError(f"{value}: expected a weights file, found nothing there")
 
 
+def _profiles() -> list[str]:
+    return sorted(path.stem for path in (REPOSITORY / "notebooks" / "params").glob("*.yml"))
+
+
 CHECKS: dict[str, Check] = {
+    "profile": _one_of(_profiles),
     # where the cubes come from
     "dataset": _one_of(kinds),
     "root": _optional(_text),

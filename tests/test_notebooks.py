@@ -103,6 +103,7 @@ def test_profiles_name_known_parameters_and_codecs(profile):
         ({"crop": -1}, "at least 0"),
         ({"spectral_pairs": [["lerc"]]}, "a list of 2 to 2"),
         ({"timeout_s": 0.0}, "at least 0.1"),
+        ({"device": None}, "auto, cpu, cuda"),
     ],
 )
 def test_wrong_parameters_are_errors_before_any_work(tmp_path, overrides, message):

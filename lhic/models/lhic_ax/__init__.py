@@ -1,0 +1,17 @@
+"""lhic-ax: adaptive experts, a learned mixture, integers from the samples to the coder.
+
+In coding order: `levels` (with `bands`, `nodata`, `near_lossless`, `packing`) maps a tile to planes of model values;
+`walk` goes through them step by step in the order of `layout`; `experts` predict and `context` describes each sample;
+`network` turns the description into a mixture; `symbols` codes the sample under it.  `coding` joins the parts.
+"""
+
+from lhic.models.lhic_ax.parameters import SECTION_NAMES, describe_parameters
+
+__all__ = ["SECTION_NAMES", "describe_parameters", "load"]
+
+
+def load(name, config, tensors, weights_hash, device="cpu"):
+    """See `coding.load`; numba is imported only now, because reading a header must not need it."""
+    from lhic.models.lhic_ax.coding import load as load_now
+
+    return load_now(name, config, tensors, weights_hash, device)

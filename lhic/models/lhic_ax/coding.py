@@ -1,0 +1,367 @@
+"""lhic-ax as a family of models: tiles of samples to sections of bytes, and back.
+
+Joins the parts: the planes of a tile (`levels`), the walk through them (`walk`) and the entropy coder.  Planes are coded
+in groups, each a part of the samples section of its own, so that the first bands can be decoded without the others.
+Format: docs/format_lhic_ax.md.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from lhic.container import Reader, write_varint
+from lhic.entropy import RansDecoder, RansEncoder
+from lhic.errors import CheckpointError, ConfigError, CorruptStreamError, UsageError
+from lhic.models.family import Progress
+from lhic.models.lhic_ax import layout, walk
+from lhic.models.lhic_ax.config import AxConfig
+from lhic.models.lhic_ax.context import n_features
+from lhic.models.lhic_ax.experts import expert_table
+from lhic.models.lhic_ax.levels import Layout, Planes, join_tile, read_side, split_tile
+from lhic.models.lhic_ax.near_lossless import check_max_error
+from lhic.models.lhic_ax.network import from_tensors
+from lhic.models.lhic_ax.parameters import FAMILY, LOWER_BITS, SECTION_NAMES, StreamParameters
+from lhic.models.lhic_ax.state import Scratch, State, new_scratch, new_state
+from lhic.models.lhic_ax.symbols import PRECISION, Levels
+
+MAX_TILE_PIXELS = 1 << 15  # the normal equations' sums stay below 2^53 (docs/format_lhic_ax.md, section 4)
+GROUP_PLANES = 16
+MAX_LANES = 8
+LANE_SAMPLES = 1 << 15  # samples of a group for each of its lanes, whose state takes 8 bytes
+DEFAULT_LOWER_BITS = 8
+SAMPLES_AT_ONCE = 1 << 22  # of tiles in memory together
+
+_NO_LEVELS = np.zeros((0, 0, 0), np.int32)
+_NO_INTERVALS = np.zeros(0, np.uint32)
+_NO_STATES = np.zeros(1, np.int64)
+_NO_ROWS = np.zeros((0, 0, 0), np.int32)
+_NO_FEATURES = np.zeros((0, 0), np.int8)
+_NO_TARGETS = np.zeros(0, np.int64)
+
+
+def load(name: str, config: dict, tensors: dict[str, np.ndarray], weights_hash: bytes, device: str = "cpu") -> AxModel:
+    """A model from a weights file's contents.
+
+    Raises
+    ------
+    CheckpointError
+        Configuration or tensors are not those of this family, or could leave the integers that are exact.
+    """
+    try:
+        settings = AxConfig.from_dict(config)
+    except ConfigError as error:
+        raise CheckpointError(f"{name}: {error}") from error
+    return AxModel(name, settings, from_tensors(settings, tensors, name), weights_hash, device)
+
+
+class AxModel:
+    """See `lhic.models.family`: `Model`, `NearLossless` and `Previewable`."""
+
+    family = FAMILY
+
+    def __init__(self, name: str, settings: AxConfig, net, weights_hash: bytes, device: str):
+        self.name, self.settings, self.weights_hash, self.device = name, settings, weights_hash, device
+        self.config = settings.to_dict()
+        self.net = net
+        self.table = expert_table(settings.experts())
+
+    def tile_shape(self, n_rows: int, n_columns: int) -> tuple[int, int]:
+        """The whole cube if it has few enough pixels, else tiles of about 128 x 128, as equal as possible."""
+        if n_rows * n_columns <= MAX_TILE_PIXELS:
+            return n_rows, n_columns
+        rows = min(n_rows, 128)
+        columns = min(n_columns, MAX_TILE_PIXELS // 2 // rows)
+        rows = min(n_rows, MAX_TILE_PIXELS // 2 // columns)
+        return -(-n_rows // -(-n_rows // rows)), -(-n_columns // -(-n_columns // columns))
+
+    def plan(self, cube: np.ndarray, *, param_d: int = DEFAULT_LOWER_BITS, max_error: int = 0, **unknown) -> bytes:
+        """Options: ``param_d``, bits of the lower part of a level; ``max_error``, greatest absolute error."""
+        if unknown:
+            raise UsageError(f"{self.name}: expected options param_d, max_error; found {sorted(unknown)[0]!r}")
+        if type(param_d) is not int or not LOWER_BITS[0] <= param_d <= LOWER_BITS[1]:
+            raise UsageError(f"param_d: expected {LOWER_BITS[0]}..{LOWER_BITS[1]}, found {param_d!r}")
+        tile = self.tile_shape(*cube.shape[1:])
+        n_pixels = tile[0] * tile[1]
+        group_planes = GROUP_PLANES if n_pixels >= 1024 else 64
+        n_samples = n_pixels * min(group_planes, cube.shape[0])
+        n_lanes = 1 << min(max(n_samples // LANE_SAMPLES, 1).bit_length() - 1, MAX_LANES.bit_length() - 1)
+        return StreamParameters(param_d, check_max_error(max_error), group_planes, n_lanes).to_bytes()
+
+    def reconstruct(self, tile: np.ndarray, parameters: bytes) -> np.ndarray:
+        """What decoding gives for a tile."""
+        max_error = StreamParameters.from_bytes(parameters).max_error
+        if not max_error:
+            return tile
+        planes, _ = split_tile(tile, max_error)
+        return join_tile(planes, planes.values)
+
+    def encode_tiles(
+        self, tiles: Sequence[np.ndarray], parameters: bytes, progress: Progress
+    ) -> list[tuple[bytes, ...]]:
+        """See `lhic.models.family.Model`."""
+        settings = StreamParameters.from_bytes(parameters)
+        sections = []
+        for some in _batches([tile.size for tile in tiles]):
+            jobs = [_EncodeJob(self, *split_tile(tiles[k], settings.max_error), settings) for k in some]
+            self._run(jobs, settings, progress)
+            sections += [job.sections() for job in jobs]
+        return sections
+
+    def decode_tiles(
+        self,
+        shapes: Sequence[tuple[int, int, int]],
+        dtype: np.dtype,
+        sections: Sequence[tuple[bytes, ...]],
+        parameters: bytes,
+        progress: Progress,
+    ) -> list[np.ndarray]:
+        """See `lhic.models.family.Model`."""
+        settings = StreamParameters.from_bytes(parameters)
+        tiles = []
+        for some in _batches([int(np.prod(shape)) for shape in shapes]):
+            jobs = [_DecodeJob(self, read_tile(sections[k], shapes[k], dtype, settings), settings) for k in some]
+            self._run(jobs, settings, progress)
+            tiles += [job.tile() for job in jobs]
+        return tiles
+
+    def decode_first_bands(
+        self,
+        shapes: Sequence[tuple[int, int, int]],
+        dtype: np.dtype,
+        sections: Sequence[tuple[memoryview, ...]],
+        parameters: bytes,
+        n_bands: int,
+        progress: Progress,
+    ) -> tuple[list[np.ndarray], int]:
+        """See `lhic.models.family.Previewable`: decodes the groups that hold planes of the first bands."""
+        settings = StreamParameters.from_bytes(parameters)
+        tiles, n_bytes = [], 0
+        for shape, section in zip(shapes, sections, strict=True):
+            coded = read_tile(section, shape, dtype, settings, n_bands)
+            n_bytes += coded.n_bytes
+            job = _DecodeJob(self, coded, settings)
+            self._run([job], settings, progress)
+            tiles.append(job.tile()[:n_bands])
+        return tiles, n_bytes
+
+    def _run(self, jobs: Sequence[_Job], settings: StreamParameters, progress: Progress) -> None:
+        lock = threading.Lock()
+
+        def done(number: int, group: walk.Group) -> None:
+            with lock:
+                progress(jobs[number].n_samples_of(group))
+
+        walk.run_groups([(job.shape, job.groups()) for job in jobs], numba.get_num_threads(), done)
+        for job in jobs:
+            if job.n_ticked < job.n_samples:  # constant bands
+                progress(job.n_samples - job.n_ticked)
+
+
+@dataclass(frozen=True)
+class CodedTile:
+    """A tile to decode: its layout, and the parts of its samples section that are wanted."""
+
+    layout: Layout
+    parts: list[bytes]
+    n_bytes: int
+
+
+def read_tile(
+    sections: Sequence, shape: tuple[int, int, int], dtype: np.dtype, settings: StreamParameters, n_bands: int | None = None
+) -> CodedTile:  # fmt: skip
+    """Take a tile's sections apart; with `n_bands` only the parts that the first bands need.
+
+    Raises
+    ------
+    CorruptStreamError
+    """
+    side = bytes(sections[0])
+    found = read_side(side, shape, dtype, settings.max_error)
+    n_planes = len(found.band)
+    n_groups = -(-n_planes // settings.group_planes)
+    table = bytes(sections[1])
+    reader = Reader(table, "groups section")
+    lengths = [reader.varint(f"length of group {g}", 0, len(sections[2])) for g in range(n_groups)]
+    if reader.n_left:
+        raise CorruptStreamError(f"groups section: expected {n_groups} lengths, found {reader.n_left} bytes more")
+    if sum(lengths) != len(sections[2]):
+        raise CorruptStreamError(f"samples section: expected {sum(lengths)} bytes, found {len(sections[2])}")
+    if n_bands is not None:
+        n_planes = int(np.searchsorted(found.band, n_bands))
+        n_groups = -(-n_planes // settings.group_planes)
+    ends = np.cumsum([0, *lengths[:n_groups]])
+    parts = [bytes(sections[2][start:end]) for start, end in zip(ends, ends[1:], strict=False)]
+    return CodedTile(found, parts, len(side) + len(table) + int(ends[-1]))
+
+
+def _batches(sizes: Sequence[int]) -> list[range]:
+    """Consecutive tiles that are held in memory together."""
+    found, start, total = [], 0, 0
+    for k, size in enumerate(sizes):
+        if k > start and total + size > SAMPLES_AT_ONCE:
+            found.append(range(start, k))
+            start, total = k, 0
+        total += size
+    return [*found, range(start, len(sizes))] if sizes else []
+
+
+class _Job:
+    """A tile on its way through the walk.  Planes taller than wide are walked through transposed."""
+
+    def __init__(self, model: AxModel, tile: Layout, settings: StreamParameters, n_planes: int):
+        self.model, self.layout, self.settings = model, tile, settings
+        _, n_rows, n_columns = tile.shape
+        self.transposed = n_rows > n_columns
+        self.shape = (n_columns, n_rows) if self.transposed else (n_rows, n_columns)
+        self.n_planes = n_planes
+        self.n_samples = int(np.prod(tile.shape))
+        self.n_ticked = 0
+        self.levels = Levels(
+            *(np.asarray(values, np.int64) for values in (tile.first, tile.n_levels, tile.table_start, tile.table))
+        )
+        self._state: State | None = None
+        self._left = 0
+        self._scratch: list[Scratch] = []
+
+    def oriented(self, planes: np.ndarray) -> np.ndarray:
+        """Planes as the walk sees them, and back."""
+        return np.ascontiguousarray(planes.swapaxes(-1, -2)) if self.transposed else planes
+
+    def n_samples_of(self, group: walk.Group) -> int:
+        n_samples = (group.end - group.first) * self.shape[0] * self.shape[1]
+        self.n_ticked += n_samples
+        self._left -= 1
+        if not self._left:
+            self._state, self._scratch = None, []
+        return n_samples
+
+    def groups(self) -> list[walk.Group]:
+        size = self.settings.group_planes
+        found = [
+            walk.Group(first, min(first + size, self.n_planes), self._runner(first, min(first + size, self.n_planes)))
+            for first in range(0, self.n_planes, size)
+        ]
+        self._left = len(found)
+        if found:
+            ends = _model_ends(self.levels)
+            self._state = new_state(
+                self.model.table, self.model.settings.epoch, (self.n_planes, *self.shape),
+                ends[0][: self.n_planes], ends[1][: self.n_planes], self.oriented(self.layout.mask),
+            )  # fmt: skip
+        return found
+
+    def _runner(self, first: int, end: int):
+        coding = self.coding(first, end)
+        model = self.model
+
+        def run(first_step: int, end_step: int) -> None:
+            scratch = self._borrow()
+            whole = walk.walk_block(
+                self.mode, first, end, first_step, end_step, model.settings.epoch, self.settings.lower_bits,
+                model.table, model.net, self.levels, self._state, scratch, coding,
+            )  # fmt: skip
+            self._scratch.append(scratch)
+            if not whole:
+                raise self.decoders[first // self.settings.group_planes].words_ran_out()
+
+        return run
+
+    def _borrow(self) -> Scratch:
+        try:
+            return self._scratch.pop()
+        except IndexError:
+            settings = self.model.settings
+            n_experts = len(self.model.table.about_mean)
+            return new_scratch(n_experts, n_features(n_experts), settings.width, settings.components, *self.shape)
+
+
+def _model_ends(levels: Levels) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest model value of each plane."""
+    last = levels.first + levels.n_levels - 1
+    sparse = levels.table_start >= 0
+    last[sparse] = levels.table[(levels.table_start + levels.n_levels - 1)[sparse]]
+    return levels.first, last
+
+
+class _EncodeJob(_Job):
+    mode = walk.ENCODE
+
+    def __init__(self, model: AxModel, planes: Planes, side: bytes, settings: StreamParameters):
+        super().__init__(model, planes, settings, len(planes.band))
+        self.side = side
+        self.values = np.ascontiguousarray(self.oriented(planes.values), np.int32)
+        self.level_of = self.oriented(_levels_of(planes))
+        self.codings: list[walk.Coding] = []
+
+    def coding(self, first: int, end: int) -> walk.Coding:
+        n_symbols = 2 * (end - first) * self.shape[0] * self.shape[1]
+        self.codings.append(
+            walk.Coding(
+                self.level_of,
+                self.values,
+                np.empty(n_symbols, np.uint32),
+                np.empty(n_symbols, np.uint32),
+                np.zeros(1, np.int64),
+                _NO_STATES,
+                _NO_INTERVALS,
+                np.zeros(2, np.int64),
+                _NO_ROWS,
+                _NO_FEATURES,
+                _NO_TARGETS,
+                _NO_TARGETS,
+                _NO_TARGETS,
+            )  # fmt: skip
+        )
+        return self.codings[-1]
+
+    def sections(self) -> tuple[bytes, ...]:
+        parts = []
+        for coding in self.codings:
+            encoder = RansEncoder(self.settings.n_lanes, PRECISION)
+            n_symbols = int(coding.n_symbols[0])
+            encoder.push(coding.starts[:n_symbols], coding.freqs[:n_symbols])
+            parts.append(encoder.finish())
+        return self.side, b"".join(write_varint(len(part)) for part in parts), b"".join(parts)
+
+
+class _DecodeJob(_Job):
+    mode = walk.DECODE
+
+    def __init__(self, model: AxModel, coded: CodedTile, settings: StreamParameters):
+        n_planes = min(len(coded.layout.band), len(coded.parts) * settings.group_planes)
+        super().__init__(model, coded.layout, settings, n_planes)
+        self.decoders = [RansDecoder(part, settings.n_lanes, PRECISION) for part in coded.parts]
+        self.values = np.zeros((n_planes, *self.shape), np.int32)
+
+    def coding(self, first: int, end: int) -> walk.Coding:
+        decoder = self.decoders[first // self.settings.group_planes]
+        return walk.Coding(
+            _NO_LEVELS, self.values, _NO_INTERVALS, _NO_INTERVALS, np.zeros(1, np.int64),
+            decoder.states, decoder.words, decoder.cursor,
+            _NO_ROWS, _NO_FEATURES, _NO_TARGETS, _NO_TARGETS, _NO_TARGETS,
+        )  # fmt: skip
+
+    def tile(self) -> np.ndarray:
+        for decoder in self.decoders:
+            decoder.finish()
+        values = self.oriented(self.values)
+        missing = len(self.layout.band) - len(values)
+        if missing:  # of a preview
+            rest = np.broadcast_to(self.layout.first[-missing:, None, None], (missing, *values.shape[1:]))
+            values = np.concatenate([values, rest])
+        return join_tile(self.layout, values)
+
+
+def _levels_of(planes: Planes) -> np.ndarray:
+    """Level of each value, int32 (P, h, w)."""
+    found = planes.values - planes.first[:, None, None]
+    for z in np.flatnonzero(planes.table_start >= 0):
+        start = planes.table_start[z]
+        table = planes.table[start : start + planes.n_levels[z]]
+        found[z] = np.searchsorted(table, planes.values[z])
+    return np.ascontiguousarray(found, np.int32)

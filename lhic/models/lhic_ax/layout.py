@@ -1,0 +1,78 @@
+"""The skewed layout: samples of one wave lie side by side in memory.
+
+Decides where sample (row i, column j) of a plane is kept and which places around the image repeat its edge.  With the
+wave number u = 2 i + j all samples of one wave depend only on earlier waves of their plane (their neighbours W, N, NW
+and NE have smaller u), and of earlier planes on waves up to u + 3.  So sample (z, i, j) can be computed at step
+t = u + 4 z, all samples of a step side by side (docs/format_lhic_ax.md, section 2).
+
+An array of planes has shape (P, 2 H + W + 16, H + 5); sample (i, j) is at ``[z, 2 i + j + WAVE_MARGIN, i + ROW_MARGIN]``.
+A neighbour at (i + di, j + dj) is then at a distance of (2 di + dj, di).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+WAVE_MARGIN = 8
+ROW_MARGIN = 3
+PLANE_LAG = 4  # steps that a plane runs behind the one before it
+
+
+def distances(neighbours) -> np.ndarray:
+    """Distances (n, 2) in the skewed layout of neighbours given as (rows down, columns right)."""
+    return np.array([(2 * di + dj, di) for di, dj in neighbours], np.int64)
+
+
+W, N, NW, NE = (0, -1), (-1, 0), (-1, -1), (-1, 1)
+E, S, SE, SW = (0, 1), (1, 0), (1, 1), (1, -1)
+CAUSAL = (W, N, NW, NE)
+AROUND = (*CAUSAL, E, S, SE, SW)
+SPATIAL = (
+    *CAUSAL,
+    *((0, -2), (-2, 0), (-1, -2), (-2, -1), (-2, 1), (0, -3), (-3, 0), (-1, -3), (-2, 2), (-3, -1), (-3, 1), (-3, 2)),
+)  # fmt: skip
+
+AROUND_DISTANCES = distances(AROUND)
+
+
+def n_waves(n_rows: int, n_columns: int) -> int:
+    """Waves of a plane."""
+    return 2 * (n_rows - 1) + n_columns
+
+
+def skewed_shape(n_planes: int, n_rows: int, n_columns: int) -> tuple[int, int, int]:
+    """Shape of an array that holds these planes with their margins."""
+    return n_planes, 2 * n_rows + n_columns + 2 * WAVE_MARGIN, n_rows + 2 + ROW_MARGIN
+
+
+@njit(cache=True, inline="always")
+def wave_rows(wave, n_rows, n_columns):
+    """First row of a wave, and how many samples it has (one per row, consecutive)."""
+    first = max(0, (wave - n_columns + 2) // 2)
+    last = min(n_rows - 1, wave // 2)
+    return first, last - first + 1
+
+
+@njit(cache=True, inline="always")
+def store(plane, i, j, n_rows, n_columns, value):
+    """Write a sample of a plane, and the places beyond the edge that repeat it.
+
+    Left of the image stands the sample of the row above (so that W is never unknown), right of it the last of the
+    row, below it the last of the column, above it the sample two columns before.
+    """
+    u = 2 * i + j + WAVE_MARGIN
+    row = i + ROW_MARGIN
+    plane[u, row] = value
+    if j == 0:
+        plane[u + 1, row + 1] = value  # (i + 1, -1)
+        plane[u, row + 1] = value  # (i + 1, -2)
+    if j == n_columns - 1:
+        plane[u + 1, row] = value  # (i, W)
+    if i == 0:
+        plane[u, row - 1] = value  # (-1, j + 2)
+        plane[u - 2, row - 2] = value  # (-2, j + 2)
+    if i == n_rows - 1:
+        plane[u + 2, row + 1] = value  # (H, j)
+        if j == n_columns - 1:
+            plane[u + 3, row + 1] = value  # (H, W)

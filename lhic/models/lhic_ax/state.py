@@ -1,0 +1,130 @@
+"""What encoder and decoder remember of a tile while they walk through it: arrays, in the skewed layout of `layout`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lhic.models.lhic_ax import layout
+from lhic.models.lhic_ax.experts import MAX_REGRESSORS, ExpertTable
+
+# Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 5).
+N_LEVELS = 80  # contexts of the expected error, half an octave each
+UNIT = 1024  # magnitudes in 1/1024 of a level
+FIRST_MAGNITUDE = 1024  # expected error before anything is known
+FIRST_RATIO = 256  # expected error as found and as expected, 1/256
+FIRST_COUNT = 4
+ACTIVITY_ONE = 1024  # activity in 1/1024 of the plane's mean error
+
+
+class State(NamedTuple):
+    """P planes, E experts, n regressors in all, A the shape of a skewed plane, T epochs and one more.
+
+    samples, details, residuals : int32 (P, A); residuals in 1/64
+    errors : int32 (P, E, A), |sample - prediction| in 1/64
+    activity : int32 (P, A), recent |residual| at this pixel, relative to the planes' means, in 1/1024
+    coefficients, moments : float64 (P, n);  grams : float64 (P, sum of squares)
+    own_magnitude, own_count : int64 (P,), sum of |residual| in 1/64, samples
+    magnitude : int64 (P, T), expected |residual| at the beginning of each epoch in 1/1024
+    own_ratio, own_ratio_count : int64 (P, N_LEVELS);  ratio, ratio_count : int64 (P, T, N_LEVELS)
+    own_error : int64 (P, E);  error : int64 (P, T, E), mean error of each expert in 1/1024
+    low, high : int64 (P,), least and greatest model value
+    coded : bool (A), pixels that are coded
+    """
+
+    samples: np.ndarray
+    details: np.ndarray
+    residuals: np.ndarray
+    errors: np.ndarray
+    activity: np.ndarray
+    coefficients: np.ndarray
+    moments: np.ndarray
+    grams: np.ndarray
+    own_magnitude: np.ndarray
+    own_count: np.ndarray
+    magnitude: np.ndarray
+    own_ratio: np.ndarray
+    own_ratio_count: np.ndarray
+    ratio: np.ndarray
+    ratio_count: np.ndarray
+    own_error: np.ndarray
+    error: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    coded: np.ndarray
+
+
+class Scratch(NamedTuple):
+    """Working memory of one thread for one wave of at most n samples."""
+
+    inputs: np.ndarray  # float64 (E, MAX_REGRESSORS, n)
+    predictions: np.ndarray  # float64 (E, n)
+    means: np.ndarray  # int64 (n,)
+    base: np.ndarray  # int64 (n,), 1/64
+    scale: np.ndarray  # int64 (n,), 1/1024
+    raw_scale: np.ndarray  # int64 (n,), before the correction by level
+    level: np.ndarray  # int64 (n,)
+    targets: np.ndarray  # float64 (n,)
+    weights: np.ndarray  # float64 (n,)
+    weighted: np.ndarray  # float64 (n,)
+    spare: np.ndarray  # float64 (n,)
+    factor: np.ndarray  # float64 (MAX_REGRESSORS, MAX_REGRESSORS)
+    features: np.ndarray  # float32 (n_features, n)
+    hidden: np.ndarray  # float32 (2, width, n)
+    outputs: np.ndarray  # float32 (3 K, n)
+    active: np.ndarray  # int64 (K, 4), the mixture of one sample
+
+
+def new_state(
+    table: ExpertTable, epoch: int, shape: tuple[int, int, int], low: np.ndarray, high: np.ndarray, mask: np.ndarray
+) -> State:
+    """State before the first sample.
+
+    shape : (P, H, W); low, high : (P,) model values; mask : bool (H, W), True where nothing is coded.
+    """
+    n_planes, n_rows, n_columns = shape
+    skewed = layout.skewed_shape(*shape)
+    n_experts = len(table.about_mean)
+    sizes = np.diff(table.starts)
+    n_epochs = -(-layout.n_waves(n_rows, n_columns) // epoch) + 1
+    coefficients = np.tile(table.first_coefficients[0], (n_planes, 1))
+    coefficients[:1] = table.first_coefficients[1]
+    rows, columns = np.indices((n_rows, n_columns))
+    coded = np.zeros(skewed[1:], np.bool_)
+    coded[2 * rows + columns + layout.WAVE_MARGIN, rows + layout.ROW_MARGIN] = ~mask
+    return State(
+        *(np.zeros(skewed, np.int32) for _ in range(3)),
+        np.zeros((n_planes, n_experts, *skewed[1:]), np.int32),
+        np.full(skewed, ACTIVITY_ONE, np.int32),
+        coefficients,
+        np.zeros((n_planes, table.starts[-1])),
+        np.zeros((n_planes, int((sizes**2).sum()))),
+        np.zeros(n_planes, np.int64),
+        np.zeros(n_planes, np.int64),
+        np.zeros((n_planes, n_epochs), np.int64),
+        np.zeros((n_planes, N_LEVELS), np.int64),
+        np.zeros((n_planes, N_LEVELS), np.int64),
+        np.zeros((n_planes, n_epochs, N_LEVELS), np.int64),
+        np.zeros((n_planes, n_epochs, N_LEVELS), np.int64),
+        np.zeros((n_planes, n_experts), np.int64),
+        np.zeros((n_planes, n_epochs, n_experts), np.int64),
+        np.asarray(low, np.int64),
+        np.asarray(high, np.int64),
+        coded,
+    )
+
+
+def new_scratch(n_experts: int, n_features: int, width: int, components: int, n_rows: int, n_columns: int) -> Scratch:
+    n = min(n_rows, (n_columns + 1) // 2 + 1)
+    return Scratch(
+        np.zeros((n_experts, MAX_REGRESSORS, n)),
+        np.zeros((n_experts, n)),
+        *(np.zeros(n, np.int64) for _ in range(5)),
+        *(np.zeros(n) for _ in range(4)),
+        np.zeros((MAX_REGRESSORS, MAX_REGRESSORS)),
+        np.zeros((n_features, n), np.float32),
+        np.zeros((2, width, n), np.float32),
+        np.zeros((3 * components, n), np.float32),
+        np.zeros((components, 4), np.int64),
+    )

@@ -1,0 +1,207 @@
+"""The walk through a tile, step by step: one function for encoder, decoder and training.
+
+Planes are coded in groups.  At step t of a group its k-th plane codes wave t - 4 k, so the samples of a step depend only on
+earlier steps and on earlier groups.  Groups are pieces of work of their own as soon as the group before them is far enough
+ahead, so several threads share a tile; in which order they run changes nothing (docs/format_lhic_ax.md, section 2).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from lhic.models.lhic_ax.context import begin_plane, describe_wave, end_epoch, learn_wave, predict_wave
+from lhic.models.lhic_ax.layout import PLANE_LAG, ROW_MARGIN, WAVE_MARGIN, n_waves, wave_rows
+from lhic.models.lhic_ax.network import run_network
+from lhic.models.lhic_ax.symbols import decode_level, encode_level, mixture_of, model_value
+
+ENCODE, DECODE, OBSERVE = 0, 1, 2
+BLOCK = 16  # steps of a group in one piece of work
+AHEAD = 3  # waves that earlier planes must be ahead of a plane
+
+
+class Coding(NamedTuple):
+    """What one group reads or writes.
+
+    level_of : int32 (P, H, W), levels to encode;  values : int32 (P, H, W), model values, known or to be decoded
+    starts, freqs : uint32 (symbols,), intervals written so far;  n_symbols : int64 (1,)
+    states, words, cursor : of the group's decoder (`rans_numba.RansDecoder`)
+    rows : int32 (P, H, W), row of a sample in what follows, or -1
+    features : int8 (n, features);  targets, bases, scales : int64 (n,)
+    """
+
+    level_of: np.ndarray
+    values: np.ndarray
+    starts: np.ndarray
+    freqs: np.ndarray
+    n_symbols: np.ndarray
+    states: np.ndarray
+    words: np.ndarray
+    cursor: np.ndarray
+    rows: np.ndarray
+    features: np.ndarray
+    targets: np.ndarray
+    bases: np.ndarray
+    scales: np.ndarray
+
+
+@njit(cache=True, nogil=True)
+def walk_block(
+    mode, first_plane, end_plane, first_step, end_step, epoch, lower_bits, table, net, levels, state, scratch, coding
+):
+    """Steps first_step .. end_step - 1 of the group of planes; False if the words ran out."""
+    n_rows, n_columns = coding.values.shape[1:]
+    waves = 2 * (n_rows - 1) + n_columns
+    for t in range(first_step, end_step):
+        for z in range(first_plane, end_plane):
+            wave = t - PLANE_LAG * (z - first_plane)
+            if wave < 0 or wave >= waves:
+                continue
+            if wave == 0:
+                begin_plane(z, state)
+            first, n = wave_rows(wave, n_rows, n_columns)
+            now = wave // epoch
+            if n > 0:
+                predict_wave(z, wave, first, n, table, state, scratch)
+                describe_wave(z, wave, first, n, n_rows, n_columns, now, table, state, scratch)
+                if mode != OBSERVE:
+                    run_network(net, scratch, n)
+                for q in range(n):
+                    i = first + q
+                    j = wave - 2 * i
+                    base = scratch.base[q]
+                    if not state.coded[wave + WAVE_MARGIN, i + ROW_MARGIN]:
+                        value = min(max((base + 32) >> 6, state.low[z]), state.high[z])
+                        if mode == DECODE:
+                            coding.values[z, i, j] = value
+                    elif mode == OBSERVE:
+                        value = np.int64(coding.values[z, i, j])
+                        row = coding.rows[z, i, j]
+                        if row >= 0:
+                            for f in range(scratch.features.shape[0]):
+                                coding.features[row, f] = np.int8(scratch.features[f, q])
+                            coding.targets[row] = 64 * value - base
+                            coding.bases[row] = base
+                            coding.scales[row] = scratch.scale[q]
+                    else:
+                        n_active, heaviest = mixture_of(scratch.outputs, q, base, scratch.scale[q], scratch.active)
+                        if mode == ENCODE:
+                            value = np.int64(coding.values[z, i, j])
+                            coding.n_symbols[0] = encode_level(
+                                np.int64(coding.level_of[z, i, j]), z, lower_bits, levels, scratch.active, n_active,
+                                coding.starts, coding.freqs, coding.n_symbols[0],
+                            )  # fmt: skip
+                        else:
+                            level = decode_level(
+                                z, lower_bits, levels, scratch.active, n_active, heaviest,
+                                coding.states, coding.words, coding.cursor,
+                            )  # fmt: skip
+                            if level < 0:
+                                return False
+                            value = model_value(level, z, levels)
+                            coding.values[z, i, j] = value
+                    scratch.targets[q] = value
+                learn_wave(z, wave, first, n, n_rows, n_columns, now, table, state, scratch)
+            if (wave + 1) % epoch == 0 and wave + 1 < waves:
+                end_epoch(z, now, table, state, scratch)
+    return True
+
+
+class Group(NamedTuple):
+    """Planes first .. end - 1 of a tile, and how to run a block of its steps."""
+
+    first: int
+    end: int
+    run: Callable[[int, int], None]  # (first step, end step)
+
+
+def run_groups(tiles: list[tuple[tuple[int, int], list[Group]]], n_threads: int, done: Callable[[int, Group], None]):
+    """Run all blocks of all groups of all tiles, each as soon as what it depends on is there.
+
+    tiles : ((H, W), groups in coding order) of each tile.  done : called with the tile's number and a finished group.
+    An exception in a block ends the run and is raised here.
+    """
+    pending = [_Progress(number, *tile) for number, tile in enumerate(tiles)]
+    lock = threading.Condition()
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        while True:
+            with lock:
+                while True:
+                    if failures or all(progress.finished for progress in pending):
+                        lock.notify_all()
+                        return
+                    found = next((task for progress in pending if (task := progress.take()) is not None), None)
+                    if found is not None:
+                        break
+                    lock.wait()
+            progress, g, block = found
+            group = progress.groups[g]
+            try:
+                group.run(block * BLOCK, min((block + 1) * BLOCK, progress.n_steps(g)))
+                finished = (block + 1) * BLOCK >= progress.n_steps(g)
+                if finished:
+                    done(progress.number, group)
+            except BaseException as error:
+                with lock:
+                    failures.append(error)
+                    lock.notify_all()
+                return
+            with lock:
+                progress.give_back(g)
+                lock.notify_all()
+
+    if n_threads == 1:
+        work()
+    else:
+        with ThreadPoolExecutor(n_threads) as pool:
+            for _ in range(n_threads):
+                pool.submit(work)
+    if failures:
+        raise failures[0]
+
+
+class _Progress:
+    """Which blocks of a tile's groups are done, and which may run."""
+
+    def __init__(self, number: int, shape: tuple[int, int], groups: list[Group]):
+        self.number, self.groups = number, groups
+        self.waves = n_waves(*shape)
+        self.blocks_done = [0] * len(groups)
+        self.running = [False] * len(groups)
+
+    def n_steps(self, g: int) -> int:
+        return self.waves + PLANE_LAG * (self.groups[g].end - self.groups[g].first - 1)
+
+    def n_blocks(self, g: int) -> int:
+        return -(-self.n_steps(g) // BLOCK)
+
+    @property
+    def finished(self) -> bool:
+        return all(done == self.n_blocks(g) for g, done in enumerate(self.blocks_done))
+
+    def take(self):
+        """A block that may run now, or None."""
+        for g, done in enumerate(self.blocks_done):
+            if self.running[g] or done == self.n_blocks(g):
+                continue
+            if g == 0 or self.blocks_done[g - 1] >= min(self._needed(g, done), self.n_blocks(g - 1)):
+                self.running[g] = True
+                return self, g, done
+        return None
+
+    def _needed(self, g: int, block: int) -> int:
+        """Blocks of the group before that must be done: its last plane is to be `AHEAD` waves ahead."""
+        before = self.groups[g - 1]
+        last_step = (block + 1) * BLOCK - 1 + AHEAD + PLANE_LAG * (before.end - before.first - 1)
+        return last_step // BLOCK + 1
+
+    def give_back(self, g: int) -> None:
+        self.blocks_done[g] += 1
+        self.running[g] = False

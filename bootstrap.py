@@ -25,22 +25,25 @@ def main() -> int:
     if sys.version_info < (3, 11):  # noqa: UP036 - this file may meet an older Python before any packaging tool does
         sys.exit(f"bootstrap.py: expected Python 3.11 or newer, found {sys.version.split()[0]}")
     tasks = sys.argv[1:] or ["--list"]
-    wanted = hashlib.sha256(PINS.read_bytes() + (REPOSITORY / "pyproject.toml").read_bytes()).hexdigest()
-    if not (PYTHON.exists() and STAMP.exists() and STAMP.read_text() == wanted):
-        install()
-        STAMP.write_text(wanted)
+    install()
     command = [PYTHON, "-m", "invoke", *tasks]
     return subprocess.call(command, cwd=REPOSITORY)
 
 
 def install() -> None:
+    """Bring the environment up to date; nothing to do while pins and project file are those of the last time."""
+    wanted = hashlib.sha256(PINS.read_bytes() + (REPOSITORY / "pyproject.toml").read_bytes()).hexdigest()
+    if PYTHON.exists() and STAMP.exists() and STAMP.read_text() == wanted:
+        return
     print(f"Installing into {ENVIRONMENT.name}, two to five minutes the first time ...", file=sys.stderr, flush=True)
     # Some distributions ship Python without ensurepip, so the pip of this Python puts a pip into the environment;
     # a recent one, because older ones resolve many times slower.
-    venv.create(ENVIRONMENT, with_pip=False, clear=not PYTHON.exists())
+    if not PYTHON.exists():
+        venv.create(ENVIRONMENT, with_pip=False, clear=True)
     pip([sys.executable, "-m", "pip", "--python", PYTHON], "pip")
     pip([PYTHON, "-m", "pip"], FIRST)
     pip([PYTHON, "-m", "pip"], "--editable", f"{REPOSITORY}[test]")
+    STAMP.write_text(wanted)
 
 
 def pip(command: list, *what: str) -> None:

@@ -12,16 +12,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from distributed import Client, get_worker
+from distributed import Client
 from tqdm import tqdm
 
-from benchmarks import cluster, cost, provenance, rows, tables
+from benchmarks import cluster, cost, provenance, remote, rows, tables
 from benchmarks.codecs import registry
 from benchmarks.measurement import (
     THREAD_MODES,
@@ -29,16 +28,13 @@ from benchmarks.measurement import (
     check_form,
     describe_codec,
     describe_machine,
-    describe_samples,
-    load_form,
-    measure,
     one_line,
 )
 from benchmarks.row_parts import RowParts, key_of
-from lhic.cube import atomic_write, save_cube
+from lhic.cube import atomic_write
 from lhic.data import Item, open_dataset
 from lhic.data.hyspecnet import INT16_SUFFIX, TIF_SUFFIX
-from lhic.errors import BackendError, DatasetError, LhicError, UsageError
+from lhic.errors import BackendError, DatasetError, UsageError
 
 SEED = 0  # of the order in which --limit takes cubes
 
@@ -215,9 +211,9 @@ def _describe_codec(name: str, device: str) -> dict:
 
 def _check_workers(client: Client, item: Item, codec_rows: Sequence[dict]) -> None:
     """Raise unless every worker sees the dataset and has the same codecs as this process."""
-    expected = {"dataset": True} | {row["codec"]: _version(row) for row in codec_rows}
+    expected = {"dataset": True} | {row["codec"]: remote.version(row) for row in codec_rows}
     try:
-        answers = client.run(_what_a_worker_has, item.path, [row["codec"] for row in codec_rows])
+        answers = client.run(remote.what_is_here, item.path, [row["codec"] for row in codec_rows])
     except Exception as error:  # whatever a worker without this package raises
         raise BackendError(f"workers: expected lhic and benchmarks to be installed, found {one_line(error)}") from error
     for address, answer in answers.items():
@@ -227,20 +223,12 @@ def _check_workers(client: Client, item: Item, codec_rows: Sequence[dict]) -> No
                 raise BackendError(f"worker {address}: expected {shown}, found {answer[name]}")
 
 
-def _what_a_worker_has(path: Path, codecs: Sequence[str]) -> dict:
-    return {"dataset": path.exists()} | {name: _version(describe_codec(name, "cpu")) for name in codecs}
-
-
-def _version(codec_row: dict) -> tuple:
-    return codec_row.get("error") or (codec_row["codec_version"], codec_row["settings"], codec_row["weights_hash"])
-
-
 def _describe_cubes(client: Client, request: Request, items: Sequence[Item], cache: Path, progress: bool) -> list[dict]:
     """The part of the row that is about the cube, for all cubes; read once, and again only when the file changed."""
     known = json.loads(cache.read_text(encoding="utf-8")) if cache.is_file() else {}
     stamps = [_stamp(item, request.form) for item in items]
     new = [(item, request.form, stamp) for item, stamp in zip(items, stamps) if stamp not in known]
-    results = cluster.results(client, _describe_samples, new, needs_gpu=lambda task: False)
+    results = cluster.results(client, remote.describe, new, needs_gpu=lambda task: False)
     for (*_, stamp), found in tqdm(results, total=len(new), unit="cube", desc="read", disable=not progress or not new):
         known[stamp] = found if isinstance(found, dict) else {"error": one_line(found)}
     if new:
@@ -264,10 +252,6 @@ def _converted(tif: Path) -> Path:
     return tif.with_name(tif.name.removesuffix(TIF_SUFFIX) + INT16_SUFFIX)
 
 
-def _describe_samples(item: Item, form: str, stamp: str) -> dict:
-    return describe_samples(load_form(item, form))
-
-
 def _rows(folder: Path) -> pd.DataFrame | None:
     return rows.read_rows(folder) if any(folder.glob("*.parquet")) else None
 
@@ -288,7 +272,9 @@ def _measure_all(
 ) -> None:
     """Measure on the workers and append each row as it comes."""
     arguments = ((*task, options) for task in tasks)
-    results = cluster.results(client, measure_item, arguments, needs_gpu=lambda task: task[2]["device"] == "cuda")
+    results = cluster.results(
+        client, remote.measure_item, arguments, needs_gpu=lambda task: task[2]["device"] == "cuda"
+    )
     machine = describe_machine()
     n_failed = 0
     with tqdm(total=len(tasks), unit="item", desc="measure", disable=not progress) as bar:
@@ -304,36 +290,6 @@ def _measure_all(
             n_failed += bool(row.get("error"))
             bar.update()
             bar.set_postfix(failed=n_failed)
-
-
-_OF_THREAD = threading.local()  # a worker may have several, each with a cube of its own
-
-
-def measure_item(item: Item, cube_row: dict, codec_row: dict, options: Options) -> dict:
-    """One measurement, on a worker: what it adds to the rows of cube and codec."""
-    row = {"worker": get_worker().address, **describe_machine()}
-    if "error" in cube_row:
-        return row
-    try:
-        path = _cube_file(item, cube_row)
-    except LhicError as error:
-        return row | {"error": one_line(error)}
-    options = dataclasses.replace(options, device=codec_row["device"])
-    return row | measure(codec_row["codec"], path, options, cube_row["n_samples"])
-
-
-def _cube_file(item: Item, cube_row: dict) -> Path:
-    """The cube as a file of its own in the worker's folder, which Dask removes; kept for the next codec."""
-    wanted = (str(item.path), cube_row["form"], cube_row["cube_sha256"])
-    path = Path(get_worker().local_directory) / f"cube-{threading.get_ident()}.npy"
-    if getattr(_OF_THREAD, "cube", None) != wanted:
-        cube = load_form(item, cube_row["form"])
-        found = provenance.cube_sha256(cube)
-        if found != cube_row["cube_sha256"]:
-            raise DatasetError(f"{item.name}: expected the cube {cube_row['cube_sha256'][:12]}, found {found[:12]}")
-        save_cube(path, cube)
-        _OF_THREAD.cube = wanted
-    return path
 
 
 def _report(request: Request, items: Sequence[Item], out: Path) -> None:

@@ -92,11 +92,11 @@ def _expect_workers(client: Client, address: str) -> None:
 
 def offers_gpu(client: Client) -> bool:
     """Whether any worker has the resource GPU."""
-    return any(worker["resources"].get("GPU") for worker in _workers(client).values())
+    return client.run_on_scheduler(_count_gpus) > 0
 
 
-def _workers(client: Client) -> dict[str, dict]:
-    return client.scheduler_info(n_workers=-1)["workers"]
+def _count_gpus(dask_scheduler: Scheduler) -> float:
+    return sum(worker.resources.get("GPU", 0) for worker in dask_scheduler.workers.values())
 
 
 def host_of(worker: str) -> str:

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 from distributed import LocalCluster, Scheduler, SpecCluster, Worker, get_worker
 
-from benchmarks import bench as bench_module
-from benchmarks import cluster
+from benchmarks import cluster, remote
 from benchmarks.bench import Request, bench
 from benchmarks.measurement import Options
 from lhic.errors import BackendError
@@ -69,12 +68,12 @@ def test_what_workers_lack_is_told_before_any_work(scheduler, request_, tmp_path
             bench(request_, QUICK, tmp_path / "out", scheduler=scheduler.scheduler_address, progress=False)
         assert not (tmp_path / "out" / "environment.json").exists()
 
-    versions = {"dataset": True, "aec-bands": bench_module._version({"error": "BackendError: no aec"}), "lerc": ()}
-    monkeypatch.setattr(bench_module, "_what_a_worker_has", lambda path, codecs: versions)
+    versions = {"dataset": True, "aec-bands": remote.version({"error": "BackendError: no aec"}), "lerc": ()}
+    monkeypatch.setattr(remote, "what_is_here", lambda path, codecs: versions)
     refused("expected aec-bands to be .*, found BackendError: no aec")
-    monkeypatch.setattr(bench_module, "_what_a_worker_has", lambda path, codecs: {**versions, "dataset": False})
+    monkeypatch.setattr(remote, "what_is_here", lambda path, codecs: {**versions, "dataset": False})
     refused(r"worker .*: expected to see .*aviris_tiny\.npy, found False")
-    monkeypatch.setattr(bench_module, "_what_a_worker_has", lambda path, codecs: 1 / 0)
+    monkeypatch.setattr(remote, "what_is_here", lambda path, codecs: 1 / 0)
     refused("expected lhic and benchmarks to be installed, found ZeroDivisionError")
 
 

@@ -6,12 +6,13 @@ of what they mean.
 
 from __future__ import annotations
 
+import html
+import io
 from collections.abc import Callable, Sequence
 
 import ipywidgets
 import numpy as np
 import pandas as pd
-from IPython.display import display
 from matplotlib.figure import Figure
 
 import lhic
@@ -151,6 +152,13 @@ def view_figure(samples: np.ndarray, left: np.ndarray, costs: np.ndarray, titles
     return figure
 
 
+def _png(figure: Figure) -> bytes:
+    drawn = io.BytesIO()
+    with style():
+        figure.savefig(drawn, format="png", dpi=150)
+    return drawn.getvalue()
+
+
 class Explorer:
     """Widgets to pick a cube, a band, a codec and a predictor, and a place where the views appear.
 
@@ -170,9 +178,10 @@ class Explorer:
         self.every_band = ipywidgets.Checkbox(value=False, description="bits: mean of all bands")
         self.codec = ipywidgets.Dropdown(options=list(codecs), description="codec")
         self.predictor = ipywidgets.Dropdown(options=list(PREDICTORS), description="predictor")
-        self.output = ipywidgets.Output()
+        # An image and a text, not an Output widget: that one depends on who executes the notebook.
+        self.picture, self.text = ipywidgets.Image(format="png", width=900), ipywidgets.HTML()
         controls = ipywidgets.VBox([self.cube, self.band, self.codec, self.every_band, self.predictor])
-        self.panel = ipywidgets.VBox([controls, self.output])
+        self.panel = ipywidgets.VBox([controls, self.picture, self.text])
         self._load()
         self.cube.observe(self._on_cube, names="value")
         for widget in (self.band, self.every_band, self.codec, self.predictor):
@@ -180,12 +189,10 @@ class Explorer:
 
     def show(self) -> None:
         """Compute and draw what is chosen; an error of lhic is shown as its line."""
-        self.output.clear_output(wait=True)
-        with self.output:
-            try:
-                self._draw()
-            except LhicError as error:
-                print(f"error: {error}")
+        try:
+            self._draw()
+        except LhicError as error:
+            self.text.value = html.escape(f"error: {error}")
 
     def _draw(self) -> None:
         codec = registry.make(self.codec.value)
@@ -196,7 +203,8 @@ class Explorer:
         titles = (f"band {band}", f"minus {self.predictor.value}", f"bits per sample: {what}")
         self.figure = view_figure(self._samples[band], left, costs, titles)
         self.sections = stream_sections(codec.encode(self._samples), self._samples.size)
-        display(self.figure, self.sections.round(4))
+        self.picture.value = _png(self.figure)
+        self.text.value = self.sections.round(4).to_html()
 
     def _load(self) -> None:
         whole = self._items[self.cube.value].load()

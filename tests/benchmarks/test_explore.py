@@ -66,6 +66,7 @@ def test_widgets_redraw_when_something_is_chosen(tmp_path, cube):
     assert len(first.axes) == 6 and whole == len(
         registry.make("aec-bands").encode(np.ascontiguousarray(cube[:, :8, :8]))
     )
+    assert bytes(explorer.picture.value).startswith(b"\x89PNG") and f"<td>{whole}</td>" in explorer.text.value
     explorer.codec.value = "lerc"
     assert explorer.figure is not first and explorer.sections.loc["all", "bytes"] != whole
     explorer.band.value = 3
@@ -75,8 +76,9 @@ def test_widgets_redraw_when_something_is_chosen(tmp_path, cube):
     assert "spatial neighbours" in explorer.figure.axes[1].get_title()
 
 
-def test_a_codec_that_refuses_is_said_in_its_line(tmp_path, cube, monkeypatch, capsys):
+def test_a_codec_that_refuses_is_said_in_its_line(tmp_path, cube, monkeypatch):
     np.save(tmp_path / "a.npy", cube)
     monkeypatch.setattr(registry, "make", lambda name: Refuses())
-    explore.Explorer(open_dataset("corpus", tmp_path), ["raw"], crop=8).show()
-    assert "error: raw: expected something else" in capsys.readouterr().out
+    explorer = explore.Explorer(open_dataset("corpus", tmp_path), ["raw"], crop=8)
+    explorer.show()
+    assert explorer.text.value.startswith("error: raw: expected something else") and explorer.figure is None

@@ -5,14 +5,13 @@ A *cell* is what the quantiser of `near_lossless` gives, without loss the sample
 
 - an extreme level far from all others (a nodata value, a saturated pixel) goes right beside them and stays exact;
 - cells out of more than 65,536 that few samples share are numbered by rank;
-- where it pays, the positions that occur are listed (`Kind.SPARSE`), so that the coder spends nothing on the others.
+- where it pays, some positions are left out because no sample is there (`Kind.SPARSE`).
 
 Format v1: docs/format_lhic_ax.md, side section.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -24,17 +23,12 @@ from lhic.errors import CorruptStreamError
 from lhic.models.lhic_ax.near_lossless import quantise, reconstruct
 from lhic.models.lhic_ax.nodata import is_isolated
 from lhic.models.lhic_ax.packing import pack, unpack
+from lhic.models.lhic_ax.sparse import levels_worth_listing, max_listed
 
 MAX_LEVELS = 1 << 16
 MAX_MODEL_VALUE = 1 << 15
 CENTRES = 9
 """A plane's zero is at 0, 1, .. 8 eighths of its range: near its median without the cost of saying where."""
-
-DENSITY_REACH = 8
-"""Levels on each side that say how densely values are used around one."""
-SPARSE_MARGIN_BITS = 32
-SPARSE_MARGIN = 1.1
-"""What a list of levels must save, times its cost: the estimate of what it saves leans to its side."""
 
 
 class Kind(IntEnum):
@@ -55,7 +49,7 @@ class Band:
     lo, hi : int, least and greatest sample that is not isolated
     below, above : int or None, isolated sample below lo, above hi
     centre : int, 0 .. 8, see `CENTRES`
-    used : SPARSE: bool, which of the cells from lo's to hi's occur; first and last do
+    used : SPARSE: bool, which of the cells from lo's to hi's have a level; first and last do
     cells : RANKED: int64, cells that occur, rising, from lo's to hi's
     """
 
@@ -105,8 +99,8 @@ class Band:
         above = [] if self.above is None else [self.above]
         return np.concatenate([below, reconstruct(cells, max_error, self.lo, self.hi), above]).astype(dtype)
 
-    def occurring(self) -> np.ndarray:
-        """SPARSE: int64, rising, positions that occur."""
+    def listed(self) -> np.ndarray:
+        """SPARSE: int64, rising, positions that have a level."""
         ends = (self.below is not None) * [True], self.used, (self.above is not None) * [True]
         return np.flatnonzero(np.concatenate(ends))
 
@@ -153,7 +147,7 @@ def describe(samples: np.ndarray, max_error: int) -> Band:
         places = np.arange(len(cells))
     else:
         places = cells - cells[0]
-        used = _list_that_pays(places, weights)
+        used = levels_worth_listing(places, weights, len(samples))
         if used is not None:
             band = replace(band, kind=Kind.SPARSE, used=used)
     median = places[np.searchsorted(np.cumsum(weights), weights.sum() / 2)] + first
@@ -171,32 +165,6 @@ def _histogram(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     counts = np.bincount(samples.astype(np.int64) - low)
     places = np.flatnonzero(counts)
     return places + low, counts[places]
-
-
-def _list_that_pays(places: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
-    """bool, which places occur, if listing them saves more than the list costs, else None.
-
-    A coder that knows the density of values around a level, but not which ones occur, loses the logarithm of the
-    share that does.  The list costs about its entropy given that share, the level itself left out, or what DEFLATE
-    makes of it where it is regular.
-    """
-    n = int(places[-1]) + 1
-    if len(places) == n:
-        return None
-    used = np.zeros(n, bool)
-    used[places] = True
-    running = np.concatenate([[0], np.cumsum(used)])
-    at = np.arange(n)
-    begin, end = np.maximum(at - DENSITY_REACH, 0), np.minimum(at + DENSITY_REACH + 1, n)
-    n_used = running[end] - running[begin]
-    saved = -float((np.log2(n_used[places] / (end - begin)[places]) * weights).sum())
-    if saved < SPARSE_MARGIN_BITS:
-        return None
-    share = (n_used - used + 0.5) / (end - begin)  # of the others, 0 < share < 1
-    cost = -float(np.log2(np.where(used, share, 1 - share)).sum())
-    if saved <= SPARSE_MARGIN * cost + SPARSE_MARGIN_BITS:
-        cost = min(cost, 8 * len(zlib.compress(np.packbits(used).tobytes())))
-    return used if saved > SPARSE_MARGIN * cost + SPARSE_MARGIN_BITS else None
 
 
 # --- bytes ------------------------------------------------------------------------------------------------------------
@@ -324,10 +292,10 @@ def _read_lists(reader: Reader, bands: list[Band], n_pixels: int, max_error: int
     listed = []
     for number, (band, used) in enumerate(zip(bands, np.split(bits, np.cumsum(sizes)[:-1]), strict=True)):
         if band.kind == Kind.SPARSE:
-            if not (used[0] and used[-1] and used.sum() <= n_pixels):
+            if not (used[0] and used[-1] and np.count_nonzero(used) <= max_listed(n_pixels)):
                 raise CorruptStreamError(
-                    f"{reader.what}: levels of band {number}: expected both ends and at most {n_pixels} levels, "
-                    f"found {used.sum()}"
+                    f"{reader.what}: levels of band {number}: expected both ends and at most "
+                    f"{max_listed(n_pixels)} levels, found {np.count_nonzero(used)}"
                 )
             band = replace(band, used=used)
         listed.append(band)

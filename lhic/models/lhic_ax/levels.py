@@ -147,7 +147,7 @@ def _lay_out(
         for n_positions, centre in _planes_of(band, max_error):
             first.append(-centre_position(n_positions, centre))
             if band.kind == Kind.SPARSE:
-                tables.append(band.occurring() + first[-1])
+                tables.append(band.listed() + first[-1])
                 n_levels.append(len(tables[-1]))
                 starts.append(n_listed)
                 n_listed += n_levels[-1]

@@ -7,7 +7,7 @@ A *cell* is what the quantiser of `near_lossless` gives, without loss the sample
 - cells out of more than 65,536 that few samples share are numbered by rank;
 - where it pays, some positions are left out because no sample is there (`Kind.SPARSE`).
 
-Format v1: docs/format_lhic_ax.md, side section.
+Format v1: docs/format_lhic_ax_side.md, sections 3 to 5.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A tile becomes *planes*: one for each band that varies, two for a band of more than 65,536 values.  A plane holds
 integers near zero; the coder knows nothing of dtypes, nodata, gaps in the histogram or `max_error`.  Encoder and
-decoder make the same `Layout` from the same description.  Format v1: docs/format_lhic_ax.md, side section.
+decoder make the same `Layout` from the same description.  Format v1: docs/format_lhic_ax_side.md.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lhic.container import Reader
 from lhic.errors import CorruptStreamError
 from lhic.models.lhic_ax.bands import Band, Kind, centre_position, describe, read_bands, write_bands
 from lhic.models.lhic_ax.near_lossless import quantise, reconstruct
-from lhic.models.lhic_ax.nodata import fill_nodata, find_nodata, read_mask, write_mask
+from lhic.models.lhic_ax.nodata import find_nodata, read_mask, write_mask
 from lhic.models.lhic_ax.packing import unpack
 
 SPLIT_LEVELS = 1 << 16
@@ -59,7 +59,7 @@ class Layout:
 class Planes(Layout):
     """A layout and its values.
 
-    values : int32 (P, h, w), -2^15 .. 2^15; where `mask` is set, what `nodata.fill_nodata` puts there
+    values : int32 (P, h, w), -2^15 .. 2^15; 0 where `mask` is set
     """
 
     values: np.ndarray
@@ -188,7 +188,7 @@ def _values(layout: Layout, tile: np.ndarray) -> np.ndarray:
             for part in parts:
                 np.add(part, layout.first[plane], out=values[plane], casting="unsafe")
                 plane += 1
-    fill_nodata(values, layout.mask)
+    values[:, layout.mask] = 0
     return values
 
 

@@ -2,7 +2,7 @@
 
 A pixel has no data if its samples are the same value in all bands that vary.  Whether leaving such pixels out
 saves more than the mask costs is decided by `find_nodata`.  Nodata in some bands of a pixel only is not seen here but
-as an isolated level (`bands`).  Format v1: docs/format_lhic_ax.md, side section.
+as an isolated level (`bands`).  Format v1: docs/format_lhic_ax_side.md, section 2.
 """
 
 from __future__ import annotations
@@ -63,23 +63,6 @@ def _isolated_extreme(band: np.ndarray) -> int | None:
     if is_isolated(int(levels[-1] - levels[-2]), int(levels[-2] - levels[0])):
         return int(levels[-1])
     return None
-
-
-def fill_nodata(values: np.ndarray, mask: np.ndarray) -> None:
-    """Give masked pixels the value of their left neighbour, in the first column of the upper one, at the corner 0.
-
-    values : int32 (P, h, w), changed in place; mask : bool (h, w)
-    Row by row, so a filled neighbour counts.  A decoder can do the same in any causal order.
-    """
-    if not mask.any():
-        return
-    # Index of the last pixel with data at or before each, along the first column and then along the rows.
-    rows = np.maximum.accumulate(np.where(mask[:, 0], -1, np.arange(len(mask))))
-    values[:, :, 0] = np.where(rows >= 0, values[:, rows, 0], 0)
-    columns = np.where(mask, -1, np.arange(mask.shape[1]))
-    columns[:, 0] = 0
-    columns = np.maximum.accumulate(columns, axis=1)
-    values[:] = np.take_along_axis(values, columns[None], axis=2)
 
 
 def write_mask(mask: np.ndarray) -> bytes:

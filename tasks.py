@@ -124,22 +124,23 @@ def bench(
     split="",
     root="",
     form="as-measured",
-    limit=0,
+    limit="0",
     scheduler="",
-    workers=0,
+    workers="0",
     device="auto",
     threads="one",
-    repeats=1,
-    long_s=0.0,
-    timeout_s=3600.0,
+    repeats="1",
+    long_s="0",
+    timeout_s="3600",
     out="",
 ):
     """Measure codecs on many cubes with Dask workers; a run that was killed goes on where it stopped."""
     from benchmarks.bench import run_bench
 
-    timing = {"repeats": repeats, "long_s": long_s, "timeout_s": timeout_s, "device": device}
-    where = {"scheduler": scheduler or None, "n_workers": workers or None, "out": out or None}
-    what = {"root": root or None, "split": split or None, "form": form, "limit": limit or None}
+    timing = {"repeats": _whole("repeats", repeats), "device": device}
+    timing |= {"long_s": _real("long-s", long_s), "timeout_s": _real("timeout-s", timeout_s)}
+    what = {"root": root or None, "split": split or None, "form": form, "limit": _whole("limit", limit) or None}
+    where = {"scheduler": scheduler or None, "n_workers": _whole("workers", workers) or None, "out": out or None}
     _exit_on_error(run_bench, dataset, codecs, threads, timing, what, where)
 
 
@@ -162,11 +163,12 @@ def report(context, profile="small"):
         "allow_versions": "another size under another version of the codec's library is no failure",
     },
 )
-def verify_results(context, profile="small", sample=10, seed=0, root="", max_s=0.0, allow_versions=False):
+def verify_results(context, profile="small", sample="10", seed="0", root="", max_s="0", allow_versions=False):
     """Measure a random sample of committed rows again; exit 1 if a size or a cube differs."""
     from benchmarks.verify import verify_results
 
-    _exit_on_error(verify_results, profile, sample, seed, root or None, max_s or None, allow_versions)
+    n_rows, seed, max_s = _whole("sample", sample), _whole("seed", seed), _real("max-s", max_s) or None
+    _exit_on_error(verify_results, profile, n_rows, seed, root or None, max_s, allow_versions)
 
 
 @task(help={"check": "only say whether the stored notebooks are up to date"})
@@ -201,6 +203,22 @@ def _pairs(assignments) -> dict[str, str]:
     if any("=" not in assignment for assignment in assignments):
         raise Exit("--parameter: expected NAME=VALUE", 2)
     return pairs
+
+
+# Defaults of numbers are texts, because invoke answers a text for a number with a traceback.
+def _whole(name: str, text: str) -> int:
+    return _number(name, text, int, "a whole number")
+
+
+def _real(name: str, text: str) -> float:
+    return _number(name, text, float, "a number")
+
+
+def _number(name: str, text: str, kind: type, expected: str):
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise Exit(f"error: --{name}: expected {expected}, found {text!r}", 2) from error
 
 
 def _exit_on_error(function, *arguments, **keywords):

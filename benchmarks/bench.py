@@ -297,6 +297,16 @@ def _report(request: Request, items: Sequence[Item], out: Path) -> None:
     measured = rows.read_rows(out / "rows")
     measured = measured[(measured["dataset"] == request.dataset) & measured["codec"].isin(request.codecs)]
     measured = measured[(measured["form"] == request.form) & measured["cube"].isin([item.name for item in items])]
+    if len(tables.good(measured)):
+        _report_cost(request, measured, out / "tables")
+    failed = tables.error_table(measured)
+    if len(failed):
+        print(tables.to_markdown(failed, "What did not work; the same command tries it again."))
+    root = provenance.REPOSITORY
+    print(f"Rows: {(out / 'rows').relative_to(root) if out.is_relative_to(root) else out / 'rows'}")
+
+
+def _report_cost(request: Request, measured: pd.DataFrame, folder: Path) -> None:
     if request.dataset == "bundled":  # one patch speaks for the dataset it comes from, as well as one can
         n_cubes, whole = cost.n_patches("hard/test"), "hyspecnet-11k hard/test"
     else:
@@ -304,9 +314,5 @@ def _report(request: Request, items: Sequence[Item], out: Path) -> None:
     n_samples = tables.good(measured).drop_duplicates("cube")["n_samples"].mean() * n_cubes
     what = f"{whole}, {request.form}"
     table, text = cost.cost_table(measured, n_samples), cost.caption(measured, what, n_cubes)
-    tables.write_table(table, out / "tables", "cost", text)
+    tables.write_table(table, folder, "cost", text)
     print(tables.to_markdown(table, text))
-    failed = tables.error_table(measured)
-    if len(failed):
-        print(tables.to_markdown(failed, "What did not work; the same command tries it again."))
-    print(f"Rows: {out / 'rows'}")

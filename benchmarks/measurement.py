@@ -59,6 +59,9 @@ class Options:
             raise UsageError(f"repeats: expected at least 1, found {self.repeats}")
         if not self.thread_modes or not set(self.thread_modes) <= set(THREAD_MODES):
             raise UsageError(f"thread_modes: expected some of {', '.join(THREAD_MODES)}, found {self.thread_modes}")
+        if not self.long_s >= 0 or not self.timeout_s > 0:
+            found = f"{self.long_s:g} and {self.timeout_s:g}"
+            raise UsageError(f"long_s and timeout_s: expected at least 0 and more than 0 seconds, found {found}")
         if self.device not in DEVICES:
             raise UsageError(f"device: expected one of {', '.join(DEVICES)}, found {self.device!r}")
 

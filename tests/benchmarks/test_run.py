@@ -94,6 +94,11 @@ def test_usage_errors_come_before_any_work(corpus, tmp_path):
             run_all(corpus, tmp_path / "rows.csv", codecs, form)
     with pytest.raises(UsageError):
         Options(repeats=0)
+    for seconds in ({"timeout_s": 0.0}, {"long_s": -1.0}, {"timeout_s": float("nan")}):
+        with pytest.raises(UsageError, match="expected at least 0 and more than 0 seconds"):
+            Options(**seconds)
+    with pytest.raises(UsageError, match="device: expected one of auto, cpu, cuda, found 'tpu'"):
+        Options(device="tpu")
     with pytest.raises(UsageError):
         Options(thread_modes=["two"])
     assert not (tmp_path / "rows.csv").exists()

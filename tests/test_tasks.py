@@ -1,0 +1,36 @@
+"""The table of contents: every task is there, says what it does, and tells a wrong value in one line."""
+
+import subprocess
+import sys
+
+import pytest
+from invoke import Collection, Task
+
+import tasks
+from tests.common import REPOSITORY
+
+FIRST_CLASS = "setup lint test golden data train bench study report verify-results clean".split()
+
+
+def test_every_task_is_there_and_says_what_it_does():
+    found = {name: task for name, task in vars(tasks).items() if isinstance(task, Task)}
+    named = {task.name.replace("_", "-"): task for task in found.values()}
+    assert set(FIRST_CLASS) <= set(named)
+    assert all(task.__doc__ and task.__doc__.strip().endswith(".") for task in named.values())
+    assert set(Collection.from_module(tasks).task_names) == set(named)
+
+
+@pytest.mark.parametrize(
+    "words, line",
+    [
+        (["bench", "--codecs", "lerc", "--workers", "x"], "error: --workers: expected a whole number, found 'x'"),
+        (["bench", "--codecs", "lerc", "--threads", "two"], "error: thread_modes: expected some of one, all, found"),
+        (["bench", "--codecs", "lerc", "--worker", "2"], "No idea what '--worker' is!"),
+        (["verify-results", "--profile", "other"], "error: profile: expected a folder of results"),
+        (["study", "--parameter", "no-assignment"], "--parameter: expected NAME=VALUE"),
+    ],
+)
+def test_a_wrong_word_is_one_line(words, line):
+    done = subprocess.run([sys.executable, "-m", "invoke", *words], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode != 0 and done.stdout == ""
+    assert done.stderr.startswith(line) and len(done.stderr.strip().splitlines()) == 1

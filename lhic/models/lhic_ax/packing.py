@@ -1,7 +1,7 @@
 """A part of the side section: its length, and its bytes as they are or compressed, whichever is shorter.
 
-Format v1 (docs/format_lhic_ax_side.md, section 1): raw LZMA1 with an end marker, lc = 4, lp = pb = 0, a dictionary of 1 MiB.  On bitmaps of used levels it came
-within 3 % of a coder with contexts made for them, 15 % below DEFLATE.
+Format v1 (docs/format_lhic_ax_side.md, section 1): raw LZMA1 with an end marker, lc = 4, lp = pb = 0, a dictionary of
+1 MiB.  On bitmaps of used levels it came within 3 % of a coder with contexts made for them, 15 % below DEFLATE.
 """
 
 from __future__ import annotations

@@ -34,9 +34,9 @@ nodata = -32768  # where a file does not say it; None: every sample counts
 out = "results/small"
 
 # %%
-from benchmarks import notebooks
+from benchmarks import parameters
 
-notebooks.check_cell("00_dataset", globals())
+parameters.check_cell("00_dataset", globals())
 
 import pandas as pd
 
@@ -133,7 +133,7 @@ histogram
 # %%
 for name, table in statistics.items():
     bands = table.index[table["nodata"] > 0]
-    runs = pd.Series(bands).groupby(bands - range(len(bands))).agg(["min", "max"])
+    runs = pd.Series(bands).groupby(bands - pd.RangeIndex(len(bands))).agg(["min", "max"])
     found = ", ".join(f"{low}-{high}" for low, high in runs.to_numpy()) or "none"
     print(f"{name}: {100 * table['nodata'].mean():.2f} % of the samples; bands {found}")
 

@@ -140,7 +140,8 @@ def gain_table(
     cubes = rows["cube"].unique()
     ground = pd.Series({cube: "water" if any(part in cube for part in water_cubes) else "land" for cube in cubes})
     table = tables.gain_table(rows, [tuple(pair) for pair in pairs], ground)
-    text = tables.caption(rows, "What spectral prediction saves, cube by cube;")
+    compared = rows[rows["codec"].isin({codec for pair in pairs for codec in pair})]
+    text = tables.caption(compared, "What spectral prediction saves, cube by cube;")
     return Exhibit(name, table, text, "benchmarks.tables.gain_table")
 
 

@@ -286,7 +286,12 @@ def paired_figure(rows: pd.DataFrame, reference: str) -> Figure:
                 axes.plot(each, [y] * len(each), ".", color="0.2", markeredgewidth=0, markersize=2.5)
         axes.axvline(0, color="0.3", linestyle="-", linewidth=0.8)
         if table["change %"].max() > 30:  # to see a few percent beside a hundred
-            axes.set_xscale("symlog", linthresh=10, linscale=1.2, subs=[2, 3, 4, 5, 6, 7, 8, 9])
+            axes.set_xscale("symlog", linthresh=10)
+            axes.margins(x=0.06)
+            low, high = axes.get_xlim()
+            ticks = (-100, -30, -10, -5, 0, 5, 10, 30, 100, 300)
+            axes.set_xticks([tick for tick in ticks if low <= tick <= high], minor=False)
+            axes.set_xticks([], minor=True)
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set_yticks(range(len(table)), [f"{name} {marks.get(name, '')}".strip() for name in table["codec"]])
         axes.set_ylim(len(table) - 0.4, -0.6)

@@ -145,6 +145,7 @@ class AxModel:
             coded = read_tile(section, shape, dtype, settings, n_bands)
             n_bytes += coded.n_bytes
             job = _DecodeJob(self, coded, settings)
+            job.n_samples = n_bands * shape[1] * shape[2]  # progress says nothing about bands that are left out
             self._run([job], settings, progress)
             tiles.append(job.tile()[:n_bands])
         return tiles, n_bytes

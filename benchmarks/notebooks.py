@@ -1,14 +1,11 @@
-"""The study's notebooks: scripts and their paired ``.ipynb`` files, parameters, execution.
+"""The study's notebooks: scripts and their paired ``.ipynb`` files, execution.
 
 The ``py:percent`` script is the source; the ``.ipynb`` is made from it, without outputs, so that a change is
-a readable diff.  Papermill only warns about a parameter a notebook does not have and takes any value; here both
-are errors, met before any work: by `execute`, and by `check_cell`, which the notebooks call first, for those who run
-papermill themselves.
+a readable diff.  What parameters may be is known to `parameters`.
 """
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 
 import jupytext
@@ -16,11 +13,9 @@ import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
-from benchmarks.parameters import check_values
-from benchmarks.provenance import REPOSITORY
+from benchmarks.parameters import FOLDER, check_parameters
 from lhic.errors import ConfigError, LhicError
 
-FOLDER = REPOSITORY / "notebooks"
 METADATA = {
     "jupytext": {"formats": "ipynb,py:percent"},
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -74,86 +69,13 @@ def paired_text(script: Path) -> str:
     return nbformat.writes(notebook, indent=1) + "\n"
 
 
-def default_parameters(script: Path) -> dict:
-    """Names and values of the cell tagged ``parameters``.
-
-    Raises
-    ------
-    ConfigError
-        No such cell, or something in it that is not the assignment of a literal.
-    """
-    cells = [
-        cell for cell in jupytext.read(script, fmt="py:percent").cells if "parameters" in cell.metadata.get("tags", [])
-    ]
-    if len(cells) != 1:
-        raise ConfigError(f"{script.name}: expected one cell tagged parameters, found {len(cells)}")
-    found = {}
-    for statement in ast.parse(cells[0].source).body:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                try:
-                    found[name] = ast.literal_eval(value)
-                except ValueError as error:
-                    raise ConfigError(f"{script.name}: parameter {name}: expected a literal") from error
-            case _:
-                raise ConfigError(f"{script.name}: parameters: expected assignments, found {ast.unparse(statement)!r}")
-    return found
-
-
-def check_parameters(script: Path, given: dict) -> dict:
-    """The parameters a notebook will run with: its defaults, replaced by the given ones.
-
-    Raises
-    ------
-    ConfigError
-        A parameter the notebook does not have, a value of another type than its default (a default of None
-        takes any), or a value that `parameters` refuses.
-    """
-    defaults = default_parameters(script)
-    for name, value in given.items():
-        if name not in defaults:
-            known = ", ".join(defaults)
-            raise ConfigError(f"{script.stem}: parameter {name!r}: expected one of {known}")
-        default = defaults[name]
-        allowed = (int, float) if isinstance(default, float) else (type(default),)
-        if default is not None and value is not None and type(value) not in allowed:
-            wanted = f"{type(default).__name__} like {default!r}"
-            raise ConfigError(f"{script.stem}: parameter {name!r}: expected {wanted}, found {value!r}")
-    parameters = defaults | given
-    left_open = {name for name, value in parameters.items() if value is None and defaults[name] is None}
-    check_values({name: parameters[name] for name in parameters if name not in left_open}, script.stem)
-    return parameters
-
-
-def check_cell(name: str, namespace: dict) -> None:
-    """Check the parameters of the notebook that is running; its first call.
-
-    Parameters
-    ----------
-    name : of the notebook, e.g. ``05_param_d``
-    namespace : its globals; what papermill has set is in the cell it added, edited values are the names' own
-
-    Raises
-    ------
-    ConfigError
-        As `check_parameters`.
-    """
-    script = FOLDER / f"{name}.py"
-    given = {known: namespace[known] for known in default_parameters(script)}
-    for source in namespace.get("In", []):
-        if source.startswith("# Parameters\n"):  # papermill's cell
-            added = (node.targets[0].id for node in ast.parse(source).body if isinstance(node, ast.Assign))
-            given |= {added_name: namespace[added_name] for added_name in added}
-    check_parameters(script, given)
-
-
 def execute(script: Path, target: Path, parameters: dict, progress: bool = True) -> None:
     """Run a notebook with parameters in a kernel of its own and store the executed copy as `target`.
 
     Raises
     ------
     ConfigError
-        As `check_parameters`.
+        As `parameters.check_parameters`.
     NotebookError
         A cell raised; the executed copy shows where.
     """

@@ -1,12 +1,17 @@
-"""What the notebooks' parameters may be: one check for each name, which means the same in every notebook.
+"""The notebooks' parameters: names and defaults from their scripts, and one check of values for each name.
 
-Decides which values are refused before any work; names and types are `notebooks`' business.  Whether a folder or a
-cube is there is found out by those who open it, before anything is measured.
+A name means the same in every notebook.  Papermill only warns about a parameter that a notebook does not have, and
+takes any value; here both are errors, met before any work: by `notebooks.execute`, and by `check_cell`, which the
+notebooks call first, for those who run papermill themselves.  Whether a folder or a cube is there is found out by
+those who open it, before anything is measured.
 """
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from benchmarks.codecs import registry
 from benchmarks.measurement import FORMS, THREAD_MODES
@@ -15,8 +20,83 @@ from lhic.data import kinds
 from lhic.errors import ConfigError, LhicError, UsageError
 from lhic.models.registry import DEVICES, find_weights
 
+FOLDER = REPOSITORY / "notebooks"
+
 Check = Callable[[object], None]
 """Raises `ValueError` with what was expected, or an error of lhic."""
+
+
+def default_parameters(script: Path) -> dict:
+    """Names and values of the cell tagged ``parameters``.
+
+    Raises
+    ------
+    ConfigError
+        No such cell, or something in it that is not the assignment of a literal.
+    """
+    # Not jupytext, which would read any notebook: the libraries it loads cost each kernel three seconds.
+    cells = re.split(r"^# %%", script.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    tagged = [cell.partition("\n")[2] for cell in cells if cell.startswith(' tags=["parameters"]\n')]
+    if len(tagged) != 1:
+        raise ConfigError(f"{script.name}: expected one cell tagged parameters, found {len(tagged)}")
+    found = {}
+    for statement in ast.parse(tagged[0]).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                try:
+                    found[name] = ast.literal_eval(value)
+                except ValueError as error:
+                    raise ConfigError(f"{script.name}: parameter {name}: expected a literal") from error
+            case _:
+                raise ConfigError(f"{script.name}: parameters: expected assignments, found {ast.unparse(statement)!r}")
+    return found
+
+
+def check_parameters(script: Path, given: dict) -> dict:
+    """The parameters a notebook will run with: its defaults, replaced by the given ones.
+
+    Raises
+    ------
+    ConfigError
+        A parameter the notebook does not have, a value of another type than its default (a default of None
+        takes any), or a value that `CHECKS` refuses.
+    """
+    defaults = default_parameters(script)
+    for name, value in given.items():
+        if name not in defaults:
+            known = ", ".join(defaults)
+            raise ConfigError(f"{script.stem}: parameter {name!r}: expected one of {known}")
+        default = defaults[name]
+        allowed = (int, float) if isinstance(default, float) else (type(default),)
+        if default is not None and value is not None and type(value) not in allowed:
+            wanted = f"{type(default).__name__} like {default!r}"
+            raise ConfigError(f"{script.stem}: parameter {name!r}: expected {wanted}, found {value!r}")
+    parameters = defaults | given
+    left_open = {name for name, value in parameters.items() if value is None and defaults[name] is None}
+    check_values({name: parameters[name] for name in parameters if name not in left_open}, script.stem)
+    return parameters
+
+
+def check_cell(name: str, namespace: dict) -> None:
+    """Check the parameters of the notebook that is running; its first call.
+
+    Parameters
+    ----------
+    name : of the notebook, e.g. ``05_param_d``
+    namespace : its globals; what papermill has set is in the cell it added, edited values are the names' own
+
+    Raises
+    ------
+    ConfigError
+        As `check_parameters`.
+    """
+    script = FOLDER / f"{name}.py"
+    given = {known: namespace[known] for known in default_parameters(script)}
+    for source in namespace.get("In", []):
+        if source.startswith("# Parameters\n"):  # papermill's cell
+            added = (node.targets[0].id for node in ast.parse(source).body if isinstance(node, ast.Assign))
+            given |= {added_name: namespace[added_name] for added_name in added}
+    check_parameters(script, given)
 
 
 def check_values(parameters: dict, where: str) -> None:
@@ -100,7 +180,7 @@ def _model(value: object) -> None:
 
 
 def _profiles() -> list[str]:
-    return sorted(path.stem for path in (REPOSITORY / "notebooks" / "params").glob("*.yml"))
+    return sorted(path.stem for path in (FOLDER / "params").glob("*.yml"))
 
 
 CHECKS: dict[str, Check] = {

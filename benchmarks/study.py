@@ -14,6 +14,7 @@ import pandas as pd
 import yaml
 
 from benchmarks import notebooks, provenance, tables
+from benchmarks.parameters import check_parameters, default_parameters
 from benchmarks.plan import has_plan, measure, plan_from
 from lhic.errors import ConfigError, UsageError
 
@@ -55,7 +56,7 @@ def resolve_parameters(profile: dict[str, dict], overrides: dict) -> dict[str, d
     ConfigError
         Unknown notebook or parameter, or a value of the wrong type.
     """
-    defaults = {script.stem: notebooks.default_parameters(script) for script in notebooks.scripts()}
+    defaults = {script.stem: default_parameters(script) for script in notebooks.scripts()}
     unknown = set(profile) - set(defaults) - {"common"}
     if unknown:
         raise ConfigError(f"profile: expected common or a notebook's name, found {', '.join(sorted(unknown))}")
@@ -69,7 +70,7 @@ def resolve_parameters(profile: dict[str, dict], overrides: dict) -> dict[str, d
         common = {name: value for name, value in profile.get("common", {}).items() if name in defaults[script.stem]}
         given = {name: value for name, value in overrides.items() if name in defaults[script.stem]}
         own = profile.get(script.stem, {})
-        resolved[script.stem] = notebooks.check_parameters(script, {**common, **own, **given})
+        resolved[script.stem] = check_parameters(script, {**common, **own, **given})
     return resolved
 
 

@@ -33,9 +33,9 @@ seed = 0  # nothing here is random; recorded because every notebook records one
 out = "results/small"
 
 # %%
-from benchmarks import notebooks
+from benchmarks import parameters
 
-notebooks.check_cell("01_quickstart", globals())
+parameters.check_cell("01_quickstart", globals())
 
 import time
 
@@ -93,8 +93,7 @@ sizes.round(4)
 # the cube after the stream's offset is subtracted, so what is split is what the networks see.
 
 # %%
-parameters = about["parameters"]
-split_bits, offset = parameters["param_d"], parameters["offset"]
+split_bits, offset = about["parameters"]["param_d"], about["parameters"]["offset"]
 shown = [band for band in bands if band < n_bands]
 planes = figures.planes_figure(cube.astype(np.int64) - offset, shown, split_bits)
 figures.save_figure(

@@ -40,6 +40,10 @@ device = "cpu"  # auto, cpu or cuda; for codecs that can choose
 out = "results/small"
 
 # %%
+from benchmarks import parameters
+
+parameters.check_cell("02_bitrate", globals())
+
 from benchmarks import exhibits, provenance, seen, tables
 from benchmarks.plan import measure, plan_from
 

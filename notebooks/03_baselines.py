@@ -46,6 +46,10 @@ water_cubes = ["enmap_hyspecnet_dt4950", "DT0000004950"]  # parts of the names o
 out = "results/small"
 
 # %%
+from benchmarks import parameters
+
+parameters.check_cell("03_baselines", globals())
+
 from benchmarks import exhibits, provenance, seen, tables
 from benchmarks.plan import measure, plan_from
 

@@ -37,9 +37,9 @@ seed = 0  # nothing here is random; recorded because every notebook records one
 out = "results/small"
 
 # %%
-from benchmarks import notebooks
+from benchmarks import parameters
 
-notebooks.check_cell("05_param_d", globals())
+parameters.check_cell("05_param_d", globals())
 
 import numpy as np
 

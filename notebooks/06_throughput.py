@@ -45,9 +45,9 @@ seed = 0  # nothing here is random; recorded because every notebook records one
 out = "results/small"
 
 # %%
-from benchmarks import notebooks
+from benchmarks import parameters
 
-notebooks.check_cell("06_throughput", globals())
+parameters.check_cell("06_throughput", globals())
 
 import numpy as np
 import pandas as pd

@@ -26,6 +26,10 @@ out = None  # the results folder below the repository; None: results/<profile>
 seed = 0  # the bootstrap has a seed of its own (benchmarks/statistics.py); recorded because every notebook records one
 
 # %%
+from benchmarks import parameters
+
+parameters.check_cell("07_report", globals())
+
 from IPython.display import Markdown
 
 from benchmarks import provenance, report, rows

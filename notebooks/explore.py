@@ -30,9 +30,9 @@ block = 16  # rows and columns of the blocks for codecs that do not say what a s
 seed = 0  # nothing here is random; recorded because every notebook records one
 
 # %%
-from benchmarks import notebooks
+from benchmarks import parameters
 
-notebooks.check_cell("explore", globals())
+parameters.check_cell("explore", globals())
 
 from benchmarks import provenance
 from benchmarks.codecs import registry

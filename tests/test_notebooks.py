@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import notebooks, study
+from benchmarks import notebooks, parameters, study
 from benchmarks.codecs import registry
 from benchmarks.plan import plan_from
 from lhic.errors import ConfigError, UsageError
@@ -39,6 +39,14 @@ def test_first_and_last_cells(script):
         assert word in last
 
 
+@pytest.mark.parametrize("script", ALL_SCRIPTS, ids=lambda script: script.stem)
+def test_parameters_are_checked_first(script):
+    cells = json.loads(script.with_suffix(".ipynb").read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    call = f'from benchmarks import parameters\n\nparameters.check_cell("{script.stem}", globals())'
+    assert code[1].startswith(call), "the cell after the parameters begins with the check of their values"
+
+
 def test_sync_writes_and_checks(tmp_path, monkeypatch):
     script = tmp_path / "01_x.py"
     script.write_text("# %% [markdown]\n# # Hello\n\n# %%\n1 + 1\n")
@@ -61,27 +69,27 @@ def test_parameters_cells_hold_literals_only(tmp_path, cell, message):
     script = tmp_path / "01_x.py"
     script.write_text(f'# %% tags=["parameters"]\n{cell}\n')
     with pytest.raises(ConfigError, match=message):
-        notebooks.default_parameters(script)
+        parameters.default_parameters(script)
 
 
 def test_a_notebook_without_parameters_cell_is_an_error(tmp_path):
     script = tmp_path / "01_x.py"
     script.write_text("# %%\na = 1\n")
     with pytest.raises(ConfigError, match="found 0"):
-        notebooks.default_parameters(script)
+        parameters.default_parameters(script)
 
 
 @pytest.mark.parametrize("profile", study.PROFILES)
 def test_profiles_name_known_parameters_and_codecs(profile):
-    parameters = study.resolve_parameters(study.load_profile(profile), {"out": f"results/{profile}"})
+    resolved = study.resolve_parameters(study.load_profile(profile), {"out": f"results/{profile}"})
     for name in ("02_bitrate", "03_baselines"):
-        plan = plan_from(parameters[name])
+        plan = plan_from(resolved[name])
         for form in plan.forms:
             for codec in plan.codecs_for(form):
                 registry.find(codec)  # raises for an unknown name
-    pairs = parameters["03_baselines"]["spectral_pairs"]
-    assert {codec for pair in pairs for codec in pair} <= set(parameters["03_baselines"]["codecs"])
-    assert parameters["03_baselines"]["reference"] in parameters["03_baselines"]["codecs"]
+    pairs = resolved["03_baselines"]["spectral_pairs"]
+    assert {codec for pair in pairs for codec in pair} <= set(resolved["03_baselines"]["codecs"])
+    assert resolved["03_baselines"]["reference"] in resolved["03_baselines"]["codecs"]
 
 
 @pytest.mark.parametrize(
@@ -128,18 +136,18 @@ def test_wrong_profile_dataset_and_notebook_names(tmp_path):
 
 @pytest.mark.parametrize("script", ALL_SCRIPTS, ids=lambda script: script.stem)
 def test_defaults_pass_their_own_check(script):
-    defaults = notebooks.default_parameters(script)
-    assert notebooks.check_parameters(script, {}) == defaults
+    defaults = parameters.default_parameters(script)
+    assert parameters.check_parameters(script, {}) == defaults
 
 
 def test_notebooks_run_by_papermill_alone_check_their_parameters():
     """Papermill adds a cell; names it sets that the notebook does not have are met there and nowhere else."""
-    namespace = notebooks.default_parameters(notebooks.FOLDER / "05_param_d.py")
-    notebooks.check_cell("05_param_d", namespace | {"In": ["", "# Parameters\ncrop = 8\n"], "crop": 8})
+    namespace = parameters.default_parameters(notebooks.FOLDER / "05_param_d.py")
+    parameters.check_cell("05_param_d", namespace | {"In": ["", "# Parameters\ncrop = 8\n"], "crop": 8})
     with pytest.raises(ConfigError, match="05_param_d: parameter 'crops': expected one of"):
-        notebooks.check_cell("05_param_d", namespace | {"In": ["", "# Parameters\ncrops = 8\n"], "crops": 8})
+        parameters.check_cell("05_param_d", namespace | {"In": ["", "# Parameters\ncrops = 8\n"], "crops": 8})
     with pytest.raises(ConfigError, match="05_param_d: parameter 'depths'"):
-        notebooks.check_cell("05_param_d", namespace | {"depths": [0]})
+        parameters.check_cell("05_param_d", namespace | {"depths": [0]})
 
 
 @pytest.mark.slow

@@ -229,3 +229,5 @@ def _exit_on_error(function, *arguments, **keywords):
         return function(*arguments, **keywords)
     except LhicError as error:
         raise Exit(f"error: {error}", error.exit_code) from error
+    except KeyboardInterrupt as error:
+        raise Exit("stopped", 130) from error

@@ -37,6 +37,7 @@ from lhic.data.hyspecnet import INT16_SUFFIX, TIF_SUFFIX
 from lhic.errors import BackendError, DatasetError, UsageError
 
 SEED = 0  # of the order in which --limit takes cubes
+CUBES_A_WRITE = 500  # descriptions of cubes between two writings of their file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,12 +230,14 @@ def _describe_cubes(client: Client, request: Request, items: Sequence[Item], cac
     stamps = [_stamp(item, request.form) for item in items]
     new = [(item, request.form, stamp) for item, stamp in zip(items, stamps) if stamp not in known]
     results = cluster.results(client, remote.describe, new, needs_gpu=lambda task: False)
-    for (*_, stamp), found in tqdm(results, total=len(new), unit="cube", desc="read", disable=not progress or not new):
-        known[stamp] = found if isinstance(found, dict) else {"error": one_line(found)}
-    if new:
-        readable = {stamp: row for stamp, row in known.items() if "error" not in row}
-        with atomic_write(cache) as file:
-            file.write(json.dumps(readable).encode())
+    with tqdm(total=len(new), unit="cube", desc="read", disable=not progress or not new) as bar:
+        for n_read, ((*_, stamp), found) in enumerate(results, 1):
+            known[stamp] = found if isinstance(found, dict) else {"error": one_line(found)}
+            bar.update()
+            if n_read % CUBES_A_WRITE == 0 or n_read == len(new):
+                readable = {stamp: row for stamp, row in known.items() if "error" not in row}
+                with atomic_write(cache) as file:
+                    file.write(json.dumps(readable).encode())
     heads = [{"dataset": request.dataset, "form": request.form, "cube": i.name, "sensor": i.sensor} for i in items]
     return [head | known[stamp] for head, stamp in zip(heads, stamps)]
 

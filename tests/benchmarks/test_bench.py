@@ -21,8 +21,8 @@ from tests.common import REPOSITORY
 
 RECORDED = "tests.benchmarks.recorded_codecs"
 BROKEN = "tests.benchmarks.broken_codecs"
-QUICK = Options(repeats=1, long_s=0, thread_modes=("one",), timeout_s=60)
-N_CUBES = 4
+QUICK = Options(repeats=1, long_s=0, thread_modes=("one",), timeout_s=600)
+N_CUBES = 3
 
 
 @pytest.fixture
@@ -69,13 +69,13 @@ def test_a_worker_killed_in_the_middle_costs_no_row(folder):
 def test_a_killed_run_goes_on_where_it_stopped(folder):
     codecs = [f"{RECORDED}:Slow", "aec-bands"]
     words = ["bench", "--dataset", "corpus", "--root", str(folder / "cubes"), "--codecs", ",".join(codecs)]
-    words += ["--workers", "2", "--device", "cpu", "--timeout-s", "60", "--out", str(folder / "out")]
+    words += ["--workers", "2", "--device", "cpu", "--timeout-s", "600", "--out", str(folder / "out")]
     command = subprocess.Popen([sys.executable, "-m", "invoke", *words], cwd=REPOSITORY, start_new_session=True)
-    before = _wait_for_rows(folder / "out" / "rows", 3, command)
+    before = _wait_for_rows(folder / "out" / "rows", 2, command)
     command.send_signal(signal.SIGKILL)
     command.wait()
     os.killpg(command.pid, signal.SIGKILL)
-    assert 3 <= len(before) < 2 * N_CUBES, "the run was over before it was killed"
+    assert 2 <= len(before) < 2 * N_CUBES, "the run was over before it was killed"
 
     (folder / "out" / "rows" / ".part-00000.parquet").write_bytes(b"PAR1")  # killed while it wrote a part
     table = run(folder, *codecs)
@@ -85,17 +85,13 @@ def test_a_killed_run_goes_on_where_it_stopped(folder):
     kept = table.merge(before, on=["cube", "codec"])
     assert (kept["date_x"] == kept["date_y"]).all(), "a finished row was measured again"
 
-    measured = (folder / "record").read_text()
-    assert len(run(folder, *codecs)) == 2 * N_CUBES
-    assert (folder / "record").read_text() == measured, "nothing was left to do"
 
-
-def _wait_for_rows(path, n_rows, command, timeout_s=60):
-    for _ in range(10 * timeout_s):
+def _wait_for_rows(path, n_rows, command, timeout_s=300):
+    for _ in range(5 * timeout_s):
         if any(path.glob("*.parquet")) and len(table := pd.read_parquet(path)) >= n_rows:
             return table
         assert command.poll() is None, "the run ended by itself"
-        time.sleep(0.1)
+        time.sleep(0.2)
     raise AssertionError("no rows came")
 
 
@@ -110,12 +106,15 @@ def test_rows_say_where_they_come_from(folder):
     assert set(table.loc[table["codec"] == f"{BROKEN}:Raises", "error"]) == {"RuntimeError: first line second line"}
     environment = json.loads((folder / "out" / "environment.json").read_text())
     assert environment["request"]["limit"] == 2 and environment["commit"]
+    assert len(json.loads((folder / "out" / "cubes.json").read_text())) == 2, "cubes would be read again"
     assert "ccsds123-p0" in (folder / "out" / "tables" / "cost.md").read_text()
 
     more = run(folder, "ccsds123-p0", n_workers=1, limit=3)
     assert set(table["cube"]) < set(more["cube"]), "a larger limit adds to a smaller one"
+    again = more.merge(table[table["error"] == ""], on=["cube", "codec"])
+    assert len(again) == 2 and (again["item_s_x"] == again["item_s_y"]).all(), "a finished row was measured again"
     with pytest.raises(UsageError, match="expected the same repeats as before, found 2, where the rows there have 1"):
-        bench(request(folder, "ccsds123-p0"), Options(2, 0, thread_modes=("one",), timeout_s=60), folder / "out")
+        bench(request(folder, "ccsds123-p0"), Options(2, 0, thread_modes=("one",)), folder / "out")
 
 
 def test_an_unreadable_cube_is_a_row_too(folder):

@@ -20,7 +20,7 @@ import numpy as np
 
 from lhic.container import Reader, write_varint
 from lhic.errors import CorruptStreamError
-from lhic.models.lhic_ax.near_lossless import quantise, reconstruct
+from lhic.models.lhic_ax.near_lossless import cell_of, quantise, reconstruct
 from lhic.models.lhic_ax.nodata import is_isolated
 from lhic.models.lhic_ax.packing import pack, unpack
 from lhic.models.lhic_ax.sparse import levels_worth_listing, max_listed
@@ -68,8 +68,7 @@ class Band:
 
     def n_cells(self, max_error: int) -> int:
         """Cells from lo's to hi's."""
-        ends = quantise(np.array([self.lo, self.hi]), max_error)
-        return int(ends[1] - ends[0]) + 1
+        return cell_of(self.hi, max_error) - cell_of(self.lo, max_error) + 1
 
     def n_positions(self, max_error: int) -> int:
         """Positions of a band that is one plane, at least 2."""
@@ -82,7 +81,7 @@ class Band:
         if self.kind == Kind.RANKED:
             found = np.searchsorted(self.cells, cells)
         else:
-            found = cells - int(quantise(np.int64(self.lo), max_error))
+            found = cells - cell_of(self.lo, max_error)
         if self.below is not None:
             found += 1
             found[samples == self.below] = 0
@@ -94,7 +93,7 @@ class Band:
         """Sample of each position of a band that is one plane."""
         cells = self.cells
         if self.kind != Kind.RANKED:
-            cells = np.arange(self.n_cells(max_error)) + int(quantise(np.int64(self.lo), max_error))
+            cells = np.arange(self.n_cells(max_error)) + cell_of(self.lo, max_error)
         below = [] if self.below is None else [self.below]
         above = [] if self.above is None else [self.above]
         return np.concatenate([below, reconstruct(cells, max_error, self.lo, self.hi), above]).astype(dtype)
@@ -262,8 +261,8 @@ def _check_range(band: Band, dtype: np.dtype, what: str) -> None:
 def _read_cells(reader: Reader, band: Band, n_pixels: int, max_error: int) -> np.ndarray:
     n = reader.varint("number of cells", 2, min(n_pixels, MAX_LEVELS - 2))
     gaps = [reader.varint("cell", 1, (1 << 32) - 1) for _ in range(n - 1)]
-    cells = np.cumsum([int(quantise(np.int64(band.lo), max_error)), *gaps])
-    if cells[-1] != quantise(np.int64(band.hi), max_error):
+    cells = np.cumsum([cell_of(band.lo, max_error), *gaps])
+    if cells[-1] != cell_of(band.hi, max_error):
         raise CorruptStreamError(f"{reader.what}: cells: expected the last to be that of {band.hi}, found another")
     return cells
 

@@ -15,7 +15,7 @@ import numpy as np
 from lhic.container import Reader
 from lhic.errors import CorruptStreamError
 from lhic.models.lhic_ax.bands import Band, Kind, centre_position, describe, read_bands, write_bands
-from lhic.models.lhic_ax.near_lossless import quantise, reconstruct
+from lhic.models.lhic_ax.near_lossless import cell_of, reconstruct
 from lhic.models.lhic_ax.nodata import find_nodata, read_mask, write_mask
 from lhic.models.lhic_ax.packing import unpack
 
@@ -195,6 +195,6 @@ def _values(layout: Layout, tile: np.ndarray) -> np.ndarray:
 def _samples(band: Band, planes: list[tuple[np.ndarray, int]], layout: Layout) -> np.ndarray:
     positions = [np.where(layout.mask, 0, plane - first) for plane, first in planes]
     if band.kind == Kind.SPLIT:
-        cells = (positions[0].astype(np.int64) << 16 | positions[1]) + quantise(np.int64(band.lo), layout.max_error)
+        cells = (positions[0].astype(np.int64) << 16 | positions[1]) + cell_of(band.lo, layout.max_error)
         return reconstruct(cells, layout.max_error, band.lo, band.hi)
     return band.samples(layout.max_error, layout.dtype)[positions[0]]

@@ -21,14 +21,19 @@ def check_max_error(max_error: object) -> int:
     return int(max_error)
 
 
+def cell_of(sample: int, max_error: int) -> int:
+    """Cell of one sample."""
+    return (sample + max_error) // (2 * max_error + 1)
+
+
 def quantise(samples: np.ndarray, max_error: int) -> np.ndarray:
-    """Cell of each sample.
+    """`cell_of` for many.
 
     samples : integers of at most 32 bits, any shape
     Returns int64, same shape.
     """
     cells = samples.astype(np.int64)
-    return (cells + max_error) // (2 * max_error + 1) if max_error else cells
+    return cell_of(cells, max_error) if max_error else cells
 
 
 def reconstruct(cells: np.ndarray, max_error: int, low: int, high: int) -> np.ndarray:

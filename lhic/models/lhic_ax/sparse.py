@@ -19,6 +19,8 @@ MARGIN = 1.1
 BLOCK_MARGIN_BITS = 4
 PLANE_MARGIN_BITS = 32
 """What a list must save: the estimated cost times `MARGIN`, and some bits more."""
+HOPELESS = 0.4
+"""Part of the estimated cost that even regular gaps save, each level between them being there for a sample at least."""
 
 
 def max_listed(n_pixels: int) -> int:
@@ -38,7 +40,10 @@ def levels_worth_listing(places: np.ndarray, weights: np.ndarray, n_pixels: int)
         return None
     used = np.zeros(n_levels, bool)
     used[places] = True
-    saved, cost = _saved_bits(used, places, weights), _list_bits(used)
+    saved = _saved_bits(used, places, weights)
+    if saved.sum() < PLANE_MARGIN_BITS:
+        return None
+    cost = _list_bits(used)
     in_block = np.arange(0, n_levels, BLOCK)
     pays = np.add.reduceat(saved, in_block) > MARGIN * np.add.reduceat(cost, in_block) + BLOCK_MARGIN_BITS
     in_part = np.repeat(pays, BLOCK)[:n_levels]
@@ -50,8 +55,8 @@ def levels_worth_listing(places: np.ndarray, weights: np.ndarray, n_pixels: int)
     best, best_net = None, PLANE_MARGIN_BITS
     for listed, bits, estimate in candidates:
         total = float(bits.sum())
-        # DEFLATE sees what the densities do not: regular gaps.
-        if total > best_net and np.count_nonzero(listed) <= max_listed(n_pixels):
+        if total > max(best_net, HOPELESS * estimate) and np.count_nonzero(listed) <= max_listed(n_pixels):
+            # DEFLATE sees what the densities do not: regular gaps.
             net = total - MARGIN * min(estimate, 8 * len(zlib.compress(np.packbits(listed).tobytes())))
             if net > best_net:
                 best, best_net = listed, net

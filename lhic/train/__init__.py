@@ -1,5 +1,6 @@
 """Training: configuration, tiles, loss, loop, and the record of a run."""
 
-from lhic.train.loop import TrainResult, run, train
+from lhic.train.loop import TrainResult, train
+from lhic.train.run import run
 
 __all__ = ["TrainResult", "run", "train"]

@@ -134,8 +134,19 @@ class TrainConfig:
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
 
+def read_yaml(path: str | os.PathLike) -> object:
+    """Content of a YAML file without doubled keys.  Raises ConfigError."""
+    path = Path(path)
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except OSError as error:
+        raise ConfigError(f"{path}: expected a readable configuration ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+
+
 def load_config(path: str | os.PathLike) -> TrainConfig:
-    """Read and check a training configuration.
+    """Read and check a training configuration of LHIC-BP.
 
     Raises
     ------
@@ -143,19 +154,12 @@ def load_config(path: str | os.PathLike) -> TrainConfig:
         If the file is missing or not YAML; a key is unknown, missing or doubled; a value has the wrong type
         or is out of range. The message names the file and the key.
     """
-    path = Path(path)
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except OSError as error:
-        raise ConfigError(f"{path}: expected a readable configuration ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
-    return parse_config(content, str(path))
+    return parse_config(read_yaml(path), str(path))
 
 
 def parse_config(content: object, where: str = "configuration") -> TrainConfig:
     """Check a configuration given as nested dicts. Raises ConfigError."""
-    return _build(TrainConfig, content, where)
+    return build(TrainConfig, content, where)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -169,7 +173,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _build(cls: type, content: object, where: str):
+def build(cls: type, content: object, where: str):
+    """An instance of a configuration class from nested dicts, each key and type checked.  Raises ConfigError."""
     if not isinstance(content, dict):
         raise ConfigError(f"{where}: expected keys and values, found {type(content).__name__}")
     fields = {f.name: f for f in dataclasses.fields(cls)}
@@ -201,7 +206,7 @@ def _convert(hint: object, value: object, where: str):
             raise ConfigError(f"{where}: expected a list, found {value!r}")
         return tuple(_convert(typing.get_args(hint)[0], v, f"{where}[{i}]") for i, v in enumerate(value))
     if dataclasses.is_dataclass(hint):
-        return _build(hint, value, where)
+        return build(hint, value, where)
     if hint is float and type(value) is int:
         value = float(value)
     if type(value) is not hint:

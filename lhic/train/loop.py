@@ -13,9 +13,8 @@ same bits as one that was never stopped (same number of threads, same torch).
 from __future__ import annotations
 
 import math
-import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from lhic.data import Item, open_dataset
+from lhic.data import Item
 from lhic.errors import CheckpointError, ConfigError, DatasetError, UsageError
 from lhic.models.lhic_bp.config import LhicBpConfig
 from lhic.models.lhic_bp.context import TileAttention
@@ -41,10 +40,11 @@ from lhic.train.checkpoint import (
     restore_optimiser,
     save_state,
 )
-from lhic.train.config import OptimiserConfig, SourceConfig, TrainConfig, load_config
+from lhic.train.config import OptimiserConfig, TrainConfig
 from lhic.train.log import Log
 from lhic.train.loss import mixture_bits
 from lhic.train.sampler import CubeCache, TileSampler, darken_copy, lift
+from lhic.train.sources import expand, open_sources
 from lhic.train.start import start_as_predictor
 
 TILE_SIZE = 32
@@ -82,37 +82,10 @@ class TrainResult:
     weights_path: Path | None
 
 
-def run(
-    config_path: str | os.PathLike,
-    device: str = "auto",
-    out_dir: str | os.PathLike | None = None,
-    progress: bool = True,
-) -> TrainResult:
-    """Train what a YAML file describes, going on where an earlier run in the same folder stopped.
-
-    Parameters
-    ----------
-    config_path : path of the YAML file (docs/training.md)
-    device : "auto", "cpu" or "cuda"
-    out_dir : run folder, default ``runs/<name>``
-
-    Raises
-    ------
-    ConfigError
-        If the configuration does not make sense.
-    DatasetError
-        If data are missing.
-    CheckpointError
-        If the run folder holds the state of another configuration, or a damaged one.
-    """
-    config = load_config(config_path)
-    return train(config, device, Path(out_dir) if out_dir else Path("runs") / config.name, progress)
-
-
 def train(
     config: TrainConfig, device: str, folder: Path, progress: bool = True, stop_at: int | None = None
 ) -> TrainResult:
-    """As `run`, for a parsed configuration; `stop_at` ends the run early, as if it had been interrupted."""
+    """See `lhic.train.run`; `stop_at` ends the run early, as if it had been interrupted."""
     torch_device = torch.device(resolve_device(device))
     _set_threads(config.threads)
     sampler, validation = _open_data(config)
@@ -126,38 +99,14 @@ def train(
 
 def _open_data(config: TrainConfig) -> tuple[TileSampler, dict[str, list[np.ndarray]]]:
     max_value = _model_config(config).max_value
-    train_items = _open_sources(config.train)
-    held_out = _open_sources(config.validation)
+    train_items = open_sources(config.train)
+    held_out = open_sources(config.validation)
     shared = {item.path for item in train_items} & {item.path for item in held_out}
     if shared:
         raise ConfigError(f"{min(shared)}: expected in `train` or in `validation`, found in both")
     cubes = CubeCache(train_items, TILE_SIZE, config.cache_mib)
     sampler = TileSampler(cubes, config.batch, config.augment, TILE_SIZE, max_value, config.seed)
     return sampler, validation_tiles(held_out, config, max_value)
-
-
-def _open_sources(sources: Iterable[SourceConfig]) -> list[Item]:
-    items = []
-    for source in sources:
-        root = None if source.root is None else _expand(source.root)
-        found = open_dataset(source.kind, root, source.split, source.clip)
-        unknown = sorted({*source.only, *source.exclude} - {item.name for item in found})
-        if unknown:
-            raise ConfigError(f"{root}: expected a cube {unknown[0]!r}, found none of that name")
-        items += [
-            item for item in found if (not source.only or item.name in source.only) and item.name not in source.exclude
-        ]
-    if not items:
-        raise DatasetError(f"{sources[0].root}: expected at least one cube, found none")
-    return items
-
-
-def _expand(path: str) -> str:
-    """Environment variables and ~ filled in."""
-    expanded = os.path.expandvars(os.path.expanduser(path))
-    if "$" in expanded:
-        raise ConfigError(f"{path}: expected a path, found an environment variable that is not set")
-    return expanded
 
 
 def validation_tiles(items: list[Item], config: TrainConfig, max_value: int) -> dict[str, list[np.ndarray]]:
@@ -382,7 +331,7 @@ def update_average(average: nn.Module, nets: nn.Module, decay: float) -> None:
 
 def load_start(nets: BothNets, path: str) -> None:
     """Overwrite the networks' parameters with those of a weights file of the same architecture."""
-    weights = load_weights(_expand(path))
+    weights = load_weights(expand(path))
     if weights.config != nets.config.to_dict():
         raise CheckpointError(f"{path}: expected weights of the configured model, found another configuration")
     nets.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in weights.tensors.items()})

@@ -1,7 +1,7 @@
 """lhic-ax as a family of models: tiles of samples to sections of bytes, and back.
 
-Joins the parts: the planes of a tile (`levels`), the walk through them (`walk`) and the entropy coder.  Planes are coded
-in groups, each a part of the samples section of its own, so that the first bands can be decoded without the others.
+Joins the parts: the planes of a tile (`levels`), the walk through them (`walk`) and the entropy coder.  Planes are
+coded in groups, each a part of the samples section of its own, so that the first bands can be decoded without the rest.
 Format: docs/format_lhic_ax.md.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numba
 import numpy as np
@@ -18,14 +19,14 @@ from lhic.container import Reader, write_varint
 from lhic.entropy import RansDecoder, RansEncoder
 from lhic.errors import CheckpointError, ConfigError, CorruptStreamError, UsageError
 from lhic.models.family import Progress
-from lhic.models.lhic_ax import layout, walk
+from lhic.models.lhic_ax import walk
 from lhic.models.lhic_ax.config import AxConfig
 from lhic.models.lhic_ax.context import n_features
 from lhic.models.lhic_ax.experts import expert_table
 from lhic.models.lhic_ax.levels import Layout, Planes, join_tile, read_side, split_tile
 from lhic.models.lhic_ax.near_lossless import check_max_error
 from lhic.models.lhic_ax.network import from_tensors
-from lhic.models.lhic_ax.parameters import FAMILY, LOWER_BITS, SECTION_NAMES, StreamParameters
+from lhic.models.lhic_ax.parameters import FAMILY, LOWER_BITS, StreamParameters
 from lhic.models.lhic_ax.state import Scratch, State, new_scratch, new_state
 from lhic.models.lhic_ax.symbols import PRECISION, Levels
 
@@ -35,13 +36,6 @@ MAX_LANES = 8
 LANE_SAMPLES = 1 << 15  # samples of a group for each of its lanes, whose state takes 8 bytes
 DEFAULT_LOWER_BITS = 8
 SAMPLES_AT_ONCE = 1 << 22  # of tiles in memory together
-
-_NO_LEVELS = np.zeros((0, 0, 0), np.int32)
-_NO_INTERVALS = np.zeros(0, np.uint32)
-_NO_STATES = np.zeros(1, np.int64)
-_NO_ROWS = np.zeros((0, 0, 0), np.int32)
-_NO_FEATURES = np.zeros((0, 0), np.int8)
-_NO_TARGETS = np.zeros(0, np.int64)
 
 
 def load(name: str, config: dict, tensors: dict[str, np.ndarray], weights_hash: bytes, device: str = "cpu") -> AxModel:
@@ -173,8 +167,12 @@ class CodedTile:
 
 
 def read_tile(
-    sections: Sequence, shape: tuple[int, int, int], dtype: np.dtype, settings: StreamParameters, n_bands: int | None = None
-) -> CodedTile:  # fmt: skip
+    sections: Sequence,
+    shape: tuple[int, int, int],
+    dtype: np.dtype,
+    settings: StreamParameters,
+    n_bands: int | None = None,
+) -> CodedTile:
     """Take a tile's sections apart; with `n_bands` only the parts that the first bands need.
 
     Raises
@@ -196,7 +194,7 @@ def read_tile(
         n_planes = int(np.searchsorted(found.band, n_bands))
         n_groups = -(-n_planes // settings.group_planes)
     ends = np.cumsum([0, *lengths[:n_groups]])
-    parts = [bytes(sections[2][start:end]) for start, end in zip(ends, ends[1:], strict=False)]
+    parts = [bytes(sections[2][start:end]) for start, end in pairwise(ends)]
     return CodedTile(found, parts, len(side) + len(table) + int(ends[-1]))
 
 
@@ -251,9 +249,13 @@ class _Job:
         if found:
             ends = _model_ends(self.levels)
             self._state = new_state(
-                self.model.table, self.model.settings.epoch, (self.n_planes, *self.shape),
-                ends[0][: self.n_planes], ends[1][: self.n_planes], self.oriented(self.layout.mask),
-            )  # fmt: skip
+                self.model.table,
+                self.model.settings.epoch,
+                (self.n_planes, *self.shape),
+                ends[0][: self.n_planes],
+                ends[1][: self.n_planes],
+                self.oriented(self.layout.mask),
+            )
         return found
 
     def _runner(self, first: int, end: int):
@@ -263,9 +265,20 @@ class _Job:
         def run(first_step: int, end_step: int) -> None:
             scratch = self._borrow()
             whole = walk.walk_block(
-                self.mode, first, end, first_step, end_step, model.settings.epoch, self.settings.lower_bits,
-                model.table, model.net, self.levels, self._state, scratch, coding,
-            )  # fmt: skip
+                self.mode,
+                first,
+                end,
+                first_step,
+                end_step,
+                model.settings.epoch,
+                self.settings.lower_bits,
+                model.table,
+                model.net,
+                self.levels,
+                self._state,
+                scratch,
+                coding,
+            )
             self._scratch.append(scratch)
             if not whole:
                 raise self.decoders[first // self.settings.group_planes].words_ran_out()
@@ -301,23 +314,8 @@ class _EncodeJob(_Job):
 
     def coding(self, first: int, end: int) -> walk.Coding:
         n_symbols = 2 * (end - first) * self.shape[0] * self.shape[1]
-        self.codings.append(
-            walk.Coding(
-                self.level_of,
-                self.values,
-                np.empty(n_symbols, np.uint32),
-                np.empty(n_symbols, np.uint32),
-                np.zeros(1, np.int64),
-                _NO_STATES,
-                _NO_INTERVALS,
-                np.zeros(2, np.int64),
-                _NO_ROWS,
-                _NO_FEATURES,
-                _NO_TARGETS,
-                _NO_TARGETS,
-                _NO_TARGETS,
-            )  # fmt: skip
-        )
+        intervals = (np.empty(n_symbols, np.uint32) for _ in range(2))
+        self.codings.append(walk.Coding(self.values, self.level_of, *intervals, np.zeros(1, np.int64)))
         return self.codings[-1]
 
     def sections(self) -> tuple[bytes, ...]:
@@ -341,11 +339,7 @@ class _DecodeJob(_Job):
 
     def coding(self, first: int, end: int) -> walk.Coding:
         decoder = self.decoders[first // self.settings.group_planes]
-        return walk.Coding(
-            _NO_LEVELS, self.values, _NO_INTERVALS, _NO_INTERVALS, np.zeros(1, np.int64),
-            decoder.states, decoder.words, decoder.cursor,
-            _NO_ROWS, _NO_FEATURES, _NO_TARGETS, _NO_TARGETS, _NO_TARGETS,
-        )  # fmt: skip
+        return walk.Coding(self.values, states=decoder.states, words=decoder.words, cursor=decoder.cursor)
 
     def tile(self) -> np.ndarray:
         for decoder in self.decoders:

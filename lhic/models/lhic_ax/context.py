@@ -11,7 +11,7 @@ from numba import njit
 
 from lhic.models.lhic_ax.arithmetic import POWER_TABLE, log2_16
 from lhic.models.lhic_ax.experts import WEIGHT_STEPS, accumulate, forget, gather, predict, solve
-from lhic.models.lhic_ax.layout import AROUND_DISTANCES, PLANE_LAG, ROW_MARGIN, WAVE_MARGIN, store, wave_rows
+from lhic.models.lhic_ax.layout import AROUND_DISTANCES, PLANE_LAG, ROW_MARGIN, WAVE_MARGIN, store
 from lhic.models.lhic_ax.state import FIRST_COUNT, FIRST_MAGNITUDE, FIRST_RATIO, N_LEVELS, UNIT
 
 assert PLANE_LAG == 4
@@ -115,9 +115,7 @@ def predict_wave(z, wave, first, n, table, state, scratch):
     for e in range(table.about_mean.size):
         start, end = table.starts[e], table.starts[e + 1]
         predictions = scratch.predictions[e]
-        gather(
-            table.regressors[start:end], state.samples, state.details, means, z, u, row, n, scratch.inputs[e]
-        )  # fmt: skip
+        gather(table.regressors[start:end], state.samples, state.details, means, z, u, row, n, scratch.inputs[e])
         predict(state.coefficients[z, start:end], scratch.inputs[e], n, predictions)
         low, high = 64.0 * state.low[z], 64.0 * state.high[z]
         for q in range(n):
@@ -212,7 +210,7 @@ def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scr
         for back in range(1, 3):
             if z >= back:
                 plane = residuals[z - back]
-                inverse_back = (gain[back] * inverse) >> 10
+                inverse_back = min((gain[back] * inverse) >> 10, np.int64(1) << 40)
                 features[f, q] = _clip((np.int64(plane[u, c]) * inverse_back) >> 16)
                 for k in range(8):
                     residual = np.int64(plane[u + AROUND_DISTANCES[k, 0], c + AROUND_DISTANCES[k, 1]])
@@ -224,7 +222,7 @@ def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scr
         for back in range(3, 3 + FAR_PLANES):
             features[f, q] = 0
             if z >= back:
-                inverse_back = (gain[back] * inverse) >> 10
+                inverse_back = min((gain[back] * inverse) >> 10, np.int64(1) << 40)
                 features[f, q] = _clip((np.int64(residuals[z - back, u, c]) * inverse_back) >> 16)
             f += 1
         features[f, q] = _clip(log2_16(2 * around + 16) - log_scale)
@@ -301,4 +299,4 @@ def learn_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scratc
         offset += size * size
         accumulate(
             scratch.inputs[e], targets, scratch.weights, size, n, gram, state.moments[z, start:end], scratch.spare
-        )  # fmt: skip
+        )

@@ -1,7 +1,7 @@
 """Experts: linear predictors fitted to what is decoded, by encoder and decoder alike, to the same bit.
 
-Decides the experts' predictions of one wave, and how they learn from it.  The normal equations are sums of integers below 2^53,
-so float64 holds them exactly in whatever order they are added; predictions are such sums as well, because
+Decides the experts' predictions of one wave, and how they learn from it.  The normal equations are sums of integers
+below 2^53, so float64 holds them exactly in whatever order they are added; predictions are such sums as well, because
 coefficients are rounded to multiples of 2^-20.  Only the solution between the two depends on rounding: it uses
 ``+ - * / sqrt`` alone, which IEEE 754 rounds correctly, in the order written here, without fused multiply-add
 (docs/format_lhic_ax.md, section 4).

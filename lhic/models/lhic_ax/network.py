@@ -2,7 +2,8 @@
 
 A perceptron with clipped rectifiers.  Weights, biases and activations are integers kept in float32; no partial sum of
 a layer reaches 2^24, which `check_bounds` proves from the weights, so float32 products and sums are exact in any
-order: a loop, a BLAS or a GPU give the same numbers.  Shifts are ``floor(x * 2^-k)`` (docs/format_lhic_ax.md, section 6).
+order: a loop, a BLAS or a GPU give the same numbers.  Shifts are ``floor(x * 2^-k)`` (docs/format_lhic_ax.md,
+section 6).
 """
 
 from __future__ import annotations

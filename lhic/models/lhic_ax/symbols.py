@@ -160,8 +160,19 @@ def decode_level(z, lower_bits, levels, active, n_active, heaviest, states, word
     if n > stride:
         slot = peek(states, lane, PRECISION)
         low, high, low_value, high_value = _search(
-            slot, near >> lower_bits << lower_bits, stride, low, high, low_value, high_value, stride, z, levels, active, n_active
-        )  # fmt: skip
+            slot,
+            near >> lower_bits << lower_bits,
+            stride,
+            low,
+            high,
+            low_value,
+            high_value,
+            stride,
+            z,
+            levels,
+            active,
+            n_active,
+        )
         if not advance(states, lane, words, cursor, low_value, high_value - low_value, PRECISION):
             return np.int64(-1)
         lane = lane + 1 if lane + 1 < states.size else 0

@@ -1,8 +1,9 @@
 """The walk through a tile, step by step: one function for encoder, decoder and training.
 
-Planes are coded in groups.  At step t of a group its k-th plane codes wave t - 4 k, so the samples of a step depend only on
-earlier steps and on earlier groups.  Groups are pieces of work of their own as soon as the group before them is far enough
-ahead, so several threads share a tile; in which order they run changes nothing (docs/format_lhic_ax.md, section 2).
+Planes are coded in groups.  At step t of a group its k-th plane codes wave t - 4 k, so the samples of a step depend
+only on earlier steps and on earlier groups.  Groups are pieces of work of their own as soon as the group before them is
+far enough ahead, so several threads share a tile; in which order they run changes nothing (docs/format_lhic_ax.md,
+section 2).
 """
 
 from __future__ import annotations
@@ -28,26 +29,26 @@ AHEAD = 3  # waves that earlier planes must be ahead of a plane
 class Coding(NamedTuple):
     """What one group reads or writes.
 
-    level_of : int32 (P, H, W), levels to encode;  values : int32 (P, H, W), model values, known or to be decoded
+    values : int32 (P, H, W), model values, known or to be decoded;  level_of : int32 (P, H, W), levels to encode
     starts, freqs : uint32 (symbols,), intervals written so far;  n_symbols : int64 (1,)
     states, words, cursor : of the group's decoder (`rans_numba.RansDecoder`)
     rows : int32 (P, H, W), row of a sample in what follows, or -1
     features : int8 (n, features);  targets, bases, scales : int64 (n,)
     """
 
-    level_of: np.ndarray
     values: np.ndarray
-    starts: np.ndarray
-    freqs: np.ndarray
-    n_symbols: np.ndarray
-    states: np.ndarray
-    words: np.ndarray
-    cursor: np.ndarray
-    rows: np.ndarray
-    features: np.ndarray
-    targets: np.ndarray
-    bases: np.ndarray
-    scales: np.ndarray
+    level_of: np.ndarray = np.zeros((0, 0, 0), np.int32)
+    starts: np.ndarray = np.zeros(0, np.uint32)
+    freqs: np.ndarray = np.zeros(0, np.uint32)
+    n_symbols: np.ndarray = np.zeros(1, np.int64)
+    states: np.ndarray = np.zeros(1, np.int64)
+    words: np.ndarray = np.zeros(0, np.uint32)
+    cursor: np.ndarray = np.zeros(2, np.int64)
+    rows: np.ndarray = np.zeros((0, 0, 0), np.int32)
+    features: np.ndarray = np.zeros((0, 0), np.int8)
+    targets: np.ndarray = np.zeros(0, np.int64)
+    bases: np.ndarray = np.zeros(0, np.int64)
+    scales: np.ndarray = np.zeros(0, np.int64)
 
 
 @njit(cache=True, nogil=True)

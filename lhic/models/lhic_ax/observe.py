@@ -1,0 +1,96 @@
+"""What the network sees of a cube and what it should say: for training, by the coder's own walk.
+
+Features do not depend on the network, so one walk over a cube gives its samples once and for all.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lhic.models.lhic_ax import walk
+from lhic.models.lhic_ax.config import AxConfig
+from lhic.models.lhic_ax.context import n_features
+from lhic.models.lhic_ax.experts import expert_table
+from lhic.models.lhic_ax.layout import n_waves
+from lhic.models.lhic_ax.levels import split_tile
+from lhic.models.lhic_ax.network import IntegerNet, shapes
+from lhic.models.lhic_ax.state import new_scratch, new_state
+from lhic.models.lhic_ax.symbols import Levels
+
+
+class Observations(NamedTuple):
+    """n samples of a cube.
+
+    features : int8 (n, F), in 1/16
+    error : float32 (n,), sample less base in units of the expected error
+    below, above : float32 (n,), distance to the level's lower and upper edge in that unit; infinite at the ends
+    share : coded samples of the cube, of all its samples
+    """
+
+    features: np.ndarray
+    error: np.ndarray
+    below: np.ndarray
+    above: np.ndarray
+    share: float
+
+
+def observe(cube: np.ndarray, config: AxConfig, n_samples: int, rng: np.random.Generator) -> Observations:
+    """Observations of `n_samples` random samples (or all, if there are fewer) of a cube coded as one tile."""
+    planes, _ = split_tile(cube)
+    if cube.shape[1] > cube.shape[2]:
+        planes_values, mask = planes.values.swapaxes(1, 2), planes.mask.T
+    else:
+        planes_values, mask = planes.values, planes.mask
+    values = np.ascontiguousarray(planes_values, np.int32)
+    mask = np.ascontiguousarray(mask)
+    n_planes, n_rows, n_columns = values.shape
+    coded = np.flatnonzero(np.broadcast_to(~mask, values.shape))
+    chosen = np.sort(rng.choice(coded, min(n_samples, len(coded)), replace=False))
+    rows = np.full(values.size, -1, np.int32)
+    rows[chosen] = np.arange(len(chosen))
+
+    table = expert_table(config.experts())
+    n_experts = len(table.about_mean)
+    levels = Levels(
+        *(np.asarray(a, np.int64) for a in (planes.first, planes.n_levels, planes.table_start, planes.table))
+    )
+    lower, upper = _edges(levels, values.reshape(n_planes, -1), chosen)
+    low, high = values.reshape(n_planes, -1).min(1), values.reshape(n_planes, -1).max(1)
+    state = new_state(table, config.epoch, values.shape, low, high, mask)
+    scratch = new_scratch(n_experts, n_features(n_experts), config.width, config.components, n_rows, n_columns)
+    net = IntegerNet(*(np.zeros(shapes(config)[name], np.float32) for name in IntegerNet._fields))
+    n = len(chosen)
+    features = np.zeros((n, n_features(n_experts)), np.int8)
+    targets, bases, scales = (np.zeros(n, np.int64) for _ in range(3))
+    coding = walk.Coding(
+        values, rows=rows.reshape(values.shape), features=features, targets=targets, bases=bases, scales=scales
+    )
+    waves = n_waves(n_rows, n_columns)
+    for z in range(n_planes):
+        walk.walk_block(walk.OBSERVE, z, z + 1, 0, waves, config.epoch, 8, table, net, levels, state, scratch, coding)
+    unit = 16.0 / scales  # 1/64 of a level to units of the expected error
+    value = (targets + bases) / 64
+    return Observations(
+        features,
+        (targets * unit).astype(np.float32),
+        ((value - lower) * 64 * unit).astype(np.float32),
+        ((upper - value) * 64 * unit).astype(np.float32),
+        len(coded) / cube.size,
+    )
+
+
+def _edges(levels: Levels, values: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper edge (float64) of the levels of the chosen samples; infinite at a plane's ends."""
+    plane, pixel = np.divmod(chosen, values.shape[1])
+    lower, upper = np.empty(len(chosen)), np.empty(len(chosen))
+    for z in np.unique(plane):
+        here = plane == z
+        value = values[z, pixel[here]]
+        n, start = levels.n_levels[z], levels.table_start[z]
+        table = np.arange(n) + levels.first[z] if start < 0 else levels.table[start : start + n]
+        edges = np.concatenate([[-np.inf], (table[1:] + table[:-1]) / 2, [np.inf]])
+        level = np.searchsorted(table, value)
+        lower[here], upper[here] = edges[level], edges[level + 1]
+    return lower, upper

@@ -1,0 +1,44 @@
+"""A training run from a YAML file: the family it names decides which loop trains it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lhic.train import ax, loop
+from lhic.train.ax.config import parse_config as parse_ax
+from lhic.train.config import parse_config, read_yaml
+
+
+def run(
+    config_path: str | os.PathLike,
+    device: str = "auto",
+    out_dir: str | os.PathLike | None = None,
+    progress: bool = True,
+):
+    """Train what a YAML file describes; for LHIC-BP, going on where an earlier run in the same folder stopped.
+
+    Parameters
+    ----------
+    config_path : path of the YAML file (docs/training.md)
+    device : "auto", "cpu" or "cuda"
+    out_dir : run folder, default ``runs/<name>``
+
+    Returns
+    -------
+    TrainResult of the family: steps, validation, weights_path.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration does not make sense.
+    DatasetError
+        If data are missing.
+    CheckpointError
+        If the run folder holds the state of another configuration, or a damaged one.
+    """
+    content = read_yaml(config_path)
+    is_ax = isinstance(content, dict) and content.get("family") == "lhic-ax"
+    config = (parse_ax if is_ax else parse_config)(content, str(config_path))
+    folder = Path(out_dir) if out_dir else Path("runs") / config.name
+    return (ax.train if is_ax else loop.train)(config, device, folder, progress)

@@ -1,4 +1,4 @@
-"""What the tests of lhic-ax share: models with random weights, cubes that go to extremes, the compiled walk laid open."""
+"""What the tests of lhic-ax share: models with random weights, cubes of extremes, the compiled walk laid open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every integer up to the coder is the same in the reference and in the compiled walk, however the work is shared out."""
+"""Every integer up to the coder is the same in the reference and in the compiled walk, whoever does which part."""
 
 import numpy as np
 import pytest

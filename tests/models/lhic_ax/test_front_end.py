@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as st_numpy
 
 import lhic
+from lhic.cube import DTYPES
 from lhic.models.lhic_ax.coding import load
 from lhic.models.lhic_ax.config import AxConfig
 from lhic.models.lhic_ax.network import shapes
@@ -34,6 +38,19 @@ def test_near_lossless(model, name, cube, max_error):
     assert lhic.inspect(stream)["max_error"] == max_error
     again = lhic.decode(stream, model=model)
     assert again.dtype == cube.dtype and np.abs(again.astype(np.int64) - cube).max() <= max_error
+
+
+any_cube = st.sampled_from([dtype.newbyteorder(order) for dtype in DTYPES for order in "<>"]).flatmap(
+    lambda dtype: st_numpy.arrays(dtype, st.tuples(*[st.integers(1, 7)] * 3))
+)
+
+
+@given(cube=any_cube, max_error=st.sampled_from([0, 0, 1, 65_535]))
+@settings(deadline=None, max_examples=60)
+def test_any_cube(model, cube, max_error):
+    stream = lhic.encode(cube, model, fallback=False, max_error=max_error)
+    assert np.abs(lhic.decode(stream, model=model).astype(np.int64) - cube).max() <= max_error
+    assert len(lhic.encode(cube, model, max_error=max_error)) <= cube.nbytes + 64
 
 
 @pytest.fixture(scope="module")

@@ -89,7 +89,10 @@ def read_caption(path: Path) -> str:
 
 
 def rate_figure(rows: pd.DataFrame) -> Figure:
-    """Mean bits per sample of every codec that coded all cubes, one panel per form; small dots are the cubes."""
+    """Mean bits per sample of every codec that coded all cubes, one panel per form; small dots are the cubes.
+
+    The means stand beside the panel as numbers.
+    """
     forms = sorted(rows["form"].unique())
     means = [complete_means(rows[rows["form"] == form]) for form in forms]
     heights = [0.5 + 0.135 * len(mean) for mean in means]
@@ -104,21 +107,29 @@ def rate_figure(rows: pd.DataFrame) -> Figure:
             for y, codec in enumerate(mean.index):
                 look = _look(codec)
                 each = found.loc[found["label"] == codec, "bps"]
-                if len(each) > 1:
-                    axes.plot(
-                        each, [y] * len(each), ".", color=look["color"], alpha=0.3, markeredgewidth=0, markersize=4
-                    )
+                _plot_cubes(axes, each, y)
                 axes.plot(mean[codec], y, **look)
-                axes.annotate(
-                    f"{mean[codec]:.2f}", (mean[codec], y), (5, 0), textcoords="offset points", va="center", fontsize=6
+                axes.text(
+                    1.02, y, f"{mean[codec]:.2f}", transform=axes.get_yaxis_transform(), va="center", fontsize=6.5
                 )
             axes.set_yticks(range(len(mean)), [f"{name} {marks.get(name, '')}".strip() for name in mean.index])
             axes.set_ylim(len(mean) - 0.4, -0.6)
-            axes.margins(x=0.16)
+            axes.margins(x=0.05)
             axes.set_xlabel("bits per sample")
             axes.set_title(f"{form}, {cubes(of_form)}", loc="left")
         _family_legend(figure, rows)
     return figure
+
+
+def _plot_cubes(axes: Axes, values: pd.Series, y: int) -> None:
+    """A dark dot for each cube, if they are several.
+
+    Hundreds are fainter, below everything else, and pixels: as circles they would make files of megabytes.
+    """
+    many = len(values) > 100
+    look = {"alpha": 0.15, "zorder": 1} if many else {"alpha": 0.8, "zorder": 3}
+    if len(values) > 1:
+        axes.plot(values, [y] * len(values), ".k", markeredgewidth=0, markersize=2.5, rasterized=many, **look)
 
 
 def rate_speed_figure(rows: pd.DataFrame) -> Figure:
@@ -253,16 +264,21 @@ def group_figure(rows: pd.DataFrame, column: str, reference: str) -> Figure:
     table = pairs.groupby(["codec", column])["change %"].mean().unstack()
     table = table.loc[table.mean(axis=1).sort_values().index]
     counts = good(rows).groupby(column)["cube"].nunique()
+    crowded = table.shape[1] > 10
     with style():
-        figure = Figure(figsize=(min(WIDTH, max(COLUMN, 1.6 + 0.5 * table.shape[1])), 0.8 + 0.15 * len(table)))
+        figure = Figure(
+            figsize=(min(WIDTH, max(COLUMN, 1.6 + 0.5 * table.shape[1])), (1.3 if crowded else 0.8) + 0.15 * len(table))
+        )
         axes = figure.subplots()
         limit = min(50.0, float(np.nanmax(np.abs(table.to_numpy()))) or 1.0)
         axes.imshow(table, cmap="PuOr_r", vmin=-limit, vmax=limit, aspect="auto")
         for (y, x), value in np.ndenumerate(table.to_numpy()):
             if np.isfinite(value):
                 colour = "white" if abs(value) > 0.6 * limit else "black"
-                axes.text(x, y, f"{value:+.1f}", ha="center", va="center", fontsize=6, color=colour)
-        axes.set_xticks(range(table.shape[1]), [f"{name}\n({counts[name]})" for name in table.columns])
+                text = f"{value:+.0f}" if crowded else f"{value:+.1f}"
+                axes.text(x, y, text, ha="center", va="center", fontsize=5 if crowded else 6, color=colour)
+        names = [f"{name} ({counts[name]})" if crowded else f"{name}\n({counts[name]})" for name in table.columns]
+        axes.set_xticks(range(table.shape[1]), names, rotation=90 if crowded else 0)
         axes.set_yticks(range(len(table)), [f"{name} {marks.get(name, '')}".strip() for name in table.index])
         axes.grid(False)
         axes.set_title(f"bps against {reference}, %; {cubes(rows)}", loc="right")
@@ -279,11 +295,10 @@ def paired_figure(rows: pd.DataFrame, reference: str) -> Figure:
         for y, line in enumerate(table.to_dict("records")):
             look = _look(line["codec"])
             each = pairs.loc[pairs["codec"] == line["codec"], "change %"]
-            span = {"color": look["color"], "linestyle": "-", "linewidth": 3.5, "alpha": 0.35, "solid_capstyle": "butt"}
+            span = {"color": look["color"], "linestyle": "-", "linewidth": 3.5, "alpha": 0.5, "solid_capstyle": "butt"}
             axes.plot([line["low %"], line["high %"]], [y, y], **span)
             axes.plot(line["change %"], y, **look)
-            if len(each) > 1:
-                axes.plot(each, [y] * len(each), ".", color="0.2", markeredgewidth=0, markersize=2.5)
+            _plot_cubes(axes, each, y)
         axes.axvline(0, color="0.3", linestyle="-", linewidth=0.8)
         if table["change %"].max() > 30:  # to see a few percent beside a hundred
             axes.set_xscale("symlog", linthresh=10)

@@ -48,7 +48,7 @@ def seen(rows: pd.DataFrame, training: Mapping[str, frozenset[str] | None] | Non
         return rows[COLUMN]
     training = training_cubes() if training is None else training
     keys = pd.MultiIndex.from_frame(rows[["dataset", "cube"]])
-    hashes = rows.groupby(["dataset", "cube"])["cube_sha256"].agg(set)
+    hashes = rows.groupby(["dataset", "cube"])["cube_sha256"].agg(set).to_dict()
     measured = set(keys[(rows["form"] == "as-measured").to_numpy()])
     states = [
         _state(training, weights, hashes[key], key in measured) for weights, key in zip(rows["weights_hash"], keys)

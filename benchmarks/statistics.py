@@ -14,6 +14,7 @@ plain percentile interval and the bias-corrected and accelerated one cover it in
 from __future__ import annotations
 
 import math
+import re
 import statistics
 
 import numpy as np
@@ -30,15 +31,19 @@ CONFIDENCE = 0.95
 
 
 def tile(cube: str) -> str:
-    """HySpecNet-11k tile that a cube was cut from, by its name; ``""`` when the name is not that of a patch.
+    """HySpecNet-11k tile that a cube was cut from: data take and number; ``""`` when the name is not that of a patch.
 
-    >>> tile("ENMAP01-____L2A-DT0000004950_20221103T162438Z-Y01460273_X04390566")[-16:], tile("samson")
-    ('20221103T162438Z', '')
+    >>> tile("ENMAP01-____L2A-DT0000004950_20221103T162438Z_001_V010110_20221118T145147Z-Y01460273_X04390566")
+    'DT4950/001'
+    >>> tile("samson")
+    ''
     """
     try:
-        return tile_of(cube)
+        name = tile_of(cube)
     except DatasetError:
         return ""
+    found = re.search(r"DT0*(\d+)_\d+T\d+Z_(\d+)_", name)
+    return f"DT{found[1]}/{found[2]}" if found else name
 
 
 def interval(values: np.ndarray, clusters: np.ndarray) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.dataset_views import neighbour_correlation
@@ -31,18 +32,12 @@ def quicklook_figure(pictures: dict[str, np.ndarray]) -> Figure:
 
 def spectra_figure(statistics: dict[str, pd.DataFrame]) -> Figure:
     """Median spectrum of each cube with the range of the middle 90 %; see `dataset_views.band_statistics`."""
-    n_columns = min(2, len(statistics))
-    n_lines = -(-len(statistics) // 2)
     with style():
-        figure = Figure(figsize=(COLUMN * n_columns, 1.7 * n_lines + 0.3))
-        panels = figure.subplots(n_lines, n_columns, squeeze=False).ravel()
-        for axes in panels[len(statistics) :]:
-            axes.set_axis_off()
-        for axes, (name, table) in zip(panels, statistics.items()):
+        figure, panels = _panels(list(statistics))
+        for axes, table in zip(panels, statistics.values()):
             axes.fill_between(table.index, table["p05"], table["p95"], color="#56B4E9", alpha=0.5, linewidth=0)
             axes.plot(table.index, table["median"], color="#0072B2", linestyle="-")
             axes.axhline(0, color="0.3", linewidth=0.5)
-            axes.set_title(name, loc="left", fontsize=7)
             axes.set_xlabel("band")
             axes.set_ylabel("sample")
     return figure
@@ -50,20 +45,14 @@ def spectra_figure(statistics: dict[str, pd.DataFrame]) -> Figure:
 
 def noise_figure(statistics: dict[str, pd.DataFrame]) -> Figure:
     """Signal, noise and stripes of each band, log axis; one panel a cube."""
-    n_columns = min(2, len(statistics))
-    n_lines = -(-len(statistics) // 2)
     drawn = {"spread": ("#0072B2", "-"), "noise": ("#D55E00", "--"), "stripes": ("#009E73", ":")}
     with style():
-        figure = Figure(figsize=(COLUMN * n_columns, 1.7 * n_lines + 0.5))
-        panels = figure.subplots(n_lines, n_columns, squeeze=False).ravel()
-        for axes in panels[len(statistics) :]:
-            axes.set_axis_off()
-        for axes, (name, table) in zip(panels, statistics.items()):
+        figure, panels = _panels(list(statistics))
+        for axes, table in zip(panels, statistics.values()):
             for column, (colour, line) in drawn.items():
                 axes.plot(table.index, table[column], color=colour, linestyle=line, label=column)
             if (table[list(drawn)] > 0).to_numpy().any():
                 axes.set_yscale("log")
-            axes.set_title(name, loc="left", fontsize=7)
             axes.set_xlabel("band")
             axes.set_ylabel("standard deviation")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(drawn))
@@ -72,23 +61,29 @@ def noise_figure(statistics: dict[str, pd.DataFrame]) -> Figure:
 
 def histogram_figure(histograms: dict[str, pd.DataFrame]) -> Figure:
     """Values before and after clipping to [0, 10000], log counts; see `dataset_views.value_histogram`."""
-    n_columns = min(2, len(histograms))
-    n_lines = -(-len(histograms) // 2)
     with style():
-        figure = Figure(figsize=(COLUMN * n_columns, 1.7 * n_lines + 0.5))
-        panels = figure.subplots(n_lines, n_columns, squeeze=False).ravel()
-        for axes in panels[len(histograms) :]:
-            axes.set_axis_off()
-        for axes, (name, table) in zip(panels, histograms.items()):
+        figure, panels = _panels(list(histograms))
+        for axes, table in zip(panels, histograms.values()):
             axes.step(table["low"], table["as measured"], where="post", color="#0072B2", label="as measured")
             axes.step(table["low"], table["clipped"], where="post", color="#D55E00", linestyle="--", label="clipped")
             if len(table):
                 axes.set_yscale("log")
-            axes.set_title(name, loc="left", fontsize=7)
             axes.set_xlabel("sample")
             axes.set_ylabel("count")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
+
+
+def _panels(titles: list[str]) -> tuple[Figure, list[Axes]]:
+    """A panel for each title, two beside each other."""
+    n_columns, n_lines = min(2, len(titles)), -(-len(titles) // 2)
+    figure = Figure(figsize=(COLUMN * n_columns, 1.7 * n_lines + 0.5))
+    panels = list(figure.subplots(n_lines, n_columns, squeeze=False).ravel())
+    for axes, title in zip(panels, titles):
+        axes.set_title(title, loc="left", fontsize=7)
+    for axes in panels[len(titles) :]:
+        axes.set_axis_off()
+    return figure, panels[: len(titles)]
 
 
 def correlation_figure(correlations: dict[str, np.ndarray]) -> Figure:

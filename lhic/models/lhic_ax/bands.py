@@ -94,8 +94,7 @@ class Band:
         cells = self.cells
         if self.kind != Kind.RANKED:
             cells = np.arange(self.n_cells(max_error)) + cell_of(self.lo, max_error)
-        below = [] if self.below is None else [self.below]
-        above = [] if self.above is None else [self.above]
+        below, above = (np.array([] if end is None else [end], np.int64) for end in (self.below, self.above))
         return np.concatenate([below, reconstruct(cells, max_error, self.lo, self.hi), above]).astype(dtype)
 
     def listed(self) -> np.ndarray:

@@ -179,6 +179,8 @@ def read_tile(
     ------
     CorruptStreamError
     """
+    if shape[1] * shape[2] > MAX_TILE_PIXELS:
+        raise CorruptStreamError(f"tile: expected at most {MAX_TILE_PIXELS} pixels, found {shape[1]} x {shape[2]}")
     side = bytes(sections[0])
     found = read_side(side, shape, dtype, settings.max_error)
     n_planes = len(found.band)

@@ -50,7 +50,8 @@ def noise_figure(statistics: dict[str, pd.DataFrame]) -> Figure:
         figure, panels = _panels(list(statistics))
         for axes, table in zip(panels, statistics.values()):
             for column, (colour, line) in drawn.items():
-                axes.plot(table.index, table[column], color=colour, linestyle=line, label=column)
+                positive = table[column].where(table[column] > 0)  # constant bands have no place on a log axis
+                axes.plot(table.index, positive, color=colour, linestyle=line, label=column)
             if (table[list(drawn)] > 0).to_numpy().any():
                 axes.set_yscale("log")
             axes.set_xlabel("band")

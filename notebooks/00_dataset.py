@@ -92,7 +92,8 @@ spectra
 # the most homogeneous fifth of all 8 x 8 blocks: texture makes it too large, and noise that resampling has correlated,
 # as in rectified (L2A) images, makes it too small. *Stripes* is the standard deviation of the means along parallel
 # lines, without their smooth part; the lines have the slope at which that is largest, because rectification slants
-# the stripes of a detector. Where noise is close to the spread, there is little to predict from other bands.
+# the stripes of a detector. Where they do not stand out along any slope, 0 is printed, and what is drawn is the scene's
+# own texture. Where noise is close to the spread, there is little to predict from other bands.
 
 # %%
 for name, cube in cubes.items():

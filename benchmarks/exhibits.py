@@ -98,8 +98,8 @@ def group_figure(rows: pd.DataFrame, column: str, reference: str) -> Exhibit:
     return Exhibit(f"by_{column}", figure, tables.caption(rows, what), "benchmarks.figures.group_figure")
 
 
-def paired_table(rows: pd.DataFrame, reference: str, by: str | None = None) -> Exhibit:
-    """Paired differences to a reference with intervals, over all cubes or by sensor or tile."""
+def paired_table(rows: pd.DataFrame, reference: str, by: str | None = None, name: str = "paired") -> Exhibit:
+    """Paired differences to a reference with intervals, over all cubes or by sensor or tile (added to the name)."""
     table = statistics.paired_table(rows, reference, by)
     marks = seen.marks(rows, tables.label(rows))
     marked = table["codec"].map(lambda codec: f"{codec} {marks.get(codec, '')}".strip())
@@ -108,7 +108,7 @@ def paired_table(rows: pd.DataFrame, reference: str, by: str | None = None) -> E
     text = tables.caption(
         rows, f"Differences to {reference} cube by cube{breakdown}; of ties, half count as smaller. {INTERVALS} Over"
     )
-    return Exhibit(f"paired_by_{by}" if by else "paired", table, text, "benchmarks.statistics.paired_table")
+    return Exhibit(f"{name}_by_{by}" if by else name, table, text, "benchmarks.statistics.paired_table")
 
 
 def paired_figure(rows: pd.DataFrame, reference: str, name: str = "paired") -> Exhibit:

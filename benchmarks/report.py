@@ -123,7 +123,10 @@ def from_rows(rows: pd.DataFrame, settings: dict) -> Iterator[tuple[str, str, li
         text = "Above, the weights of some codecs have seen some of the cubes. Here they have seen none."
         yield "Unseen cubes", text, [exhibits.unseen_table(rows)]
 
-    compared = [exhibits.paired_table(rows, reference), exhibits.paired_figure(one_form, reference)]
+    compared = [exhibits.paired_table(one_form, reference), exhibits.paired_figure(one_form, reference)]
+    for form, other in rows.groupby("form"):
+        if form != one_form["form"].iloc[0] and reference in tables.complete_means(other):
+            compared.append(exhibits.paired_table(other, reference, name=f"paired_{form}"))
     if n_cubes > 1:
         compared.append(exhibits.win_table(one_form))
     text = f"Every codec against `{reference}` on the same cubes: differences of single cubes, not of means."

@@ -21,7 +21,7 @@ from lhic.models.weights import load_weights, read_description
 FAMILIES = {"lhic-bp": "lhic.models.lhic_bp", "lhic-ax": "lhic.models.lhic_ax", "raw": "lhic.models.raw"}
 """Family name (docs/format.md, section 4) -> module that implements it (`lhic.models.family`)."""
 
-DEFAULT_MODEL = "lhic-bp-xs"
+DEFAULT_MODEL = "lhic-ax"
 DEVICES = ("auto", "cpu", "cuda")
 SUFFIX = ".safetensors"
 

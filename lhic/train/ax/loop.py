@@ -170,10 +170,12 @@ def fit(
     device: torch.device,
     folder: Path,
     progress: bool = False,
+    rounded: bool = True,
 ) -> AxNet:
-    """Train a network on samples; returns the averaged one."""
+    """Train a network on samples; returns the averaged one.  Not `rounded`: in plain float, to see what that costs."""
     torch.manual_seed(config.seed)
     net, average = AxNet(config.architecture()), AxNet(config.architecture())
+    net.quantised = average.quantised = rounded
     if config.start_from:
         net.set_tensors(_start(config))
     average.load_state_dict(net.state_dict())

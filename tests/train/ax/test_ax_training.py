@@ -1,0 +1,171 @@
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import lhic
+from lhic.data.synthetic import smooth_field
+from lhic.errors import ConfigError
+from lhic.models.lhic_ax.coding import load
+from lhic.models.lhic_ax.config import AxConfig
+from lhic.models.lhic_ax.network import IntegerNet, check_bounds, from_tensors, run_network
+from lhic.models.lhic_ax.observe import observe
+from lhic.models.lhic_ax.state import new_scratch
+from lhic.train import run
+from lhic.train.ax.augment import changed_copy
+from lhic.train.ax.config import parse_config
+from lhic.train.ax.loop import bits_per_sample
+from lhic.train.ax.network import AxNet
+from lhic.train.config import read_yaml
+from tests.common import REPOSITORY
+
+SMALL = {"detail_planes": 4, "sample_planes": 3, "short_planes": 0, "spatial_neighbours": 4, "width": 16, "depth": 2}
+
+
+@pytest.fixture(scope="module")
+def cube():
+    rng = np.random.default_rng(5)
+    ground = 2000 + 300 * smooth_field(rng, (40, 36), 6)
+    bands = [ground * (1 + 0.02 * band) + rng.normal(size=ground.shape) * 6 for band in range(9)]
+    return np.round(bands).astype("int16")
+
+
+def test_shipped_configurations_are_valid():
+    paths = sorted((REPOSITORY / "configs").glob("lhic-ax*.yml"))
+    runs = [path for path in paths if "family" in read_yaml(path)]
+    assert {path.stem for path in runs} == {"lhic-ax", "lhic-ax-fast", "lhic-ax-max", "lhic-ax-unseen"}
+    for path in runs:
+        assert parse_config(read_yaml(path), str(path)).name == path.stem
+
+
+def test_the_unseen_weights_leave_the_bundled_patch_out():
+    with_patch, without = (read_yaml(REPOSITORY / "configs" / f"{name}.yml") for name in ("lhic-ax", "lhic-ax-unseen"))
+    assert set(without["train"][0]["exclude"]) - set(with_patch["train"][0]["exclude"]) == {
+        "enmap_hyspecnet_dt4950_X04390566"
+    }
+    assert {k: v for k, v in without.items() if k not in ("name", "train")} == {
+        k: v for k, v in with_patch.items() if k not in ("name", "train")
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "steps: expected at least 1"),
+        ({"copies_share": 1.0}, "copies_share"),
+        ({"model": {"width": 30}}, "multiple of 4"),
+        ({"model": {"wide": 3}}, "'wide' amiss"),
+        ({"observations": {"copies": -1}}, "copies"),
+    ],
+)
+def test_impossible_configurations_are_refused(change, message):
+    content = {"name": "x", "family": "lhic-ax", "train": [{"kind": "bundled"}], **change}
+    with pytest.raises(ConfigError, match=message):
+        parse_config(content, "here")
+
+
+def test_float_network_rounds_as_the_integer_one_does():
+    config = AxConfig(**{**AxConfig().to_dict(), **SMALL})
+    torch.manual_seed(3)
+    net = AxNet(config)
+    with torch.no_grad():
+        for layer in (*net.hidden, net.last):
+            layer.weight += 0.3 * torch.randn_like(layer.weight)
+            layer.bias += torch.randn_like(layer.bias)
+        net.project()
+    integer = from_tensors(config, net.tensors(), "test")
+    n = 33
+    scratch = new_scratch(len(config.experts()), integer.first.shape[1], config.width, config.components, 70, 70)
+    features = np.random.default_rng(0).integers(-127, 128, (n, integer.first.shape[1]))
+    scratch.features[:, :n] = features.T
+    run_network(integer, scratch, n)
+    sums = torch.from_numpy(scratch.outputs[:, :n].T.astype(np.float64))
+    k = config.components
+    mean, scale, logit = (part.double() for part in net(torch.from_numpy(features)))
+    assert torch.equal(mean * 256, torch.floor(sums[:, :k] / 128))
+    assert torch.equal(logit * 32, torch.floor(sums[:, 2 * k :] / 1024))
+    inside = (scale > -9) & (scale < 8)
+    assert torch.equal((scale * 32)[inside], torch.floor(sums[:, k : 2 * k] / 1024)[inside]) and inside.any()
+
+
+def test_tensors_come_back_and_stay_within_bounds():
+    net = AxNet(AxConfig(**{**AxConfig().to_dict(), **SMALL}))
+    with torch.no_grad():
+        net.last.weight *= 1e4
+    net.project()
+    tensors = net.tensors()
+    assert max(check_bounds(tensors, "test").values()) < 2**24
+    other = AxNet(net.config)
+    other.set_tensors(tensors)
+    for name, tensor in other.tensors().items():
+        assert np.array_equal(tensor, tensors[name])
+
+
+def test_ideal_code_length_is_what_coding_gives(cube):
+    config = AxConfig(**{**AxConfig().to_dict(), **SMALL})
+    net = AxNet(config)
+    seen = observe(cube, config, cube.size, np.random.default_rng(0))
+    ideal = bits_per_sample(net, seen, torch.device("cpu"))
+    model = load("test", config.to_dict(), net.tensors(), bytes(32))
+    sections = model.encode_tiles([cube], model.plan(cube), lambda n: None)[0]
+    assert 8 * len(sections[2]) / cube.size == pytest.approx(ideal, rel=0.003)
+
+
+def test_changed_copies_are_cubes_and_repeat(cube):
+    shapes = set()
+    for seed in range(12):
+        copy = changed_copy(cube, np.random.default_rng(seed))
+        assert copy.dtype == np.int32 and copy.ndim == 3 and min(copy.shape) >= 1
+        assert np.array_equal(copy, changed_copy(cube, np.random.default_rng(seed)))
+        shapes.add(copy.shape)
+    assert len(shapes) > 1
+
+
+def test_a_run_learns_and_its_weights_code(cube, tmp_path):
+    folder = tmp_path / "cubes"
+    folder.mkdir()
+    np.save(folder / "a.npy", cube)
+    np.save(folder / "b.npy", cube[:, ::-1, :])
+    source = {"kind": "corpus", "root": str(folder)}
+    content = {
+        "name": "tiny-ax",
+        "family": "lhic-ax",
+        "model": SMALL,
+        "train": [{**source, "only": ["a"]}],
+        "validation": [{**source, "only": ["b"]}],
+        "observations": {"samples": 8000, "copies": 2, "samples_of_copy": 2000},
+        "steps": 60,
+        "batch": 512,
+        "validate_every": 20,
+        "cache": str(tmp_path / "cache"),
+    }
+    path = tmp_path / "tiny-ax.yml"
+    path.write_text(yaml.safe_dump(content))
+    first = run(path, "cpu", tmp_path / "run", progress=False)
+    again = run(path, "cpu", tmp_path / "again", progress=False)  # from the cache
+    assert first.validation == again.validation
+    assert len(list((tmp_path / "cache").glob("*.npz"))) == 2
+    losses = np.genfromtxt(tmp_path / "run" / "log.csv", delimiter=",", names=True)
+    assert losses["validation_bps"][-1] < losses["validation_bps"][0]
+    model = lhic.load_model(first.weights_path)
+    stream = lhic.encode(cube, model)
+    assert np.array_equal(lhic.decode(stream, model=model), cube)
+    assert 8 * len(stream) / cube.size < 7
+    assert len(np.unique(cube)) > 2**7
+
+
+def test_fine_tuning_starts_from_weights(cube, tmp_path):
+    folder = tmp_path / "cubes"
+    folder.mkdir()
+    np.save(folder / "a.npy", cube)
+    base = {"family": "lhic-ax", "model": SMALL, "train": [{"kind": "corpus", "root": str(folder)}], "batch": 256}
+    base["observations"] = {"samples": 4000, "copies": 0}
+    for name, extra in (("first", {"steps": 30}), ("second", {"steps": 1, "lr": 1e-9})):
+        content = {**base, "name": name, **extra}
+        if name == "second":
+            content["start_from"] = str(tmp_path / "first.safetensors")
+        (tmp_path / f"{name}.yml").write_text(yaml.safe_dump(content))
+        path = run(tmp_path / f"{name}.yml", "cpu", tmp_path, progress=False).weights_path
+        assert path == tmp_path / f"{name}.safetensors"
+    first, second = (lhic.load_model(tmp_path / f"{name}.safetensors").net for name in ("first", "second"))
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True)) and isinstance(first, IntegerNet)

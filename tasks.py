@@ -78,9 +78,17 @@ def data(context, root, clip=False, check=False):
 
 
 @task(help={"config": "YAML, see configs/", "device": "auto, cpu or cuda"})
-def train(context, config="configs/lhic-bp-xs.yml", device="auto"):
+def train(context, config="configs/lhic-ax.yml", device="auto"):
     """Train a model; a run that was stopped goes on where it was."""
     context.run(f"{PYTHON} -m lhic.cli train {shlex.quote(config)} --device {device}", pty=sys.stdout.isatty())
+
+
+@task(help={"name": "cross-validation or ablations", "out": "folder below results/; default: the experiment's name"})
+def experiment(context, name, out=""):
+    """Train lhic-ax again and again: without each scene and sensor, or with one part changed."""
+    from benchmarks.ax_experiments import run_experiment
+
+    _exit_on_error(run_experiment, name, Path("results") / (out or name.replace("-", "_")))
 
 
 @task(

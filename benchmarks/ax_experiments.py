@@ -22,7 +22,7 @@ from benchmarks import provenance
 from benchmarks.codecs.registry import make
 from lhic.cube import atomic_write, load_cube
 from lhic.data import Item
-from lhic.errors import ConfigError, DatasetError
+from lhic.errors import ConfigError, DatasetError, UsageError
 from lhic.models.lhic_ax.coding import load
 from lhic.train.ax.config import AxTrainConfig, parse_config
 from lhic.train.ax.loop import bits_per_sample, fit, observe_item, samples_of
@@ -30,6 +30,14 @@ from lhic.train.config import read_yaml
 
 BASELINE = "ccsds123-best"
 CPU = torch.device("cpu")
+
+
+def run_experiment(name: str, out: Path) -> list[dict]:
+    """``cross-validation`` or ``ablations``, from the configuration of that name.  Raises UsageError for another."""
+    experiments = {"cross-validation": cross_validate, "ablations": ablate}
+    if name not in experiments:
+        raise UsageError(f"experiment: expected one of {', '.join(experiments)}, found {name!r}")
+    return experiments[name](provenance.REPOSITORY / "configs" / f"lhic-ax-{name}.yml", out)
 
 
 def cross_validate(config_path: Path, out: Path, kinds: Iterable[str] = ("scenes", "sensors")) -> list[dict]:

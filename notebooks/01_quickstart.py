@@ -26,7 +26,7 @@ root = None  # the dataset's folder; relative to the repository
 split = None  # hyspecnet-11k only, e.g. "hard/test"
 cube_index = 0  # which cube of the dataset
 crop = 64  # rows and columns taken from the upper left corner; 0 takes all
-model = "lhic-bp-xs"
+model = "lhic-ax-unseen"  # the default model's recipe, trained without the bundled patch
 device = "auto"  # auto, cpu or cuda
 bands = [60, 80, 148]  # shown as pictures
 seed = 0  # nothing here is random; recorded because every notebook records one
@@ -89,11 +89,11 @@ sizes.round(4)
 # %% [markdown]
 # ## The two planes
 #
-# The model codes the most significant part of every sample (`msp`) first, then the rest (`lsp`). The pictures show
-# the cube after the stream's offset is subtracted, so what is split is what the networks see.
+# A sample is coded in two parts: the most significant bits (`msp`), then the rest (`lsp`). The pictures split the
+# samples less the least one, or less the stream's offset where a model has one.
 
 # %%
-split_bits, offset = about["parameters"]["param_d"], about["parameters"]["offset"]
+split_bits, offset = about["parameters"]["param_d"], about["parameters"].get("offset", int(cube.min()))
 shown = [band for band in bands if band < n_bands]
 planes = figures.planes_figure(cube.astype(np.int64) - offset, shown, split_bits)
 figures.save_figure(
@@ -105,12 +105,12 @@ planes
 # ## Where the bits go, band by band
 #
 # `bit_costs` gives the width of each symbol's interval in bits, in both planes: what the entropy coder spends, sample
-# by sample. Their sum agrees with the coded sections.
+# by sample. Their sum agrees with the coded sections, side information left out.
 
 # %%
 costs = lhic.load_model(model, device).bit_costs(cube)  # (2 planes, bands, rows, columns)
 by_band = pd.DataFrame(costs.sum(axis=(2, 3)).T, columns=["msp", "lsp"])
-print(f"bit costs: {by_band.to_numpy().sum() / 8:,.0f} bytes; coded sections: {sections[['msp', 'lsp']].sum().sum():,}")
+print(f"bit costs: {by_band.to_numpy().sum() / 8:,.0f} bytes; all sections: {sections.sum().sum():,}")
 bits_by_band = figures.band_figure(by_band, n_rows * n_columns, f"{model}, {item.name[-20:]}, 1 cube {cube.shape}")
 figures.save_figure(
     bits_by_band, figure_folder, "bits_by_band", f"Bits per sample along the bands, {model}; {about_cube}."
@@ -126,7 +126,7 @@ by_band.nlargest(5, "bits per sample").round(2)
 # %% [markdown]
 # ## Where the bits go, pixel by pixel
 #
-# The mean over the bands: tile corners (every 32 pixels) and detector stripes stand out where there are any.
+# The mean over the bands: tile corners and detector stripes stand out where there are any.
 
 # %%
 bits_map = figures.map_figure(costs.sum(axis=0).mean(axis=0), f"bits per sample, mean of {n_bands} bands")

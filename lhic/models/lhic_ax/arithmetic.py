@@ -44,28 +44,7 @@ POWER_TABLE = _power_table()
 
 @njit(cache=True, inline="always")
 def log2_16(value):
-    """``round(16 log2(value))`` for an int64 value >= 1, to within the mantissa's 6 bits."""
-    exponent = np.int64(0)
-    rest = value
-    if rest >= 1 << 32:
-        rest >>= 32
-        exponent += 32
-    if rest >= 1 << 16:
-        rest >>= 16
-        exponent += 16
-    if rest >= 1 << 8:
-        rest >>= 8
-        exponent += 8
-    if rest >= 1 << 4:
-        rest >>= 4
-        exponent += 4
-    if rest >= 4:
-        rest >>= 2
-        exponent += 2
-    if rest >= 2:
-        exponent += 1
-    if exponent >= MANTISSA_BITS:
-        mantissa = value >> (exponent - MANTISSA_BITS)
-    else:
-        mantissa = value << (MANTISSA_BITS - exponent)
-    return exponent * LOG_STEPS + LOG_TABLE[mantissa - (1 << MANTISSA_BITS)]
+    """``round(16 log2(value))`` for an integer 1 <= value < 2^53, to within the mantissa's 6 bits."""
+    bits = np.float64(value).view(np.int64)  # exponent and leading bits stand side by side
+    mantissa = (bits >> (52 - MANTISSA_BITS)) & ((1 << MANTISSA_BITS) - 1)
+    return ((bits >> 52) - 1023) * LOG_STEPS + LOG_TABLE[mantissa]

@@ -9,9 +9,17 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from lhic.models.lhic_ax.arithmetic import POWER_TABLE, log2_16
-from lhic.models.lhic_ax.experts import WEIGHT_STEPS, accumulate, forget, gather, predict, solve
-from lhic.models.lhic_ax.layout import AROUND_DISTANCES, PLANE_LAG, ROW_MARGIN, WAVE_MARGIN, store
+from lhic.models.lhic_ax.arithmetic import LOG_STEPS, POWER_TABLE, log2_16
+from lhic.models.lhic_ax.experts import WEIGHT_STEPS, accumulate, forget, gather, padded, predict, solve
+from lhic.models.lhic_ax.layout import (
+    AROUND_DISTANCES,
+    CAUSAL,
+    PLANE_LAG,
+    ROW_MARGIN,
+    WAVE_MARGIN,
+    distances,
+    store,
+)
 from lhic.models.lhic_ax.state import FIRST_COUNT, FIRST_MAGNITUDE, FIRST_RATIO, N_LEVELS, UNIT
 
 assert PLANE_LAG == 4
@@ -29,32 +37,88 @@ MAX_ACTIVITY = 16
 FAR_PLANES = 4  # planes 3 .. 6 back, co-located residual alone
 LIMIT = 127
 
+CAUSAL_DISTANCES = np.concatenate([distances(CAUSAL), [(-2, 0), (-4, -2)]])
+# weight of an expert by 32 log2 of its error over the least: 2^15 over its square root's square, rounded down
+WEIGHT_TABLE = (POWER_TABLE[np.arange(241) % LOG_STEPS] << 1 >> np.arange(241) // LOG_STEPS).astype(np.float64)
+
 
 def n_features(n_experts: int) -> int:
     """Length of the network's input."""
     return 3 * n_experts + 6 + 6 + 18 + FAR_PLANES + 14
 
 
+# All below are integers, and |every sum or product| < 2^53: exact in float64, with or without fused multiply-add.
+# A quotient is rounded correctly, and numerator + divisor < 2^52: its floor is that of the true quotient.
+_EXACT = {"contract", "nsz", "nnan"}
+
+
 @njit(cache=True, inline="always")
 def _clip(value):
-    return np.float32(min(max(value, np.int64(-LIMIT)), np.int64(LIMIT)))
+    return np.float32(min(max(value, -float(LIMIT)), float(LIMIT)))
 
 
-@njit(cache=True, inline="always")
-def _causal_sum(plane, u, c):
-    """2 W + 2 N + NW + NE + WW + NN of a plane of magnitudes."""
-    return (
-        2 * (np.int64(abs(plane[u - 1, c])) + abs(plane[u - 2, c - 1]))
-        + abs(plane[u - 3, c - 1])
-        + abs(plane[u - 1, c - 1])
-        + abs(plane[u - 2, c])
-        + abs(plane[u - 4, c - 2])
+@njit(cache=True, fastmath=_EXACT)
+def _causal_sums(plane, u, row, n, sums):
+    """2 W + 2 N + NW + NE + WW + NN of a plane of magnitudes, or of numbers whose magnitudes are taken."""
+    one, two = plane[u - 1, row - 1 : row + n], plane[u - 2, row - 1 : row + n]
+    three, four = plane[u - 3, row - 1 : row + n], plane[u - 4, row - 2 : row + n]
+    for q in range(n):
+        sums[q] = (
+            2.0 * (abs(np.float64(one[q + 1])) + abs(np.float64(two[q])))
+            + abs(np.float64(three[q]))
+            + abs(np.float64(one[q]))
+            + abs(np.float64(two[q + 1]))
+            + abs(np.float64(four[q]))
+        )
+
+
+@njit(cache=True, fastmath=_EXACT)
+def _add_earlier_sums(plane, u, row, n, magnitude, earlier, sums):
+    """Add 4 times the earlier plane's error here, and those right, below, left and above, in this plane's unit."""
+    here, left = plane[u, row : row + n], plane[u - 1, row : row + n]
+    right, below, above = (
+        plane[u + 1, row : row + n],
+        plane[u + 2, row + 1 : row + 1 + n],
+        plane[u - 2, row - 1 : row + n],
     )
+    for q in range(n):
+        around = 4.0 * here[q] + right[q] + below[q] + left[q] + above[q]
+        sums[q] += min(np.floor(around * magnitude / earlier), 2.0**24)
+
+
+@njit(cache=True)
+def _log2_16(values, n, added, logs):
+    for q in range(n):
+        logs[q] = log2_16(values[q] + added)
+
+
+@njit(cache=True, fastmath=_EXACT)
+def _scaled(source, inverse, n, feature):
+    """A residual row in units of the expected error: clip((source inverse) >> 16)."""
+    for q in range(n):
+        feature[q] = _clip(np.floor(source[q] * inverse[q] * 2.0**-16))
+
+
+@njit(cache=True, fastmath=_EXACT)
+def _scaled_difference(source, base, inverse, n, feature):
+    """A row of samples less the base: clip(((64 source - base) inverse) >> 17)."""
+    for q in range(n):
+        feature[q] = _clip(np.floor((64.0 * source[q] - base[q]) * inverse[q] * 2.0**-17))
+
+
+@njit(cache=True, fastmath=_EXACT)
+def _difference(logs, log_scale, n, feature):
+    for q in range(n):
+        feature[q] = _clip(logs[q] - log_scale[q])
 
 
 @njit(cache=True)
 def begin_plane(z, state):
-    """Tables of the first epoch, from the earlier plane's first epoch."""
+    """Tables of the first epoch, from the earlier plane's first epoch, and margins of zeros."""
+    slot = z % state.residuals.shape[0]
+    if z != slot:  # left from another plane
+        state.residuals[slot] = 0
+        state.errors[slot] = 0
     if z == 0:
         state.magnitude[0, 0] = FIRST_MAGNITUDE
         state.error[0, 0] = FIRST_MAGNITUDE
@@ -70,13 +134,14 @@ def begin_plane(z, state):
 @njit(cache=True)
 def end_epoch(z, epoch, table, state, scratch):
     """Fit the experts of plane z to all waves so far and write the tables of the next epoch."""
-    offset = 0
+    offset = side = 0
     for e in range(table.about_mean.size):
         start, end = table.starts[e], table.starts[e + 1]
-        n = end - start
-        gram = state.grams[z, offset : offset + n * n].reshape(n, n)
-        offset += n * n
-        moment = state.moments[z, start:end]
+        size = padded(end - start)
+        gram = state.grams[z, offset : offset + size * size].reshape(size, size)
+        moment = state.moments[z, side : side + size]
+        offset += size * size
+        side += size
         solve(gram, moment, scratch.factor, state.coefficients[z, start:end])
         if table.forgets[e]:
             forget(gram, moment)
@@ -101,153 +166,273 @@ def end_epoch(z, epoch, table, state, scratch):
         state.ratio_count[z, then, level] = ratio_count
 
 
+@njit(cache=True, fastmath=_EXACT)
+def _means(plane, u, row, n, means):
+    """Mean of the causal neighbours, rounded."""
+    one, two, three = plane[u - 1, row - 1 : row + n], plane[u - 2, row - 1 : row + n], plane[u - 3, row - 1 : row + n]
+    for q in range(n):
+        total = np.float64(one[q + 1]) + np.float64(two[q]) + np.float64(three[q]) + np.float64(one[q])
+        means[q] = np.floor((total + 2.0) * 0.25)
+
+
+@njit(cache=True, fastmath=_EXACT)
+def _limit(predictions, means, share, low, high, n):
+    for q in range(n):
+        predictions[q] = min(max(predictions[q] + share * means[q], low), high)
+
+
 @njit(cache=True)
 def predict_wave(z, wave, first, n, table, state, scratch):
     """Experts' predictions for a wave of plane z, in 1/64."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
-    plane = state.samples[z]
     means = scratch.means
-    for q in range(n):
-        c = row + q
-        means[q] = (
-            np.int64(plane[u - 1, c]) + plane[u - 2, c - 1] + plane[u - 3, c - 1] + plane[u - 1, c - 1] + 2
-        ) >> 2
+    _means(state.samples[z], u, row, n, means)
+    low, high = 64.0 * state.low[z], 64.0 * state.high[z]
     for e in range(table.about_mean.size):
         start, end = table.starts[e], table.starts[e + 1]
-        predictions = scratch.predictions[e]
-        gather(table.regressors[start:end], state.samples, state.details, means, z, u, row, n, scratch.inputs[e])
-        predict(state.coefficients[z, start:end], scratch.inputs[e], n, predictions)
-        low, high = 64.0 * state.low[z], 64.0 * state.high[z]
+        inputs, predictions = scratch.inputs[e], scratch.predictions[e]
+        gather(table.regressors[start:end], state.samples, state.details, means, z, u, row, n, inputs)
+        predict(state.coefficients[z, start:end], inputs, n, predictions)
+        _limit(predictions, means, 64.0 if table.about_mean[e] else 0.0, low, high, n)
+
+
+@njit(cache=True, fastmath=_EXACT)
+def _blend(predictions, near, n, work, base):
+    """The experts' predictions, weighted by the inverse square of their errors around."""
+    nearest, moment, weights = work[0], work[1], work[2]
+    first = predictions[0]
+    nearest[:n] = near[0, :n]
+    for e in range(1, near.shape[0]):
+        other = near[e]
         for q in range(n):
-            value = predictions[q] + (64.0 * means[q] if table.about_mean[e] else 0.0)
-            predictions[q] = min(max(value, low), high)
+            nearest[q] = min(nearest[q], other[q])
+    moment[:n] = 0.0
+    weights[:n] = 0.0
+    for e in range(near.shape[0]):
+        own, prediction = near[e], predictions[e]
+        for q in range(n):
+            weight = WEIGHT_TABLE[np.int64(min(2.0 * (own[q] - nearest[q]), 240.0))]
+            weights[q] += weight
+            moment[q] += weight * (prediction[q] - first[q])
+    for q in range(n):
+        base[q] = first[q] + np.floor(moment[q] / weights[q])
+
+
+@njit(cache=True, fastmath=_EXACT)
+def _raw_scales(around, activity, magnitude, n, expected, raw_scale):
+    for q in range(n):
+        expected[q] = np.floor(activity[q] * magnitude * 2.0**-10)
+        raw_scale[q] = max(np.floor((10.0 * around[q] + 11.0 * expected[q]) * 2.0**-4), float(MIN_RAW_SCALE))
+
+
+@njit(cache=True)
+def _scales(raw_scale, log_raw, ratio, ratio_count, n, level, scale):
+    """Expected error, corrected by what errors of its level turned out to be."""
+    for q in range(n):
+        level[q] = min(np.int64(log_raw[q]) >> 3, N_LEVELS - 1)
+        corrected = (np.int64(raw_scale[q]) * ratio[level[q]]) // (ratio_count[level[q]] * FIRST_RATIO)
+        scale[q] = max(corrected, MIN_SCALE)
+
+
+@njit(cache=True, fastmath=_EXACT)
+def _inverses(scale, gain, n, inverse):
+    """2^24 / scale, and the same for the unit of each earlier plane, which is limited where any residual is clipped."""
+    own = inverse[0]
+    for q in range(n):
+        own[q] = np.floor(2.0**24 / scale[q])
+    for back in range(1, inverse.shape[0]):
+        of_plane = inverse[back]
+        for q in range(n):
+            of_plane[q] = min(np.floor(own[q] * gain[back] * 2.0**-10), 2.0**23)
+
+
+@njit(cache=True, fastmath=_EXACT)
+def _slopes(plane, u, row, n, slope, curvature):
+    """Sum of differences to the four neighbours of the earlier plane, and their sum less 4 times the centre."""
+    here, left = plane[u, row : row + n], plane[u - 1, row : row + n]
+    right, below, above = (
+        plane[u + 1, row : row + n],
+        plane[u + 2, row + 1 : row + 1 + n],
+        plane[u - 2, row - 1 : row + n],
+    )
+    for q in range(n):
+        centre = np.float64(here[q])
+        west, north, east, south = np.float64(left[q]), np.float64(above[q]), np.float64(right[q]), np.float64(below[q])
+        slope[q] = 256.0 * (abs(centre - west) + abs(centre - north) + abs(centre - east) + abs(centre - south))
+        curvature[q] = west + north + east + south - 4.0 * centre
 
 
 @njit(cache=True)
 def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scratch):
     """Base prediction, expected error and features of a wave whose experts have predicted."""
     n_experts = table.about_mean.size
+    n_slots = state.residuals.shape[0]
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
-    samples, residuals = state.samples, state.residuals
-    features, predictions = scratch.features, scratch.predictions
+    features, predictions, near, work = scratch.features, scratch.predictions, scratch.near, scratch.work
+    base, scale, raw_scale = scratch.base, scratch.scale, scratch.raw_scale
     magnitude = max(state.magnitude[z, epoch], np.int64(MIN_MAGNITUDE))
     log_magnitude = log2_16(magnitude)
-    # magnitude of each earlier plane, and this plane's in 1/1024 of it
-    gain = np.empty(7, np.int64)
+    # this plane's magnitude in 1/1024 of each earlier plane's
+    gain = np.empty(7)
     for back in range(1, 7):
         earlier = magnitude
         if z >= back:
             earlier = max(state.magnitude[z - back, epoch], np.int64(MIN_MAGNITUDE))
         gain[back] = (magnitude << 10) // earlier
     earlier = max(state.magnitude[z - 1, epoch], np.int64(MIN_MAGNITUDE)) if z > 0 else magnitude
-    log_earlier = log2_16(earlier) - log_magnitude
-    log_count = _clip((log2_16(state.own_count[z] + 1) >> 1) - 60)
-    log_error = np.empty(n_experts, np.float32)
+
+    around = work[3]
     for e in range(n_experts):
-        log_error[e] = _clip(log2_16(state.error[z, epoch, e] + 16) - log_magnitude)
-    low, high = 64 * state.low[z], 64 * state.high[z]
-    near = np.empty(n_experts, np.int64)
-    for q in range(n):
-        c = row + q
-        i = first + q
-        j = wave - 2 * i
-        # base: the experts' predictions, weighted by the inverse square of their errors around
-        nearest = np.int64(1) << 40
-        for e in range(n_experts):
-            total = _causal_sum(state.errors[z, e], u, c)
-            if z > 0:
-                plane = state.errors[z - 1, e]
-                around = (4 * np.int64(plane[u, c]) + plane[u + 1, c] + plane[u + 2, c + 1] + plane[u - 1, c]) + plane[
-                    u - 2, c - 1
-                ]
-                total += min((around * magnitude) // earlier, np.int64(1) << 24)
-            near[e] = log2_16(total + 8)
-            nearest = min(nearest, near[e])
-        first_prediction = np.int64(predictions[0, q])
-        weight_sum = np.int64(0)
-        moment = np.int64(0)
-        for e in range(n_experts):
-            below = min(2 * (near[e] - nearest), np.int64(240))
-            weight = (POWER_TABLE[below & 15] << 1) >> (below >> 4)
-            weight_sum += weight
-            moment += weight * (np.int64(predictions[e, q]) - first_prediction)
-        base = first_prediction + moment // weight_sum
-        # expected error
-        around = _causal_sum(residuals[z], u, c)
-        activity = np.int64(state.activity[z - 1, u, c]) if z > 0 else np.int64(UNIT)
-        expected = (activity * magnitude) >> 10
-        raw = max((10 * around + 11 * expected) >> 4, np.int64(MIN_RAW_SCALE))
-        log_raw = log2_16(raw)
-        level = min(log_raw >> 3, np.int64(N_LEVELS - 1))
-        scale = (raw * state.ratio[z, epoch, level]) // (state.ratio_count[z, epoch, level] * FIRST_RATIO)
-        scale = max(scale, np.int64(MIN_SCALE))
-        log_scale = log2_16(scale)
-        scratch.base[q], scratch.scale[q] = base, scale
-        scratch.raw_scale[q], scratch.level[q] = raw, level
-        # features
-        inverse = (np.int64(1) << 24) // scale
-        f = 0
-        for e in range(n_experts):
-            features[f, q] = _clip(((np.int64(predictions[e, q]) - base) * inverse) >> 16)
-            features[f + n_experts, q] = _clip(near[e] - log_scale)
-            features[f + 2 * n_experts, q] = log_error[e]
-            f += 1
-        f = 3 * n_experts
-        plane = samples[z]
-        for k in range(4):
-            sample = np.int64(plane[u + AROUND_DISTANCES[k, 0], c + AROUND_DISTANCES[k, 1]])
-            features[f + k, q] = _clip(((64 * sample - base) * inverse) >> 17)
-        features[f + 4, q] = _clip(((64 * np.int64(plane[u - 2, c]) - base) * inverse) >> 17)
-        features[f + 5, q] = _clip(((64 * np.int64(plane[u - 4, c - 2]) - base) * inverse) >> 17)
-        f += 6
-        plane = residuals[z]
-        for k in range(4):
-            residual = np.int64(plane[u + AROUND_DISTANCES[k, 0], c + AROUND_DISTANCES[k, 1]])
-            features[f + k, q] = _clip((residual * inverse) >> 16)
-        features[f + 4, q] = _clip((np.int64(plane[u - 2, c]) * inverse) >> 16)
-        features[f + 5, q] = _clip((np.int64(plane[u - 4, c - 2]) * inverse) >> 16)
-        f += 6
-        for back in range(1, 3):
-            if z >= back:
-                plane = residuals[z - back]
-                inverse_back = min((gain[back] * inverse) >> 10, np.int64(1) << 40)
-                features[f, q] = _clip((np.int64(plane[u, c]) * inverse_back) >> 16)
-                for k in range(8):
-                    residual = np.int64(plane[u + AROUND_DISTANCES[k, 0], c + AROUND_DISTANCES[k, 1]])
-                    features[f + 1 + k, q] = _clip((residual * inverse_back) >> 16)
-            else:
-                for k in range(9):
-                    features[f + k, q] = 0
-            f += 9
-        for back in range(3, 3 + FAR_PLANES):
-            features[f, q] = 0
-            if z >= back:
-                inverse_back = min((gain[back] * inverse) >> 10, np.int64(1) << 40)
-                features[f, q] = _clip((np.int64(residuals[z - back, u, c]) * inverse_back) >> 16)
-            f += 1
-        features[f, q] = _clip(log2_16(2 * around + 16) - log_scale)
-        features[f + 1, q] = _clip(log2_16(expected + 16) - log_scale)
-        features[f + 2, q] = _clip(log_magnitude - log_scale)
-        features[f + 3, q] = _clip((log_scale >> 1) - 60)
-        features[f + 4, q] = _clip(log_earlier)
-        features[f + 5, q] = _clip(((base - low) * inverse) >> 18)
-        features[f + 6, q] = _clip(((high - base) * inverse) >> 18)
-        features[f + 7, q] = log_count
-        features[f + 8, q] = 8 * min(z, 8)
-        features[f + 9, q] = 64 if i == 0 else 0
-        features[f + 10, q] = 64 if j == 0 or j == n_columns - 1 else 0
-        features[f + 11, q] = _clip(log_raw - log_scale)
+        _causal_sums(state.errors[z % n_slots, e], u, row, n, around)
         if z > 0:
-            plane = samples[z - 1]
-            centre = np.int64(plane[u, c])
-            west, north = np.int64(plane[u - 1, c]), np.int64(plane[u - 2, c - 1])
-            east, south = np.int64(plane[u + 1, c]), np.int64(plane[u + 2, c + 1])
-            slope = abs(centre - west) + abs(centre - north) + abs(centre - east) + abs(centre - south)
-            features[f + 12, q] = _clip((log2_16(256 * slope + 16) - log_scale) >> 1)
-            features[f + 13, q] = _clip(((west + north + east + south - 4 * centre) * 16 * inverse) >> 18)
+            plane = state.errors[(z - 1) % n_slots, e]
+            _add_earlier_sums(plane, u, row, n, float(magnitude), float(earlier), around)
+        _log2_16(around, n, 8.0, near[e])
+    _blend(predictions, near, n, work, base)
+
+    log_scale, log_raw, logs, expected = scratch.logs[0], scratch.logs[1], scratch.logs[2], scratch.logs[3]
+    _causal_sums(state.residuals[z % n_slots], u, row, n, around)
+    if z > 0:
+        activity = state.activity[(z - 1) % n_slots, u, row : row + n]
+        _raw_scales(around, activity, float(magnitude), n, expected, raw_scale)
+    else:
+        work[0, :n] = UNIT
+        _raw_scales(around, work[0], float(magnitude), n, expected, raw_scale)
+    _log2_16(raw_scale, n, 0.0, log_raw)
+    _scales(raw_scale, log_raw, state.ratio[z, epoch], state.ratio_count[z, epoch], n, scratch.level, scale)
+    _log2_16(scale, n, 0.0, log_scale)
+    _inverses(scale, gain, n, scratch.inverse)
+
+    inverse = scratch.inverse[0]
+    for e in range(n_experts):
+        difference = work[0]
+        for q in range(n):
+            difference[q] = predictions[e, q] - base[q]
+        _scaled(difference, inverse, n, features[e])
+        _difference(near[e], log_scale, n, features[n_experts + e])
+        features[2 * n_experts + e, :n] = _clip(log2_16(state.error[z, epoch, e] + 16) - log_magnitude)
+    f = 3 * n_experts
+    for k in range(CAUSAL_DISTANCES.shape[0]):
+        at, shifted = u + CAUSAL_DISTANCES[k, 0], row + CAUSAL_DISTANCES[k, 1]
+        _scaled_difference(state.samples[z, at, shifted : shifted + n], base, inverse, n, features[f + k])
+        _scaled(state.residuals[z % n_slots, at, shifted : shifted + n], inverse, n, features[f + 6 + k])
+    f += 12
+    for back in range(1, 3):
+        if z >= back:
+            plane = state.residuals[(z - back) % n_slots]
+            _scaled(plane[u, row : row + n], scratch.inverse[back], n, features[f])
+            for k in range(8):
+                at, shifted = u + AROUND_DISTANCES[k, 0], row + AROUND_DISTANCES[k, 1]
+                _scaled(plane[at, shifted : shifted + n], scratch.inverse[back], n, features[f + 1 + k])
         else:
-            features[f + 12, q] = 0
-            features[f + 13, q] = 0
+            features[f : f + 9, :n] = 0
+        f += 9
+    for back in range(3, 3 + FAR_PLANES):
+        if z >= back:
+            residual = state.residuals[(z - back) % n_slots, u, row : row + n]
+            _scaled(residual, scratch.inverse[back], n, features[f])
+        else:
+            features[f, :n] = 0
+        f += 1
+    for q in range(n):
+        around[q] *= 2.0
+    _log2_16(around, n, 16.0, logs)
+    _difference(logs, log_scale, n, features[f])
+    _log2_16(expected, n, 16.0, logs)
+    _difference(logs, log_scale, n, features[f + 1])
+    _difference(log_raw, log_scale, n, features[f + 11])
+    low, high = 64.0 * state.low[z], 64.0 * state.high[z]
+    for q in range(n):
+        features[f + 2, q] = _clip(log_magnitude - log_scale[q])
+        features[f + 3, q] = _clip(np.floor(log_scale[q] * 0.5) - 60.0)
+        features[f + 5, q] = _clip(np.floor((base[q] - low) * inverse[q] * 2.0**-18))
+        features[f + 6, q] = _clip(np.floor((high - base[q]) * inverse[q] * 2.0**-18))
+    features[f + 4, :n] = _clip(log2_16(earlier) - log_magnitude)
+    features[f + 7, :n] = _clip((log2_16(state.own_count[z] + 1) >> 1) - 60)
+    features[f + 8, :n] = 8 * min(z, 8)
+    features[f + 9, :n] = 0
+    features[f + 10, :n] = 0
+    if first == 0:
+        features[f + 9, 0] = 64
+    left_most, right_most = wave - 2 * (first + n - 1), wave - 2 * first
+    if left_most == 0:
+        features[f + 10, n - 1] = 64
+    if right_most == n_columns - 1:
+        features[f + 10, 0] = 64
+    if z > 0:
+        slope, curvature = work[0], work[1]
+        _slopes(state.samples[z - 1], u, row, n, slope, curvature)
+        _log2_16(slope, n, 16.0, logs)
+        for q in range(n):
+            features[f + 12, q] = _clip(np.floor((logs[q] - log_scale[q]) * 0.5))
+            features[f + 13, q] = _clip(np.floor(curvature[q] * inverse[q] * 2.0**-14))
+    else:
+        features[f + 12, :n] = 0
+        features[f + 13, :n] = 0
+
+
+@njit(cache=True)
+def _store_wave(plane, values, wave, first, n, n_rows, n_columns):
+    """Write a wave, and around its two ends the places beyond the image's edge; between them there are none."""
+    u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
+    places = plane[u, row : row + n]
+    for q in range(n):
+        places[q] = np.int32(values[q])
+    store(plane, first, wave - 2 * first, n_rows, n_columns, np.int32(values[0]))
+    last = first + n - 1
+    store(plane, last, wave - 2 * last, n_rows, n_columns, np.int32(values[n - 1]))
+
+
+@njit(cache=True, fastmath=_EXACT)
+def _residuals(targets, base, n, residuals, sizes):
+    for q in range(n):
+        residuals[q] = min(max(64.0 * targets[q] - base[q], -float(MAX_ERROR)), float(MAX_ERROR))
+        sizes[q] = abs(residuals[q])
+
+
+@njit(cache=True, fastmath=_EXACT)
+def _errors(targets, predictions, n, errors):
+    for q in range(n):
+        errors[q] = min(abs(64.0 * targets[q] - predictions[q]), float(MAX_ERROR))
+
+
+@njit(cache=True, fastmath=_EXACT | {"reassoc"})
+def _sum_coded(values, coded, n):
+    total = 0.0
+    for q in range(n):
+        total += values[q] if coded[q] else 0.0
+    return total
+
+
+@njit(cache=True, fastmath=_EXACT)
+def _activities(sizes, magnitude, before, coded, n, activity):
+    for q in range(n):
+        known = np.float64(before[q])
+        relative = min(np.floor(sizes[q] * 2.0**14 / magnitude), float(MAX_ACTIVITY * UNIT))
+        moved = known + np.floor((relative - known) * ACTIVITY_RATE * 2.0**-6)
+        activity[q] = np.int32(moved if coded[q] else known)
+
+
+@njit(cache=True, fastmath=_EXACT)
+def _relative_sizes(sizes, raw_scale, n, relative):
+    for q in range(n):
+        relative[q] = min(np.floor(sizes[q] * (16.0 * FIRST_RATIO) / raw_scale[q]), float(FIRST_RATIO * MAX_RATIO))
+
+
+@njit(cache=True, fastmath=_EXACT)
+def _weights(scale, magnitude, coded, n, weights):
+    """1 + (31 magnitude^2) // (magnitude^2 + scale^2); 0 where nothing is coded."""
+    square = magnitude * magnitude
+    if magnitude < 2.0**20:
+        for q in range(n):
+            limited = min(scale[q], 2.0**23)  # from there on the quotient is 0
+            weight = 1.0 + np.floor(WEIGHT_STEPS * square / (square + limited * limited))
+            weights[q] = weight if coded[q] else 0.0
+    else:
+        whole = np.int64(square)
+        for q in range(n):
+            side = np.int64(scale[q])
+            weights[q] = 1 + (WEIGHT_STEPS * whole) // (whole + side * side) if coded[q] else 0.0
 
 
 @njit(cache=True)
@@ -255,48 +440,45 @@ def learn_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scratc
     """Take note of the samples of a wave, which stand in ``scratch.targets``."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
     n_experts = table.about_mean.size
-    magnitude = max(state.magnitude[z, epoch], np.int64(MIN_MAGNITUDE))
-    square = magnitude * magnitude
+    slot = z % state.residuals.shape[0]
+    magnitude = float(max(state.magnitude[z, epoch], np.int64(MIN_MAGNITUDE)))
+    coded = state.coded[u, row : row + n]
+    targets, details, sizes, weights = scratch.targets, scratch.details, scratch.sizes, scratch.weights
+    residuals, errors, relative = scratch.work[0], scratch.work[1], scratch.work[2]
+    _residuals(targets, scratch.base, n, residuals, sizes)
     for q in range(n):
-        i = first + q
-        j = wave - 2 * i
-        c = row + q
-        sample = np.int64(scratch.targets[q])
-        residual = min(max(64 * sample - scratch.base[q], np.int64(-MAX_ERROR)), np.int64(MAX_ERROR))
-        size = abs(residual)
-        store(state.samples[z], i, j, n_rows, n_columns, sample)
-        store(state.details[z], i, j, n_rows, n_columns, sample - scratch.means[q])
-        store(state.residuals[z], i, j, n_rows, n_columns, residual)
-        for e in range(n_experts):
-            error = min(abs(64 * sample - np.int64(scratch.predictions[e, q])), np.int64(MAX_ERROR))
-            store(state.errors[z, e], i, j, n_rows, n_columns, error)
-            if state.coded[u, c]:
-                state.own_error[z, e] += error
-        before = np.int64(state.activity[z - 1, u, c]) if z > 0 else np.int64(UNIT)
-        if not state.coded[u, c]:
-            state.activity[z, u, c] = before
-            scratch.weights[q] = 0.0
-            continue
-        relative = min((size << 14) // magnitude, np.int64(MAX_ACTIVITY * UNIT))
-        state.activity[z, u, c] = before + (((relative - before) * ACTIVITY_RATE) >> 6)
-        level = scratch.level[q]
-        state.own_ratio[z, level] += min(size * (16 * FIRST_RATIO) // scratch.raw_scale[q], FIRST_RATIO * MAX_RATIO)
-        state.own_ratio_count[z, level] += 1
-        state.own_magnitude[z] += size
-        state.own_count[z] += 1
-        scale = scratch.scale[q]
-        scratch.weights[q] = 1 + (WEIGHT_STEPS * square) // (square + scale * scale)
-    offset = 0
+        details[q] = targets[q] - scratch.means[q]
+    _store_wave(state.samples[z], targets, wave, first, n, n_rows, n_columns)
+    _store_wave(state.details[z], details, wave, first, n, n_rows, n_columns)
+    _store_wave(state.residuals[slot], residuals, wave, first, n, n_rows, n_columns)
     for e in range(n_experts):
-        start, end = table.starts[e], table.starts[e + 1]
-        size = end - start
-        targets = scratch.targets
-        if table.about_mean[e]:
-            targets = scratch.weighted  # free until `accumulate`, which needs another
-            for q in range(n):
-                targets[q] = scratch.targets[q] - scratch.means[q]
+        _errors(targets, scratch.predictions[e], n, errors)
+        _store_wave(state.errors[slot, e], errors, wave, first, n, n_rows, n_columns)
+        state.own_error[z, e] += np.int64(_sum_coded(errors, coded, n))
+    activity = state.activity[slot, u, row : row + n]
+    if z > 0:
+        before = state.activity[(z - 1) % state.residuals.shape[0], u, row : row + n]
+    else:
+        before = activity
+        before[:] = UNIT
+    _activities(sizes, magnitude, before, coded, n, activity)
+    _relative_sizes(sizes, scratch.raw_scale, n, relative)
+    for q in range(n):
+        if coded[q]:
+            level = scratch.level[q]
+            state.own_ratio[z, level] += np.int64(relative[q])
+            state.own_ratio_count[z, level] += 1
+            state.own_count[z] += 1
+    state.own_magnitude[z] += np.int64(_sum_coded(sizes, coded, n))
+    _weights(scratch.scale, magnitude, coded, n, weights)
+    weights[n : padded(n)] = 0.0
+    offset = side = 0
+    for e in range(n_experts):
+        n_regressors = table.starts[e + 1] - table.starts[e]
+        size = padded(n_regressors)
         gram = state.grams[z, offset : offset + size * size].reshape(size, size)
+        moment = state.moments[z, side : side + size]
         offset += size * size
-        accumulate(
-            scratch.inputs[e], targets, scratch.weights, size, n, gram, state.moments[z, start:end], scratch.spare
-        )
+        side += size
+        about = details if table.about_mean[e] else targets
+        accumulate(scratch.inputs[e], about, weights, n_regressors, n, gram, moment, scratch.weighted)

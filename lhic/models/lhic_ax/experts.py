@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit
 
 from lhic.models.lhic_ax.config import CONSTANT, CONSTANT_INPUT, DETAIL, NEIGHBOUR, Expert
+from lhic.models.lhic_ax.register_tiles import COLUMNS, QUAD, gram_tile_1, gram_tile_2, predict_tile
 
 # Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 4).
 COEFFICIENT_BITS = 20
@@ -60,6 +61,12 @@ def expert_table(experts: list[Expert]) -> ExpertTable:
     )
 
 
+@njit(cache=True, inline="always")
+def padded(size):
+    """Side of the normal equations of an expert with so many regressors: whole tiles."""
+    return (size + QUAD - 1) // QUAD * QUAD
+
+
 @njit(cache=True)
 def gather(regressors, samples, details, means, z, u, row, n, inputs):
     """Inputs (n_regressors, n) of an expert for the n samples of a wave that begin at `row` (skewed coordinates)."""
@@ -71,55 +78,63 @@ def gather(regressors, samples, details, means, z, u, row, n, inputs):
         elif z < back:
             values[:n] = 0.0
         elif kind == DETAIL:
-            source = details[z - back, u + du]
+            source = details[z - back, u + du, row + di : row + di + n]
             for q in range(n):
-                values[q] = source[row + di + q]
+                values[q] = source[q]
         elif kind == NEIGHBOUR:
-            source = samples[z, u + du]
+            source = samples[z, u + du, row + di : row + di + n]
             for q in range(n):
-                values[q] = source[row + di + q] - means[q]
+                values[q] = source[q] - means[q]
         else:
-            source = samples[z - back, u + du]
+            source = samples[z - back, u + du, row + di : row + di + n]
             for q in range(n):
-                values[q] = source[row + di + q]
+                values[q] = source[q]
 
 
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(cache=True)
 def predict(coefficients, inputs, n, predictions):
     """Sum of products in 1/64, rounded down.  Exact in any order: every partial sum is an integer below 2^53."""
-    for q in range(n):
-        predictions[q] = 0.0
-    for r in range(coefficients.size):
-        coefficient = coefficients[r]
-        values = inputs[r]
-        for q in range(n):
-            predictions[q] += coefficient * values[q]
+    for q in range(0, n, COLUMNS):
+        predict_tile(
+            coefficients.ctypes.data, 0, inputs.ctypes.data + 8 * q, predictions.ctypes.data + 8 * q,
+            coefficients.size, inputs.shape[1],
+        )  # fmt: skip
     for q in range(n):
         predictions[q] = np.floor(predictions[q] * 2.0 ** (FRACTION_BITS - COEFFICIENT_BITS))
 
 
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(cache=True)
 def accumulate(inputs, targets, weights, n_regressors, n, gram, moment, weighted):
-    """Add n samples to the normal equations (lower triangle).  Exact in any order, as `predict`."""
-    for a in range(n_regressors):
-        for q in range(n):
-            weighted[q] = inputs[a, q] * weights[q]
-        for b in range(a + 1):
-            total = 0.0
-            for q in range(n):
-                total += weighted[q] * inputs[b, q]
-            gram[a, b] += total
-        total = 0.0
-        for q in range(n):
-            total += weighted[q] * targets[q]
-        moment[a] += total
+    """Add n samples to the normal equations (lower triangle).  Exact in any order, as `predict`.
+
+    gram (r, r) and moment (r,), r a multiple of QUAD: beyond n_regressors and above the diagonal is nothing of use.
+    weights : zero from n up to the next multiple of QUAD;  weighted : float64 (2, n), working memory
+    """
+    end = (n + QUAD - 1) // QUAD * QUAD
+    stride = inputs.shape[1]
+    first, second = weighted[0], weighted[1]
+    for a in range(0, n_regressors, 2):
+        above, below = inputs[a], inputs[a + 1]
+        for q in range(end):
+            first[q] = above[q] * weights[q]
+            second[q] = below[q] * weights[q]
+        for b in range(0, a + 2, QUAD):
+            gram_tile_2(
+                weighted.ctypes.data, inputs.ctypes.data + 8 * b * stride,
+                gram.ctypes.data + 8 * (a * gram.shape[0] + b), end, stride, gram.shape[0],
+            )  # fmt: skip
+    for q in range(end):
+        first[q] = targets[q] * weights[q]
+    for b in range(0, n_regressors, QUAD):
+        gram_tile_1(
+            weighted.ctypes.data, inputs.ctypes.data + 8 * b * stride, moment.ctypes.data + 8 * b, end, stride, 0
+        )
 
 
 @njit(cache=True)
 def forget(gram, moment):
     """Keep 15/16 of the sums, rounded down, so that they stay integers."""
-    n = moment.size
-    for a in range(n):
+    for a in range(moment.size):
         moment[a] -= np.floor(moment[a] * 2.0**-FORGET_SHIFT)
         for b in range(a + 1):
             gram[a, b] -= np.floor(gram[a, b] * 2.0**-FORGET_SHIFT)
@@ -129,34 +144,43 @@ def forget(gram, moment):
 def solve(gram, moment, factor, coefficients):
     """Coefficients times 2^20, rounded, of the ridge regression; Cholesky in the order of the format.
 
-    No fast-math here: the order of these operations is part of the format.
+    No fast-math here: each sum's order is part of the format.  Columns are finished one by one for all rows below,
+    which leaves every sum's order as it is and lets neighbouring rows share a vector; `factor` holds the transpose.
     """
-    n = moment.size
-    for i in range(n):
-        diagonal = gram[i, i]
-        for j in range(i):
-            total = gram[i, j]
-            for k in range(j):
-                total -= factor[i, k] * factor[j, k]
-            factor[i, j] = total / factor[j, j]
-        pivot = diagonal + (RIDGE + diagonal * RELATIVE_RIDGE)
-        for k in range(i):
-            pivot -= factor[i, k] * factor[i, k]
+    n = coefficients.size
+    for j in range(n):
+        column = factor[j]
+        for i in range(j, n):
+            column[i] = gram[i, j]
+        diagonal = column[j]
+        column[j] = diagonal + (RIDGE + diagonal * RELATIVE_RIDGE)
+        for k in range(j):
+            earlier = factor[k]
+            multiple = earlier[j]
+            for i in range(j, n):
+                column[i] -= earlier[i] * multiple
+        pivot = column[j]
         if pivot > diagonal * DEGENERATE:
-            factor[i, i] = sqrt(pivot)
+            root = sqrt(pivot)
+            column[j] = root
+            for i in range(j + 1, n):
+                column[i] /= root
         else:  # as good as a combination of earlier regressors: its coefficient becomes 0
-            for j in range(i):
-                factor[i, j] = 0.0
-            factor[i, i] = 2.0**40
+            for k in range(j):
+                factor[k, j] = 0.0
+            column[j] = 2.0**40
+            for i in range(j + 1, n):
+                column[i] = gram[i, j] / column[j]
     for i in range(n):
-        total = moment[i]
-        for k in range(i):
-            total -= factor[i, k] * coefficients[k]
-        coefficients[i] = total / factor[i, i]
+        coefficients[i] = moment[i]
+    for k in range(n):
+        coefficients[k] /= factor[k, k]
+        for i in range(k + 1, n):
+            coefficients[i] -= factor[k, i] * coefficients[k]
     for i in range(n - 1, -1, -1):
         total = coefficients[i]
         for k in range(i + 1, n):
-            total -= factor[k, i] * coefficients[k]
+            total -= factor[i, k] * coefficients[k]
         coefficients[i] = total / factor[i, i]
     for i in range(n):
         rounded = np.rint(coefficients[i] * 2.0**COEFFICIENT_BITS)

@@ -16,6 +16,7 @@ from numba import njit
 from lhic.errors import CheckpointError
 from lhic.models.lhic_ax.config import AxConfig
 from lhic.models.lhic_ax.context import LIMIT, n_features
+from lhic.models.lhic_ax.register_tiles import COLUMNS, layer_tile_1, layer_tile_2, layer_tile_3, layer_tile_4
 
 # Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 6).
 FEATURE_BITS = 4  # features in 1/16
@@ -94,35 +95,25 @@ def check_bounds(tensors: dict[str, np.ndarray], what: str) -> dict[str, int]:
     return bounds
 
 
-@njit(cache=True, fastmath={"contract", "nsz"})
+@njit(cache=True)
 def _layer(inputs, weights, bias, n, outputs):
-    """outputs (o, n) = weights (o, i) @ inputs (i, n) + bias; four rows at a time share the inputs they load."""
+    """outputs (o, n) = weights (o, i) @ inputs (i, n) + bias, in tiles of COLUMNS samples: a little beyond n."""
     n_outputs, n_inputs = weights.shape
-    for o in range(0, n_outputs - 3, 4):
-        a, b, c, d = outputs[o], outputs[o + 1], outputs[o + 2], outputs[o + 3]
-        for q in range(n):
-            a[q] = bias[o]
-            b[q] = bias[o + 1]
-            c[q] = bias[o + 2]
-            d[q] = bias[o + 3]
-        for i in range(n_inputs):
-            wa, wb, wc, wd = weights[o, i], weights[o + 1, i], weights[o + 2, i], weights[o + 3, i]
-            values = inputs[i]
-            for q in range(n):
-                value = values[q]
-                a[q] += wa * value
-                b[q] += wb * value
-                c[q] += wc * value
-                d[q] += wd * value
-    for o in range(n_outputs & ~3, n_outputs):
-        a = outputs[o]
-        for q in range(n):
-            a[q] = bias[o]
-        for i in range(n_inputs):
-            wa = weights[o, i]
-            values = inputs[i]
-            for q in range(n):
-                a[q] += wa * values[q]
+    stride = inputs.shape[1]
+    for q in range(0, n, COLUMNS):
+        x = inputs.ctypes.data + 4 * q
+        for o in range(0, n_outputs, 4):
+            w, b = weights.ctypes.data + 4 * o * n_inputs, bias.ctypes.data + 4 * o
+            out = outputs.ctypes.data + 4 * (o * stride + q)
+            left = n_outputs - o
+            if left >= 4:
+                layer_tile_4(w, b, x, out, n_inputs, stride)
+            elif left == 3:
+                layer_tile_3(w, b, x, out, n_inputs, stride)
+            elif left == 2:
+                layer_tile_2(w, b, x, out, n_inputs, stride)
+            else:
+                layer_tile_1(w, b, x, out, n_inputs, stride)
 
 
 @njit(cache=True, fastmath={"contract", "nsz"})

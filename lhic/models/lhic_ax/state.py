@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lhic.models.lhic_ax import layout
-from lhic.models.lhic_ax.experts import MAX_REGRESSORS, ExpertTable
+from lhic.models.lhic_ax.experts import MAX_REGRESSORS, ExpertTable, padded
+from lhic.models.lhic_ax.register_tiles import COLUMNS
 
 # Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 5).
 N_LEVELS = 80  # contexts of the expected error, half an octave each
@@ -15,16 +16,21 @@ UNIT = 1024  # magnitudes in 1/1024 of a level
 FIRST_MAGNITUDE = 1024  # expected error before anything is known
 FIRST_RATIO = 256  # expected error as found and as expected, 1/256
 FIRST_COUNT = 4
-ACTIVITY_ONE = 1024  # activity in 1/1024 of the plane's mean error
+
+N_LOGS = 6  # rows of `Scratch.logs`
 
 
 class State(NamedTuple):
     """P planes, E experts, n regressors in all, A the shape of a skewed plane, T epochs and one more.
 
-    samples, details, residuals : int32 (P, A); residuals in 1/64
-    errors : int32 (P, E, A), |sample - prediction| in 1/64
-    activity : int32 (P, A), recent |residual| at this pixel, relative to the planes' means, in 1/1024
-    coefficients, moments : float64 (P, n);  grams : float64 (P, sum of squares)
+    Of what only the next planes read there are R <= P planes: plane z is at ``z % R``, once plane z - R is of no use.
+
+    samples, details : int32 (P, A)
+    residuals : int32 (R, A), in 1/64
+    errors : int32 (R, E, A), |sample - prediction| in 1/64
+    activity : int32 (R, A), recent |residual| at this pixel, relative to the planes' means, in 1/1024
+    coefficients : float64 (P, n)
+    grams : float64 (P, sum of squares);  moments : float64 (P, n');  each expert's side rounded up (`padded`)
     own_magnitude, own_count : int64 (P,), sum of |residual| in 1/64, samples
     magnitude : int64 (P, T), expected |residual| at the beginning of each epoch in 1/1024
     own_ratio, own_ratio_count : int64 (P, N_LEVELS);  ratio, ratio_count : int64 (P, T, N_LEVELS)
@@ -56,19 +62,24 @@ class State(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Working memory of one thread for one wave of at most n samples."""
+    """Working memory of one thread for one wave of up to n samples, n a multiple of the tiles' width."""
 
-    inputs: np.ndarray  # float64 (E, MAX_REGRESSORS, n)
+    inputs: np.ndarray  # float64 (E, MAX_REGRESSORS, n), beyond an expert's regressors zero
     predictions: np.ndarray  # float64 (E, n)
-    means: np.ndarray  # int64 (n,)
-    base: np.ndarray  # int64 (n,), 1/64
-    scale: np.ndarray  # int64 (n,), 1/1024
-    raw_scale: np.ndarray  # int64 (n,), before the correction by level
+    means: np.ndarray  # float64 (n,)
+    base: np.ndarray  # float64 (n,), 1/64
+    scale: np.ndarray  # float64 (n,), 1/1024
+    raw_scale: np.ndarray  # float64 (n,), before the correction by level
     level: np.ndarray  # int64 (n,)
+    sizes: np.ndarray  # float64 (n,), |residual|
     targets: np.ndarray  # float64 (n,)
+    details: np.ndarray  # float64 (n,), targets less means
     weights: np.ndarray  # float64 (n,)
-    weighted: np.ndarray  # float64 (n,)
-    spare: np.ndarray  # float64 (n,)
+    weighted: np.ndarray  # float64 (2, n)
+    near: np.ndarray  # float64 (E, n), log2_16 of the experts' errors around
+    logs: np.ndarray  # float64 (N_LOGS, n)
+    work: np.ndarray  # float64 (4, n)
+    inverse: np.ndarray  # float64 (7, n), 2^24 / scale; for each plane back in its unit
     factor: np.ndarray  # float64 (MAX_REGRESSORS, MAX_REGRESSORS)
     features: np.ndarray  # float32 (n_features, n)
     hidden: np.ndarray  # float32 (2, width, n)
@@ -77,16 +88,19 @@ class Scratch(NamedTuple):
 
 
 def new_state(
-    table: ExpertTable, epoch: int, shape: tuple[int, int, int], low: np.ndarray, high: np.ndarray, mask: np.ndarray
-) -> State:
+    table: ExpertTable, epoch: int, shape: tuple[int, int, int], low: np.ndarray, high: np.ndarray, mask: np.ndarray,
+    n_recent: int | None = None,
+) -> State:  # fmt: skip
     """State before the first sample.
 
     shape : (P, H, W); low, high : (P,) model values; mask : bool (H, W), True where nothing is coded.
+    n_recent : planes R of what only the next planes read, all without it; see `walk.recent_planes`.
     """
     n_planes, n_rows, n_columns = shape
     skewed = layout.skewed_shape(*shape)
     n_experts = len(table.about_mean)
-    sizes = np.diff(table.starts)
+    sizes = padded(np.diff(table.starts))
+    recent = (min(n_recent or n_planes, n_planes), *skewed[1:])
     n_epochs = -(-layout.n_waves(n_rows, n_columns) // epoch) + 1
     coefficients = np.tile(table.first_coefficients[0], (n_planes, 1))
     coefficients[:1] = table.first_coefficients[1]
@@ -94,11 +108,12 @@ def new_state(
     coded = np.zeros(skewed[1:], np.bool_)
     coded[2 * rows + columns + layout.WAVE_MARGIN, rows + layout.ROW_MARGIN] = ~mask
     return State(
-        *(np.zeros(skewed, np.int32) for _ in range(3)),
-        np.zeros((n_planes, n_experts, *skewed[1:]), np.int32),
-        np.full(skewed, ACTIVITY_ONE, np.int32),
+        *(np.zeros(skewed, np.int32) for _ in range(2)),
+        np.zeros(recent, np.int32),
+        np.zeros((recent[0], n_experts, *recent[1:]), np.int32),
+        np.zeros(recent, np.int32),
         coefficients,
-        np.zeros((n_planes, table.starts[-1])),
+        np.zeros((n_planes, int(sizes.sum()))),
         np.zeros((n_planes, int((sizes**2).sum()))),
         np.zeros(n_planes, np.int64),
         np.zeros(n_planes, np.int64),
@@ -116,12 +131,18 @@ def new_state(
 
 
 def new_scratch(n_experts: int, n_features: int, width: int, components: int, n_rows: int, n_columns: int) -> Scratch:
-    n = min(n_rows, (n_columns + 1) // 2 + 1)
+    n = -(-min(n_rows, (n_columns + 1) // 2 + 1) // COLUMNS) * COLUMNS
     return Scratch(
         np.zeros((n_experts, MAX_REGRESSORS, n)),
         np.zeros((n_experts, n)),
-        *(np.zeros(n, np.int64) for _ in range(5)),
         *(np.zeros(n) for _ in range(4)),
+        np.zeros(n, np.int64),
+        *(np.zeros(n) for _ in range(4)),
+        np.zeros((2, n)),
+        np.zeros((n_experts, n)),
+        np.zeros((N_LOGS, n)),
+        np.zeros((4, n)),
+        np.zeros((7, n)),
         np.zeros((MAX_REGRESSORS, MAX_REGRESSORS)),
         np.zeros((n_features, n), np.float32),
         np.zeros((2, width, n), np.float32),

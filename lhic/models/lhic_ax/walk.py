@@ -75,7 +75,7 @@ def walk_block(
                 for q in range(n):
                     i = first + q
                     j = wave - 2 * i
-                    base = scratch.base[q]
+                    base, scale = np.int64(scratch.base[q]), np.int64(scratch.scale[q])
                     if not state.coded[wave + WAVE_MARGIN, i + ROW_MARGIN]:
                         value = min(max((base + 32) >> 6, state.low[z]), state.high[z])
                         if mode == DECODE:
@@ -88,9 +88,9 @@ def walk_block(
                                 coding.features[row, f] = np.int8(scratch.features[f, q])
                             coding.targets[row] = 64 * value - base
                             coding.bases[row] = base
-                            coding.scales[row] = scratch.scale[q]
+                            coding.scales[row] = scale
                     else:
-                        n_active, heaviest = mixture_of(scratch.outputs, q, base, scratch.scale[q], scratch.active)
+                        n_active, heaviest = mixture_of(scratch.outputs, q, base, scale, scratch.active)
                         if mode == ENCODE:
                             value = np.int64(coding.values[z, i, j])
                             coding.n_symbols[0] = encode_level(

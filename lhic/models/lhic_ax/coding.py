@@ -276,6 +276,7 @@ class _Job:
                 ends[0][: self.n_planes],
                 ends[1][: self.n_planes],
                 self.oriented(self.layout.mask),
+                walk.recent_planes(size, numba.get_num_threads()),
             )
         return found
 

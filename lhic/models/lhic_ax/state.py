@@ -84,6 +84,7 @@ class Scratch(NamedTuple):
     features: np.ndarray  # float32 (n_features, n)
     hidden: np.ndarray  # float32 (2, width, n)
     outputs: np.ndarray  # float32 (3 K, n)
+    mixtures: np.ndarray  # int64 (3, K, n), means, widths and logits
     active: np.ndarray  # int64 (K, 4), the mixture of one sample
 
 
@@ -130,7 +131,14 @@ def new_state(
     )
 
 
-def new_scratch(n_experts: int, n_features: int, width: int, components: int, n_rows: int, n_columns: int) -> Scratch:
+def new_scratch(
+    n_experts: int,
+    n_features: int,
+    width: int,
+    components: int,
+    n_rows: int,
+    n_columns: int,
+) -> Scratch:
     n = -(-min(n_rows, (n_columns + 1) // 2 + 1) // COLUMNS) * COLUMNS
     return Scratch(
         np.zeros((n_experts, MAX_REGRESSORS, n)),
@@ -147,5 +155,6 @@ def new_scratch(n_experts: int, n_features: int, width: int, components: int, n_
         np.zeros((n_features, n), np.float32),
         np.zeros((2, width, n), np.float32),
         np.zeros((3 * components, n), np.float32),
+        np.zeros((3, components, n), np.int64),
         np.zeros((components, 4), np.int64),
     )

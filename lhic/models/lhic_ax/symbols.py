@@ -12,8 +12,14 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from lhic.entropy.logistic import MEAN_BITS, MEAN_LIMIT, SCALE_MAX, SIGMOID_BITS, WEIGHT_BITS
-from lhic.entropy.logistic_numba import prepare, sigmoid_at
+from lhic.entropy.logistic import (
+    MEAN_BITS,
+    MEAN_LIMIT,
+    SCALE_MAX,
+    SIGMOID_BITS,
+    WEIGHT_BITS,
+)
+from lhic.entropy.logistic_numba import sigmoid_at
 from lhic.entropy.rans_numba import advance, peek
 from lhic.models.lhic_ax.arithmetic import log2_16
 from lhic.models.lhic_ax.network import LOGIT_SHIFT, MEAN_SHIFT, SCALE_SHIFT
@@ -37,21 +43,17 @@ class Levels(NamedTuple):
 
 
 @njit(cache=True)
-def mixture_of(outputs, q, base, scale, active):
-    """Components of sample q from the network's sums; as `logistic_numba.prepare` returns them."""
+def mixtures_of(outputs, n, base, scale, parts):
+    """Means, widths and logits, int64 (3, K, n), of a wave's mixtures from the network's sums."""
     n_components = outputs.shape[0] // 3
-    mean = np.empty(n_components, np.int64)
-    width = np.empty(n_components, np.int64)
-    logit = np.empty(n_components, np.int64)
     for k in range(n_components):
-        shift = np.int64(outputs[k, q]) >> MEAN_SHIFT
-        mean[k] = min(max((base << 2) + ((shift * scale) >> 10), np.int64(-MEAN_LIMIT)), np.int64(MEAN_LIMIT))
-    log_scale = 2 * log2_16(scale) + SCALE_OFFSET
-    for k in range(n_components):
-        octaves = log_scale + (np.int64(outputs[n_components + k, q]) >> SCALE_SHIFT)
-        width[k] = min(max(octaves, np.int64(0)), np.int64(SCALE_MAX))
-        logit[k] = np.int64(outputs[2 * n_components + k, q]) >> LOGIT_SHIFT
-    return prepare(mean, width, logit, active)
+        for q in range(n):
+            shift = np.int64(outputs[k, q]) >> MEAN_SHIFT
+            mean = (np.int64(base[q]) << 2) + ((shift * np.int64(scale[q])) >> 10)
+            parts[0, k, q] = min(max(mean, np.int64(-MEAN_LIMIT)), np.int64(MEAN_LIMIT))
+            octaves = 2 * log2_16(scale[q]) + SCALE_OFFSET + (np.int64(outputs[n_components + k, q]) >> SCALE_SHIFT)
+            parts[1, k, q] = min(max(octaves, np.int64(0)), np.int64(SCALE_MAX))
+            parts[2, k, q] = np.int64(outputs[2 * n_components + k, q]) >> LOGIT_SHIFT
 
 
 @njit(cache=True, inline="always")
@@ -102,7 +104,20 @@ def level_near(value, z, levels):
 
 
 @njit(cache=True)
-def _search(slot, first, step, low, high, low_value, high_value, stride, z, levels, active, n_active):
+def _search(
+    slot,
+    first,
+    step,
+    low,
+    high,
+    low_value,
+    high_value,
+    stride,
+    z,
+    levels,
+    active,
+    n_active,
+):
     """Cell of `stride` levels between levels low and high whose interval holds the slot; gallops from `first`.
 
     Returns its first level, the one after its last, and their cumulative frequencies.  Kept throughout:
@@ -141,8 +156,10 @@ def encode_level(level, z, lower_bits, levels, active, n_active, starts, freqs, 
         freqs[cursor] = high - low
         cursor += 1
     width = high - low
-    start = ((cdf_at(level, z, levels, active, n_active) - low) << PRECISION) // width
-    end = ((cdf_at(level + 1, z, levels, active, n_active) - low) << PRECISION) // width
+    below = low if level == cell else cdf_at(level, z, levels, active, n_active)
+    above = high if level + 1 == after else cdf_at(level + 1, z, levels, active, n_active)
+    start = ((below - low) << PRECISION) // width
+    end = ((above - low) << PRECISION) // width
     starts[cursor] = start
     freqs[cursor] = end - start
     return cursor + 1
@@ -183,7 +200,18 @@ def decode_level(z, lower_bits, levels, active, n_active, heaviest, states, word
     target = cell_value + (((slot + 1) * width - 1) >> PRECISION)
     step = np.int64(1) << max(active[heaviest, 2] - 8, np.int64(0))
     low, high, low_value, high_value = _search(
-        target, near, step, low, high, low_value, high_value, np.int64(1), z, levels, active, n_active
+        target,
+        near,
+        step,
+        low,
+        high,
+        low_value,
+        high_value,
+        np.int64(1),
+        z,
+        levels,
+        active,
+        n_active,
     )
     start = ((low_value - cell_value) << PRECISION) // width
     end = ((high_value - cell_value) << PRECISION) // width

@@ -16,14 +16,43 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from lhic.models.lhic_ax.context import begin_plane, describe_wave, end_epoch, learn_wave, predict_wave
-from lhic.models.lhic_ax.layout import PLANE_LAG, ROW_MARGIN, WAVE_MARGIN, n_waves, wave_rows
+from lhic.entropy.logistic_numba import prepare
+from lhic.models.lhic_ax.context import (
+    begin_plane,
+    describe_wave,
+    end_epoch,
+    learn_wave,
+    predict_wave,
+)
+from lhic.models.lhic_ax.layout import (
+    PLANE_LAG,
+    ROW_MARGIN,
+    WAVE_MARGIN,
+    n_waves,
+    wave_rows,
+)
 from lhic.models.lhic_ax.network import run_network
-from lhic.models.lhic_ax.symbols import decode_level, encode_level, mixture_of, model_value
+from lhic.models.lhic_ax.symbols import (
+    decode_level,
+    encode_level,
+    mixtures_of,
+    model_value,
+)
 
 ENCODE, DECODE, OBSERVE = 0, 1, 2
 BLOCK = 16  # steps of a group in one piece of work
 AHEAD = 3  # waves that earlier planes must be ahead of a plane
+PLANES_BACK = 6  # farthest plane back that is read of what `state` keeps for recent planes only
+
+
+def groups_at_once(n_threads: int) -> int:
+    """Groups of a tile from the first unfinished one on that may have begun: one more than can run."""
+    return n_threads + 1
+
+
+def recent_planes(group_planes: int, n_threads: int) -> int:
+    """Planes that must be kept apart while so many groups run: `state.new_state`'s n_recent."""
+    return groups_at_once(n_threads) * group_planes + PLANES_BACK
 
 
 class Coding(NamedTuple):
@@ -53,7 +82,19 @@ class Coding(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def walk_block(
-    mode, first_plane, end_plane, first_step, end_step, epoch, lower_bits, table, net, levels, state, scratch, coding
+    mode,
+    first_plane,
+    end_plane,
+    first_step,
+    end_step,
+    epoch,
+    lower_bits,
+    table,
+    net,
+    levels,
+    state,
+    scratch,
+    coding,
 ):
     """Steps first_step .. end_step - 1 of the group of planes; False if the words ran out."""
     n_rows, n_columns = coding.values.shape[1:]
@@ -72,6 +113,13 @@ def walk_block(
                 describe_wave(z, wave, first, n, n_rows, n_columns, now, table, state, scratch)
                 if mode != OBSERVE:
                     run_network(net, scratch, n)
+                    mixtures_of(
+                        scratch.outputs,
+                        n,
+                        scratch.base,
+                        scratch.scale,
+                        scratch.mixtures,
+                    )
                 for q in range(n):
                     i = first + q
                     j = wave - 2 * i
@@ -90,7 +138,12 @@ def walk_block(
                             coding.bases[row] = base
                             coding.scales[row] = scale
                     else:
-                        n_active, heaviest = mixture_of(scratch.outputs, q, base, scale, scratch.active)
+                        n_active, heaviest = prepare(
+                            scratch.mixtures[0, :, q],
+                            scratch.mixtures[1, :, q],
+                            scratch.mixtures[2, :, q],
+                            scratch.active,
+                        )
                         if mode == ENCODE:
                             value = np.int64(coding.values[z, i, j])
                             coding.n_symbols[0] = encode_level(
@@ -121,13 +174,17 @@ class Group(NamedTuple):
     run: Callable[[int, int], None]  # (first step, end step)
 
 
-def run_groups(tiles: list[tuple[tuple[int, int], list[Group]]], n_threads: int, done: Callable[[int, Group], None]):
+def run_groups(
+    tiles: list[tuple[tuple[int, int], list[Group]]],
+    n_threads: int,
+    done: Callable[[int, Group], None],
+):
     """Run all blocks of all groups of all tiles, each as soon as what it depends on is there.
 
     tiles : ((H, W), groups in coding order) of each tile.  done : called with the tile's number and a finished group.
     An exception in a block ends the run and is raised here.
     """
-    pending = [_Progress(number, *tile) for number, tile in enumerate(tiles)]
+    pending = [_Progress(number, *tile, groups_at_once(n_threads)) for number, tile in enumerate(tiles)]
     lock = threading.Condition()
     failures: list[BaseException] = []
 
@@ -138,7 +195,10 @@ def run_groups(tiles: list[tuple[tuple[int, int], list[Group]]], n_threads: int,
                     if failures or all(progress.finished for progress in pending):
                         lock.notify_all()
                         return
-                    found = next((task for progress in pending if (task := progress.take()) is not None), None)
+                    found = next(
+                        (task for progress in pending if (task := progress.take()) is not None),
+                        None,
+                    )
                     if found is not None:
                         break
                     lock.wait()
@@ -171,8 +231,8 @@ def run_groups(tiles: list[tuple[tuple[int, int], list[Group]]], n_threads: int,
 class _Progress:
     """Which blocks of a tile's groups are done, and which may run."""
 
-    def __init__(self, number: int, shape: tuple[int, int], groups: list[Group]):
-        self.number, self.groups = number, groups
+    def __init__(self, number: int, shape: tuple[int, int], groups: list[Group], at_once: int):
+        self.number, self.groups, self.at_once = number, groups, at_once
         self.waves = n_waves(*shape)
         self.blocks_done = [0] * len(groups)
         self.running = [False] * len(groups)
@@ -189,7 +249,8 @@ class _Progress:
 
     def take(self):
         """A block that may run now, or None."""
-        for g, done in enumerate(self.blocks_done):
+        first = next((g for g, done in enumerate(self.blocks_done) if done < self.n_blocks(g)), 0)
+        for g, done in enumerate(self.blocks_done[: first + self.at_once]):
             if self.running[g] or done == self.n_blocks(g):
                 continue
             if g == 0 or self.blocks_done[g - 1] >= min(self._needed(g, done), self.n_blocks(g - 1)):

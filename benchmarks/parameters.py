@@ -19,6 +19,7 @@ from benchmarks.provenance import REPOSITORY
 from lhic.data import kinds
 from lhic.errors import ConfigError, LhicError, UsageError
 from lhic.models.registry import DEVICES, find_weights
+from lhic.models.weights import load_weights
 
 FOLDER = REPOSITORY / "notebooks"
 
@@ -179,6 +180,13 @@ def _model(value: object) -> None:
         raise UsageError(f"{value}: expected a weights file, found nothing there")
 
 
+def _ax_model(value: object) -> None:
+    _model(value)
+    family = load_weights(find_weights(value)).family
+    if family != "lhic-ax":
+        raise UsageError(f"{value}: expected weights of the family lhic-ax, found {family}")
+
+
 def _profiles() -> list[str]:
     return sorted(path.stem for path in (FOLDER / "params").glob("*.yml"))
 
@@ -207,6 +215,9 @@ CHECKS: dict[str, Check] = {
     "spectral_pairs": _list_of(_list_of(_codec, 2, 2)),
     "model": _model,
     "batch_model": _model,
+    "ax_model": _ax_model,
+    "ax_models": _list_of(_ax_model, 1),
+    "max_errors": _list_of(_whole(0, 65535), 1),
     "forms": _list_of(_one_of(lambda: FORMS), 1),
     "slow_forms": _list_of(_one_of(lambda: FORMS)),
     "option": _text,

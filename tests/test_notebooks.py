@@ -17,7 +17,7 @@ ALL_SCRIPTS = notebooks.all_scripts()
 
 def test_there_are_notebooks():
     numbers = [int(script.stem[:2]) for script in SCRIPTS]
-    assert numbers == sorted(set(numbers)) and {0, 1, 2, 3, 5, 6} <= set(numbers)
+    assert numbers == sorted(set(numbers)) and {0, 1, 2, 3, 4, 5, 6} <= set(numbers)
     assert {script.stem for script in ALL_SCRIPTS} - {script.stem for script in SCRIPTS} == {"explore"}
 
 
@@ -171,7 +171,7 @@ def test_study_end_to_end_on_a_tiny_corpus(tmp_path, capsys):
     assert {path.name for path in (out / "notebooks").iterdir()} == {f"{script.stem}.ipynb" for script in SCRIPTS}
     assert not any("output_path" in path.read_text() for path in (out / "notebooks").iterdir())
     written = ["bitrate", "baselines", "by_sensor", "by_cube", "spectral_gain", "dataset_values", "dataset_splits"]
-    for name in [*written, "param_d", "throughput_threads", "throughput_batch", "throughput_growth"]:
+    for name in [*written, "param_d", "throughput_threads", "throughput_batch", "throughput_growth", "ax_exactness"]:
         assert {path.suffix for path in (out / "tables").glob(f"{name}.*")} == {".md", ".tex", ".csv"}
     for name in ("planes", "bits_by_band", "bits_map", "bitrate", "rate_speed", "by_sensor", "spectral_gain"):
         assert {path.suffix for path in (out / "figures").glob(f"{name}.*")} == {".pdf", ".svg", ".png"}

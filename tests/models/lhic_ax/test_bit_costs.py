@@ -5,7 +5,7 @@ import lhic
 from lhic.models.lhic_ax.levels import split_tile
 
 
-@pytest.mark.parametrize("shape", [(18, 9, 13), (8, 14, 6)])
+@pytest.mark.parametrize("shape", [(18, 9, 13), (18, 13, 9)])
 def test_costs_add_up_to_the_sections_and_lie_where_the_surprise_is(shape):
     rng = np.random.default_rng(1)
     cube = np.cumsum(rng.integers(-3, 4, shape), axis=2).astype("int16") + 100
@@ -18,7 +18,7 @@ def test_costs_add_up_to_the_sections_and_lie_where_the_surprise_is(shape):
     mask = split_tile(cube)[0].mask
     assert mask.sum() == 10
     assert not costs[:, 1].any() and not costs[:, :, mask].any()
-    assert np.unravel_index(costs.sum(axis=0).argmax(), shape) == (2, 5, 4)
+    assert costs[:, 2, 5, 4].sum() > 3 * costs[:, 2].sum(axis=0)[4:].mean()
     sections = model.encode_tiles([cube], model.plan(cube, param_d=5), lambda n: None)[0]
     states = 8 * -(-(shape[0] - 1) // 64)
     assert costs.sum() / 8 == pytest.approx(len(sections[2]) - states, abs=8 + 0.01 * len(sections[2]))

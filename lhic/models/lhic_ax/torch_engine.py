@@ -1,0 +1,669 @@
+"""The walk of lhic-ax on any torch device: several tiles, and all planes of a step, at once.
+
+Decides nothing of its own: the same integers as `walk` and `reference`, from the same constants
+(docs/format_lhic_ax.md).  Integers are int64 tensors, or float64 where matrices are multiplied, whose sums stay below
+2^53 and are exact in any order.  The one place where rounding counts, the solution of the normal equations (`solve`),
+uses separate operations that no compiler sees together, so nothing becomes a fused multiply-add.
+
+Plane z computes wave t - 4 z at step t, whatever its group.  Tiles of one shape form a batch; a tile with fewer planes
+than others has idle ones behind its last.  Intervals are computed on the device; symbols, which follow one another
+within a lane, are decoded by the compiled coder on the host, one stream beside another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+import torch
+from numba import njit
+
+from lhic.entropy.logistic import (
+    ARGUMENT_BITS,
+    EXP2_TABLE,
+    LOGIT_STEPS,
+    MANTISSA_BITS,
+    MEAN_BITS,
+    MEAN_LIMIT,
+    SCALE_MAX,
+    SCALE_MIN_LOG2,
+    SCALE_STEPS,
+    SIGMOID_BITS,
+    SIGMOID_OCTAVES,
+    SIGMOID_TABLE,
+    TABLE_BITS,
+    WEIGHT_BITS,
+)
+from lhic.models.lhic_ax import arithmetic, context, experts, network
+from lhic.models.lhic_ax.config import CONSTANT, CONSTANT_INPUT, DETAIL, NEIGHBOUR
+from lhic.models.lhic_ax.layout import (
+    AROUND,
+    CAUSAL,
+    NE,
+    NW,
+    PLANE_LAG,
+    ROW_MARGIN,
+    WAVE_MARGIN,
+    E,
+    N,
+    S,
+    W,
+    n_waves,
+    skewed_shape,
+)
+from lhic.models.lhic_ax.parameters import StreamParameters
+from lhic.models.lhic_ax.state import FIRST_COUNT, FIRST_MAGNITUDE, FIRST_RATIO, N_LEVELS, UNIT
+from lhic.models.lhic_ax.symbols import PRECISION, SCALE_OFFSET, TOTAL, Levels, decode_level, mixture_of, model_value
+
+HERE, WW, NN = (0, 0), (0, -2), (-2, 0)
+OWN = (*CAUSAL, WW, NN)
+CAUSAL_WEIGHTS = (2, 2, 1, 1, 1, 1)  # of OWN: W, N, NW, NE, WW, NN
+assert CAUSAL == (W, N, NW, NE) and context.FAR_PLANES == 4
+
+# Pictures, in the order in which the buffer holds them; one of errors for each expert follows.
+SAMPLE, DETAILS, RESIDUAL, ACTIVITY, ERROR = range(5)
+
+# Where `layout.store` repeats a sample: (at the left, right, upper, lower edge), distance in waves, in rows.
+REPEATS = (
+    ((False, False, False, False), 0, 0),
+    ((True, False, False, False), 1, 1),
+    ((True, False, False, False), 0, 1),
+    ((False, True, False, False), 1, 0),
+    ((False, False, True, False), 0, -1),
+    ((False, False, True, False), -2, -2),
+    ((False, False, False, True), 2, 1),
+    ((False, True, False, True), 3, 1),
+)
+
+
+def floor_divide(a, b):
+    return torch.div(a, b, rounding_mode="floor")
+
+
+class Tables:
+    """Constant tables on a device."""
+
+    def __init__(self, device: torch.device):
+        def on_device(table):
+            return torch.as_tensor(table, device=device)
+
+        self.log, self.power = on_device(arithmetic.LOG_TABLE), on_device(arithmetic.POWER_TABLE)
+        self.exp2, self.sigmoid = on_device(EXP2_TABLE), on_device(SIGMOID_TABLE)
+
+    def log2_16(self, value: torch.Tensor) -> torch.Tensor:
+        """See `arithmetic.log2_16`; values of 1 .. 2^53 have their exponent exactly in a float64."""
+        exponent = torch.frexp(value.double()).exponent.long() - 1
+        mantissa = (value << arithmetic.MANTISSA_BITS) >> exponent
+        return exponent * arithmetic.LOG_STEPS + self.log[mantissa - (1 << arithmetic.MANTISSA_BITS)]
+
+
+def solve(gram: torch.Tensor, moment: torch.Tensor) -> torch.Tensor:
+    """Coefficients times 2^20 of many systems: `experts.solve`, each entry by the same operations in the same order.
+
+    gram : float64 (B, n, n), of which the lower triangle counts;  moment : float64 (B, n)
+    Returns float64 (B, n), integers.  Columns are eliminated from the left, which subtracts from each entry the same
+    products in the same order as going row by row does.
+    """
+    n = moment.shape[1]
+    diagonal = torch.diagonal(gram, dim1=1, dim2=2)
+    pivots = diagonal + (experts.RIDGE + diagonal * experts.RELATIVE_RIDGE)
+    smallest = diagonal * experts.DEGENERATE
+    left, factor = gram.clone(), torch.zeros_like(gram)
+    for k in range(n):
+        degenerate = ~(pivots[:, k] > smallest[:, k])
+        root = torch.where(degenerate, 2.0**40, torch.sqrt(torch.where(degenerate, 1.0, pivots[:, k])))
+        factor[:, k, :k] *= (~degenerate).double()[:, None]
+        factor[:, k, k] = root
+        if k + 1 == n:
+            break
+        # A degenerate row is zero: nothing was to be subtracted from its column.
+        column = torch.where(degenerate[:, None], gram[:, k + 1 :, k], left[:, k + 1 :, k]) / root[:, None]
+        factor[:, k + 1 :, k] = column
+        square = column * column
+        pivots[:, k + 1 :] = pivots[:, k + 1 :] - square
+        product = column[:, :, None] * column[:, None, :]
+        left[:, k + 1 :, k + 1 :] = left[:, k + 1 :, k + 1 :] - product
+    solution = moment.clone()
+    for k in range(n):
+        solution[:, k] = solution[:, k] / factor[:, k, k]
+        product = factor[:, k + 1 :, k] * solution[:, k, None]
+        solution[:, k + 1 :] = solution[:, k + 1 :] - product
+    for i in reversed(range(n)):
+        total = solution[:, i]
+        products = factor[:, i + 1 :, i] * solution[:, i + 1 :]
+        for k in range(n - 1 - i):
+            total = total - products[:, k]
+        solution[:, i] = total / factor[:, i, i]
+    rounded = torch.round(solution * 2.0**experts.COEFFICIENT_BITS)
+    return rounded.clamp(-experts.COEFFICIENT_LIMIT, experts.COEFFICIENT_LIMIT)
+
+
+class Reads:
+    """Which cells of the buffer the samples of a step are predicted and described from, gathered at once."""
+
+    def __init__(self, planes_apart: int, waves_apart: int, pictures_apart: int):
+        self.apart = pictures_apart, planes_apart, waves_apart
+        self.offsets: list[int] = []
+        self.backs: list[int] = []
+
+    def add(self, picture: int, back: int, distances) -> slice:
+        """Distances are (rows down, columns right)."""
+        picture_apart, plane_apart, wave_apart = self.apart
+        for di, dj in distances:
+            self.offsets.append(picture * picture_apart - back * plane_apart + (2 * di + dj) * wave_apart + di)
+            self.backs.append(back)
+        return slice(len(self.offsets) - len(distances), len(self.offsets))
+
+
+class Batch:
+    """Tiles of one shape on their way through the walk.
+
+    n tiles, P planes, E experts of up to R regressors; in a step Z planes with up to q samples each.  Tensors of a step
+    have shape (n, Z, q), with further axes behind.
+    """
+
+    def __init__(self, model, jobs: Sequence, device: torch.device):
+        self.model, self.device, self.tables = model, device, Tables(device)
+        self.config, self.n_tiles = model.settings, len(jobs)
+        self.n_rows, self.n_columns = jobs[0].shape
+        self.n_planes = max(job.n_planes for job in jobs)
+        self.waves = n_waves(self.n_rows, self.n_columns)
+        self.n_steps = self.waves + PLANE_LAG * (self.n_planes - 1)
+        self.level_tables = join_levels(jobs, self.n_planes)
+        self.experts = self.config.experts()
+        self.n_experts = len(self.experts)
+        self.n_regressors = max(len(expert.regressors) for expert in self.experts)
+        self._make_buffer()
+        self._make_reads()
+        self._make_tables()
+        coded = np.stack([~job.oriented(job.layout.mask) for job in jobs])
+        exists = np.arange(self.n_planes) < np.array([job.n_planes for job in jobs])[:, None]
+        self.coded, self.exists = self._tensor(coded.reshape(self.n_tiles, -1)), self._tensor(exists)
+        net = model.net
+        self.layers = [self._tensor(w).double() for w in (net.first, *net.middle, net.last)]
+        self.biases = [self._tensor(b).double() for b in (*net.biases, net.last_bias)]
+
+    def _tensor(self, values) -> torch.Tensor:
+        return torch.as_tensor(np.ascontiguousarray(values), device=self.device)
+
+    def _zeros(self, *shape, dtype=torch.int64) -> torch.Tensor:
+        return torch.zeros((self.n_tiles, self.n_planes, *shape), dtype=dtype, device=self.device)
+
+    def _make_buffer(self) -> None:
+        _, n_waves_kept, self.wave_apart = skewed_shape(1, self.n_rows, self.n_columns)
+        self.plane_apart = n_waves_kept * self.wave_apart
+        self.picture_apart = self.n_planes * self.plane_apart
+        n_pictures = ERROR + self.n_experts
+        # The last cell takes what need not be kept.
+        size = n_pictures * self.picture_apart + 1
+        self.buffer = torch.zeros((self.n_tiles, size), dtype=torch.int32, device=self.device)
+        self.buffer[:, ACTIVITY * self.picture_apart : ERROR * self.picture_apart] = UNIT
+        self.nowhere = size - 1
+        repeats = [(0, 0), *((du, di) for _, du, di in REPEATS[1:])]
+        self.repeat_offsets = self._tensor(np.array([du * self.wave_apart + di for du, di in repeats]))
+        self.repeat_edges = self._tensor(np.array([edges for edges, _, _ in REPEATS]))
+        stored = [SAMPLE, DETAILS, RESIDUAL, *range(ERROR, n_pictures)]
+        self.stored_offsets = self._tensor(np.array(stored) * self.picture_apart)
+
+    def _make_reads(self) -> None:
+        reads = Reads(self.plane_apart, self.wave_apart, self.picture_apart)
+        pictures_of_errors = range(ERROR, ERROR + self.n_experts)
+        self.samples, self.residuals = reads.add(SAMPLE, 0, OWN), reads.add(RESIDUAL, 0, OWN)
+        self.earlier_sample = reads.add(SAMPLE, 1, (HERE, W, N, E, S))
+        self.earlier_residuals = [reads.add(RESIDUAL, back, (HERE, *AROUND)) for back in (1, 2)]
+        self.earlier_residuals += [reads.add(RESIDUAL, back, (HERE,)) for back in range(3, 3 + context.FAR_PLANES)]
+        self.activity = reads.add(ACTIVITY, 1, (HERE,))
+        self.errors = [reads.add(picture, 0, OWN) for picture in pictures_of_errors]
+        self.earlier_errors = [reads.add(picture, 1, (HERE, E, S, W, N)) for picture in pictures_of_errors]
+        self.n_fixed = len(reads.offsets)
+        minus_mean, constant = [], []
+        for expert in self.experts:
+            rows = expert.regressors.tolist()
+            idle = [(CONSTANT, 0, 0, 0)] * (self.n_regressors - len(rows))
+            for r, (kind, back, du, di) in enumerate(rows + idle):
+                reads.add(DETAILS if kind == DETAIL else SAMPLE, back, [(di, du - 2 * di)])
+                if kind == CONSTANT:
+                    reads.backs[-1] = self.n_planes  # never there
+                minus_mean.append(kind == NEIGHBOUR)
+                constant.append(kind == CONSTANT and r < len(rows))
+        self.offsets, self.backs = self._tensor(np.array(reads.offsets)), self._tensor(np.array(reads.backs))
+        self.minus_mean = self._tensor(np.array(minus_mean, np.int64))
+        self.constant = self._tensor(np.array(constant) * int(CONSTANT_INPUT))
+        self.about_mean = self._tensor(np.array([expert.about_mean for expert in self.experts], np.int64))
+        self.forgets = [e for e, expert in enumerate(self.experts) if expert.forgets]
+
+    def _make_tables(self) -> None:
+        n_epochs = -(-self.waves // self.config.epoch) + 1
+        n, r = self.n_experts, self.n_regressors
+        self.coefficients = self._zeros(n, r, dtype=torch.float64)
+        first = self.model.table.first_coefficients
+        for e in range(n):
+            start, end = self.model.table.starts[e : e + 2]
+            self.coefficients[:, :, e, : end - start] = self._tensor(first[0, start:end])
+            self.coefficients[:, 0, e, : end - start] = self._tensor(first[1, start:end])
+        self.gram, self.moment = self._zeros(n, r, r, dtype=torch.float64), self._zeros(n, r, dtype=torch.float64)
+        self.magnitude, self.error = self._zeros(n_epochs), self._zeros(n_epochs, n)
+        self.ratio, self.ratio_count = self._zeros(n_epochs, N_LEVELS), self._zeros(n_epochs, N_LEVELS)
+        self.magnitude[:, :, 0] = FIRST_MAGNITUDE
+        self.error[:, :, 0] = FIRST_MAGNITUDE
+        self.ratio[:, :, 0] = FIRST_RATIO * FIRST_COUNT
+        self.ratio_count[:, :, 0] = FIRST_COUNT
+        self.own_magnitude, self.own_count, self.own_error = self._zeros(), self._zeros(), self._zeros(n)
+        self.own_ratio, self.own_ratio_count = self._zeros(N_LEVELS), self._zeros(N_LEVELS)
+        levels = self.level_tables
+        ends = (levels.first, levels.n_levels, levels.table_start)
+        self.first, self.n_levels, self.table_start = (
+            self._tensor(values.reshape(self.n_tiles, self.n_planes)) for values in ends
+        )
+        self.level_table = self._tensor(np.append(levels.table, 0))
+        self.low = self.model_value(torch.zeros_like(self.first), self.first, self.table_start)
+        self.high = self.model_value(self.n_levels - 1, self.first, self.table_start)
+
+    def model_value(self, level, first, start):
+        listed = self.level_table[(start + level).clamp(0, len(self.level_table) - 1)]
+        return torch.where(start < 0, first + level, listed)
+
+    # --- one step -----------------------------------------------------------------------------------------------------
+
+    def place(self, t: int) -> None:
+        """Which samples a step holds: planes `z` (Z,), pixels `i`, `j` (Z, q), of which `there` exist."""
+        first_plane = max(0, -(-(t - self.waves + 1) // PLANE_LAG))
+        end_plane = min(self.n_planes, t // PLANE_LAG + 1)
+        self.z = torch.arange(first_plane, end_plane, device=self.device)
+        self.first_plane, self.end_plane = first_plane, end_plane
+        wave = t - PLANE_LAG * self.z
+        self.epoch = wave // self.config.epoch
+        first = ((wave - self.n_columns + 2) >> 1).clamp(min=0)
+        last = (wave >> 1).clamp(max=self.n_rows - 1)
+        n_most = min(self.n_rows, (self.n_columns + 1) // 2)
+        self.i = first[:, None] + torch.arange(n_most, device=self.device)
+        self.there = self.i <= last[:, None]
+        self.i = torch.minimum(self.i, last[:, None])
+        self.j = wave[:, None] - 2 * self.i
+        self.there &= (self.j >= 0) & (self.j < self.n_columns)
+        self.j = self.j.clamp(0, self.n_columns - 1)
+        rows = self.i + ROW_MARGIN
+        self.cell = self.z[:, None] * self.plane_apart + (2 * self.i + self.j + WAVE_MARGIN) * self.wave_apart + rows
+        self.pixel = self.i * self.n_columns + self.j
+        coded = self.coded[:, self.pixel.reshape(-1)].view(self.n_tiles, *self.pixel.shape)
+        self.is_coded = coded & self.there & self.exists[:, self.z, None]
+
+    def gather(self) -> torch.Tensor:
+        """Everything read from the pictures, int64 (reads, n, Z, q); 0 where there is no such plane."""
+        known = self.z >= self.backs[:, None]
+        where = torch.where(known[:, :, None], self.cell + self.offsets[:, None, None], self.nowhere)
+        found = self.buffer[:, where.reshape(-1)].view(self.n_tiles, *where.shape).long()
+        return (found * known[:, :, None]).movedim(1, 0)
+
+    def predict(self, read: torch.Tensor) -> None:
+        """Means, inputs (n, Z, E, R, q) and predictions in 1/64 (E, n, Z, q)."""
+        self.mean = (read[self.samples][:4].sum(0) + 2) >> 2
+        inputs = read[self.n_fixed :] - self.minus_mean[:, None, None, None] * self.mean
+        inputs = inputs + self.constant[:, None, None, None]
+        shape = self.n_experts, self.n_regressors, *inputs.shape[1:]
+        self.inputs = inputs.view(shape).permute(2, 3, 0, 1, 4).double()
+        sums = (self.coefficients[:, self.z, :, None, :] @ self.inputs)[:, :, :, 0]  # (n, Z, E, q)
+        found = torch.floor(sums * 2.0 ** (experts.FRACTION_BITS - experts.COEFFICIENT_BITS)).long().permute(2, 0, 1, 3)
+        found = found + 64 * self.mean * self.about_mean[:, None, None, None]
+        low, high = 64 * self.low[:, self.z, None], 64 * self.high[:, self.z, None]
+        self.predictions = torch.minimum(torch.maximum(found, low), high)
+
+    def magnitude_back(self, back: int) -> torch.Tensor:
+        """Of the plane so many planes back, at least 16, (n, Z, 1)."""
+        found = self.magnitude[:, (self.z - back).clamp(min=0), self.epoch]
+        return found.clamp(min=context.MIN_MAGNITUDE)[:, :, None]
+
+    def describe(self, read: torch.Tensor) -> torch.Tensor:
+        """Set base and expected error; returns the features, int64 (F, n, Z, q)."""
+        log = self.tables.log2_16
+        z = self.z[:, None]
+        own = self.mag = self.magnitude_back(0)
+        earlier = torch.where(z > 0, self.magnitude_back(1), own)
+        near = []
+        for e in range(self.n_experts):
+            total = causal_sum(read[self.errors[e]])
+            around = read[self.earlier_errors[e]]
+            around = floor_divide((around.sum(0) + 3 * around[0]) * own, earlier)
+            near.append(log(total + around.clamp(max=1 << 24) + 8))
+        near = torch.stack(near)
+        below = (2 * (near - near.amin(0))).clamp(max=240)
+        weights = (self.tables.power[below & 15] << 1) >> (below >> 4)
+        moment = (weights * (self.predictions - self.predictions[0])).sum(0)
+        base = self.base = self.predictions[0] + floor_divide(moment, weights.sum(0))
+
+        around = causal_sum(read[self.residuals])
+        activity = self.activity_before = torch.where(z > 0, read[self.activity][0], UNIT)
+        expected = (activity * own) >> 10
+        raw = self.raw = ((10 * around + 11 * expected) >> 4).clamp(min=context.MIN_RAW_SCALE)
+        log_raw = log(raw)
+        level = self.level = (log_raw >> 3).clamp(max=N_LEVELS - 1)
+        ratio = self.ratio[:, self.z, self.epoch].gather(2, level)
+        count = self.ratio_count[:, self.z, self.epoch].gather(2, level)
+        self.scale = floor_divide(raw * ratio, count * FIRST_RATIO).clamp(min=context.MIN_SCALE)
+        log_scale = self.log_scale = log(self.scale)
+
+        log_own, log_earlier = log(own), log(earlier)
+        inverse = floor_divide(torch.full_like(self.scale, 1 << 24), self.scale)
+        like = torch.zeros_like(base)
+        found = [*((self.predictions - base) * inverse >> 16), *(near - log_scale)]
+        found += list((log(self.error[:, self.z, self.epoch] + 16) - log_own).permute(2, 0, 1)[..., None] + like)
+        found += list((64 * read[self.samples] - base) * inverse >> 17)
+        found += list(read[self.residuals] * inverse >> 16)
+        for back, which in enumerate(self.earlier_residuals, 1):
+            gain = floor_divide(own << 10, torch.where(z >= back, self.magnitude_back(back), own))
+            found += list(read[which] * (gain * inverse >> 10).clamp(max=1 << 40) >> 16)
+        found.append(log(2 * around + 16) - log_scale)
+        found.append(log(expected + 16) - log_scale)
+        found.append(log_own - log_scale)
+        found.append((log_scale >> 1) - 60)
+        found.append(log_earlier - log_own + like)
+        found.append((base - 64 * self.low[:, self.z, None]) * inverse >> 18)
+        found.append((64 * self.high[:, self.z, None] - base) * inverse >> 18)
+        found.append((log(self.own_count[:, self.z, None] + 1) >> 1) - 60 + like)
+        found.append(8 * z.clamp(max=8) + like)
+        found.append(64 * (self.i == 0) + like)
+        found.append(64 * ((self.j == 0) | (self.j == self.n_columns - 1)) + like)
+        found.append(log_raw - log_scale)
+        steps = read[self.earlier_sample][1:] - read[self.earlier_sample][0]
+        found.append((z > 0) * ((log(256 * steps.abs().sum(0) + 16) - log_scale) >> 1))
+        found.append(steps.sum(0) * 16 * inverse >> 18)
+        return torch.stack(found).clamp(-context.LIMIT, context.LIMIT)
+
+    def run_network(self, features: torch.Tensor) -> torch.Tensor:
+        """Sums of the last layer, int64 (n, Z, q, 3 K)."""
+        values = features.movedim(0, -1).double()
+        shift = network.FEATURE_BITS + network.WEIGHT_BITS - network.ACTIVATION_BITS
+        for weights, bias in zip(self.layers[:-1], self.biases[:-1], strict=True):
+            sums = values @ weights.T + bias
+            values = torch.floor(sums * 2.0**-shift).clamp(0, network.ACTIVATION_LIMIT)
+            shift = network.WEIGHT_BITS
+        return (values @ self.layers[-1].T + self.biases[-1]).long()
+
+    def mixture(self, sums: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Mean, mantissa and shift of the inverse scale, and weight of the components, int64 (n, Z, q, 1, K)."""
+        means, scales, logits = sums[..., None, :].chunk(3, dim=-1)
+        base, scale = self.base[..., None, None], self.scale[..., None, None]
+        mean = (4 * base + ((means >> network.MEAN_SHIFT) * scale >> 10)).clamp(-MEAN_LIMIT, MEAN_LIMIT)
+        log_scale = 2 * self.log_scale[..., None, None] + SCALE_OFFSET
+        index = (log_scale + (scales >> network.SCALE_SHIFT)).clamp(0, SCALE_MAX)
+        logits = logits >> network.LOGIT_SHIFT
+        below = logits.amax(-1, keepdim=True) - logits
+        raw = self.tables.exp2[below % LOGIT_STEPS] >> (below // LOGIT_STEPS).clamp(max=63)
+        weight = floor_divide(raw << WEIGHT_BITS, raw.sum(-1, keepdim=True))
+        # What is left over goes to the first of the heaviest; `argmax` does not promise to find the first.
+        heaviest = (below == 0) & ((below == 0).cumsum(-1) == 1)
+        weight = weight + heaviest * ((1 << WEIGHT_BITS) - weight.sum(-1, keepdim=True))
+        return mean, self.tables.exp2[index % SCALE_STEPS], index // SCALE_STEPS, weight
+
+    def cumulative(self, level: torch.Tensor, mixture: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """F of some levels of each sample, int64 (n, Z, q, levels)."""
+        first, start, n = (a[:, self.z, None, None] for a in (self.first, self.table_start, self.n_levels))
+        edge = (self.model_value(level - 1, first, start) + self.model_value(level, first, start)) << (MEAN_BITS - 1)
+        mean, mantissa, shift, weight = mixture
+        distance = edge[..., None] - mean
+        argument = (distance.abs() * mantissa << (ARGUMENT_BITS - MEAN_BITS - SCALE_MIN_LOG2 - MANTISSA_BITS)) >> shift
+        argument = argument.clamp(max=SIGMOID_OCTAVES << ARGUMENT_BITS)
+        fraction_bits = ARGUMENT_BITS - TABLE_BITS
+        place, fraction = argument >> fraction_bits, argument & ((1 << fraction_bits) - 1)
+        left = self.tables.sigmoid[place]
+        value = left + ((self.tables.sigmoid[place + 1] - left) * fraction >> fraction_bits)
+        value = torch.where(distance < 0, (1 << SIGMOID_BITS) - value, value)
+        inner = ((weight * value).sum(-1) * (TOTAL - n) >> (WEIGHT_BITS + SIGMOID_BITS)) + level
+        return torch.where(level <= 0, 0, torch.where(level >= n, TOTAL, inner))
+
+    def intervals(self, level: torch.Tensor, sums: torch.Tensor, lower_bits: int) -> torch.Tensor:
+        """Start and freq of the upper and of the lower part, (n, Z, q, 2, 2); freq 0: there is no upper part."""
+        n = self.n_levels[:, self.z, None]
+        cell = level >> lower_bits << lower_bits
+        after = torch.minimum(cell + (1 << lower_bits), n)
+        found = self.cumulative(torch.stack([cell, after, level, level + 1], -1), self.mixture(sums))
+        low, high = found[..., :1], found[..., 1:2]
+        inside = floor_divide((found[..., 2:] - low) << PRECISION, high - low)
+        upper = torch.cat([low, (high - low) * (n > 1 << lower_bits)[..., None]], -1)
+        lower = torch.stack([inside[..., 0], inside[..., 1] - inside[..., 0]], -1)
+        return torch.stack([upper, lower], -2)
+
+    def learn(self, value: torch.Tensor) -> None:
+        """Take note of the samples' model values, int64 (n, Z, q)."""
+        z, coded = self.z, self.is_coded.long()
+        residual = (64 * value - self.base).clamp(-context.MAX_ERROR, context.MAX_ERROR)
+        size = residual.abs()
+        error = (64 * value - self.predictions).abs().clamp(max=context.MAX_ERROR)
+        stored = torch.cat([torch.stack([value, value - self.mean, residual]), error])
+        self._store(stored)
+        relative = floor_divide(size << 14, self.mag).clamp(max=context.MAX_ACTIVITY * UNIT)
+        change = (relative - self.activity_before) * context.ACTIVITY_RATE >> 6
+        where = torch.where(self.there, self.cell + ACTIVITY * self.picture_apart, self.nowhere)
+        self.buffer[:, where.reshape(-1)] = (self.activity_before + change * coded).int().flatten(1)
+
+        self.own_magnitude[:, z] += (size * coded).sum(-1)
+        self.own_count[:, z] += coded.sum(-1)
+        self.own_error[:, z] += (error * coded).sum(-1).movedim(0, -1)
+        ratio = floor_divide(size * (16 * FIRST_RATIO), self.raw).clamp(max=FIRST_RATIO * context.MAX_RATIO)
+        self.own_ratio[:, z] = self.own_ratio[:, z].scatter_add(2, self.level, ratio * coded)
+        self.own_ratio_count[:, z] = self.own_ratio_count[:, z].scatter_add(2, self.level, coded)
+
+        square = self.mag * self.mag
+        weight = (1 + floor_divide(experts.WEIGHT_STEPS * square, square + self.scale * self.scale)) * coded
+        weighted = self.inputs * weight[:, :, None, None].double()
+        target = value[:, :, None] - self.mean[:, :, None] * self.about_mean[:, None]
+        self.gram[:, z] += weighted @ self.inputs.transpose(-1, -2)
+        self.moment[:, z] += (weighted @ target[..., None].double())[..., 0]
+
+    def _store(self, values: torch.Tensor) -> None:
+        """values : int64 (stored pictures, n, Z, q); also where they are repeated beyond the edge."""
+        edges = (self.j == 0, self.j == self.n_columns - 1, self.i == 0, self.i == self.n_rows - 1)
+        at_edge = torch.stack(edges)[None]  # (1, 4, Z, q)
+        wanted = (at_edge | ~self.repeat_edges[:, :, None, None]).all(1) & self.there  # (repeats, Z, q)
+        where = torch.where(wanted, self.cell + self.repeat_offsets[:, None, None], -1)
+        where = torch.where(where >= 0, where + self.stored_offsets[:, None, None, None], self.nowhere)
+        spread = values.movedim(1, 0).int()[:, :, None].expand(-1, -1, len(REPEATS), -1, -1)
+        self.buffer[:, where.reshape(-1)] = spread.flatten(1)
+
+    def end_epochs(self, t: int) -> None:
+        """Fit the experts of those planes whose epoch ends with this step, and open their next tables."""
+        length = self.config.epoch
+        ending = [
+            z
+            for z in range(self.first_plane, self.end_plane)
+            if (t - PLANE_LAG * z + 1) % length == 0 and t - PLANE_LAG * z + 1 < self.waves
+        ]
+        if not ending:
+            return
+        z = torch.tensor(ending, device=self.device)
+        then = (t - PLANE_LAG * z + 1) // length
+        gram, moment = self.gram[:, z], self.moment[:, z]
+        found = solve(gram.flatten(0, 2), moment.flatten(0, 2))
+        self.coefficients[:, z] = found.view(moment.shape)
+        for e in self.forgets:
+            gram[:, :, e] -= torch.floor(gram[:, :, e] * 2.0**-experts.FORGET_SHIFT)
+            moment[:, :, e] -= torch.floor(moment[:, :, e] * 2.0**-experts.FORGET_SHIFT)
+        self.gram[:, z], self.moment[:, z] = gram, moment
+
+        before, has_before = (z - 1).clamp(min=0), z > 0
+        count = self.own_count[:, z] + context.PRIOR_COUNT
+        magnitude = torch.where(has_before, self.magnitude[:, before, then], FIRST_MAGNITUDE)
+        total = 16 * self.own_magnitude[:, z] + context.PRIOR_COUNT * magnitude
+        self.magnitude[:, z, then] = floor_divide(total, count)
+        error = torch.where(has_before[:, None], self.error[:, before, then], FIRST_MAGNITUDE)
+        total = 16 * self.own_error[:, z] + context.PRIOR_COUNT * error
+        self.error[:, z, then] = floor_divide(total, count[..., None])
+        ratio = self.ratio[:, before, then] * context.KEEP_RATIO >> 8
+        ratio = self.own_ratio[:, z] + torch.where(has_before[:, None], ratio, FIRST_RATIO * FIRST_COUNT)
+        n = self.ratio_count[:, before, then] * context.KEEP_RATIO >> 8
+        n = self.own_ratio_count[:, z] + torch.where(has_before[:, None], n, FIRST_COUNT)
+        self.ratio[:, z, then] = torch.where(n < 1, FIRST_RATIO, ratio)
+        self.ratio_count[:, z, then] = n.clamp(min=1)
+
+    def filled(self) -> torch.Tensor:
+        """Model values of pixels that are not coded."""
+        value = (self.base + 32) >> 6
+        return torch.minimum(torch.maximum(value, self.low[:, self.z, None]), self.high[:, self.z, None])
+
+
+def causal_sum(values: torch.Tensor) -> torch.Tensor:
+    """Weighted magnitudes of the neighbours `OWN`, the first axis."""
+    return sum(weight * value.abs() for weight, value in zip(CAUSAL_WEIGHTS, values, strict=True))
+
+
+def join_levels(jobs: Sequence, n_planes: int) -> Levels:
+    """Levels of all planes of all tiles, tile after tile; idle planes have two levels around 0."""
+    first, n_levels, starts, tables = [], [], [], []
+    for job in jobs:
+        used = slice(0, job.n_planes)
+        idle = np.zeros(n_planes - job.n_planes, np.int64)
+        offset = sum(map(len, tables))
+        start = job.levels.table_start[used]
+        first += [job.levels.first[used], idle]
+        n_levels += [job.levels.n_levels[used], idle + 2]
+        starts += [np.where(start < 0, -1, start + offset), idle - 1]
+        tables.append(job.levels.table)
+    return Levels(*(np.concatenate(parts).astype(np.int64) for parts in (first, n_levels, starts, tables)))
+
+
+# --- encoding and decoding --------------------------------------------------------------------------------------------
+
+
+def run_jobs(model, jobs: Sequence, settings: StreamParameters, device: torch.device) -> None:
+    """Encode or decode the jobs (all of one kind) of `coding`, those of one shape together.
+
+    Raises
+    ------
+    TruncatedStreamError
+        The words of a part run out.
+    """
+    by_shape: dict[tuple[int, int], list] = {}
+    for job in jobs:
+        if job.n_planes:
+            by_shape.setdefault(job.shape, []).append(job)
+    for some in by_shape.values():
+        run = encode_jobs if hasattr(some[0], "level_of") else decode_jobs
+        run(model, some, settings.lower_bits, settings.group_planes, device)
+
+
+@torch.no_grad()
+def encode_jobs(model, jobs: Sequence, lower_bits: int, group_planes: int, device: torch.device) -> None:
+    """Run encoding jobs of one shape; fills the intervals of their codings."""
+    batch = Batch(model, jobs, device)
+    shape = batch.n_planes, batch.n_rows, batch.n_columns
+    values, levels = (np.zeros((len(jobs), *shape), np.int64) for _ in range(2))
+    for k, job in enumerate(jobs):
+        values[k, : job.n_planes], levels[k, : job.n_planes] = job.values, job.level_of
+    values, levels = (batch._tensor(a.reshape(len(jobs), -1)) for a in (values, levels))
+    # Intervals by place; the order of the coding is found at the end, for all steps at once.
+    found = torch.zeros((len(jobs), values.shape[1] + 1, 2, 2), dtype=torch.int32, device=device)
+    for t in range(batch.n_steps):
+        batch.place(t)
+        read = batch.gather()
+        batch.predict(read)
+        sums = batch.run_network(batch.describe(read))
+        place = batch.z[:, None] * (batch.n_rows * batch.n_columns) + batch.pixel
+        known = values[:, place.reshape(-1)].view(len(jobs), *place.shape)
+        level = levels[:, place.reshape(-1)].view(len(jobs), *place.shape)
+        intervals = batch.intervals(level, sums, lower_bits) * batch.is_coded[..., None, None]
+        place = torch.where(batch.there, place, values.shape[1])
+        found[:, place.reshape(-1)] = intervals.int().flatten(1, 2)
+        batch.learn(torch.where(batch.is_coded, known, batch.filled()))
+        batch.end_epochs(t)
+    coded = found[:, :-1].reshape(len(jobs), batch.n_planes, -1, 2, 2).cpu().numpy()
+    for job, own in zip(jobs, coded, strict=True):
+        job.codings.clear()
+        for first in range(0, job.n_planes, group_planes):
+            end = min(first + group_planes, job.n_planes)
+            order = coding_order(end - first, batch.n_rows, batch.n_columns)
+            starts, freqs = own[first:end].reshape(-1, 2, 2)[order].reshape(-1, 2).T
+            coding, present = job.coding(first, end), freqs > 0
+            n_symbols = int(present.sum())
+            coding.n_symbols[0] = n_symbols
+            coding.starts[:n_symbols], coding.freqs[:n_symbols] = starts[present], freqs[present]
+
+
+def coding_order(n_planes: int, n_rows: int, n_columns: int) -> np.ndarray:
+    """Indices into (planes, rows, columns) of a group's samples in the order in which they are coded."""
+    plane, i, j = (index.reshape(-1) for index in np.indices((n_planes, n_rows, n_columns)))
+    return np.lexsort((i, plane, 2 * i + j + PLANE_LAG * plane))
+
+
+@torch.no_grad()
+def decode_jobs(model, jobs: Sequence, lower_bits: int, group_planes: int, device: torch.device) -> None:
+    """Run decoding jobs of one shape; fills their values and leaves their decoders where they ended.
+
+    Raises
+    ------
+    TruncatedStreamError
+        The words of a part run out.
+    """
+    batch = Batch(model, jobs, device)
+    streams = [(k, g) for k, job in enumerate(jobs) for g in range(len(job.decoders))]
+    decoders = [jobs[k].decoders[g] for k, g in streams]
+    numbers = np.array(streams, np.int64).reshape(-1, 2)
+    words = np.concatenate([decoder.words for decoder in decoders])
+    ends = np.cumsum([0] + [decoder.words.size for decoder in decoders])
+    states = np.stack([decoder.states for decoder in decoders])
+    cursors = np.zeros((len(decoders), 2), np.int64)
+    values = np.zeros((len(jobs), batch.n_planes, batch.n_rows, batch.n_columns), np.int32)
+    n_threads = max(1, min(numba.get_num_threads(), len(decoders)))
+    shares = [(len(decoders) * k // n_threads, len(decoders) * (k + 1) // n_threads) for k in range(n_threads)]
+    with ThreadPoolExecutor(n_threads) as pool:
+        for t in range(batch.n_steps):
+            batch.place(t)
+            read = batch.gather()
+            batch.predict(read)
+            sums = batch.run_network(batch.describe(read)).float().transpose(-1, -2).contiguous()  # (n, Z, 3 K, q)
+            given = [a.cpu().numpy() for a in (sums, batch.base, batch.scale, batch.is_coded)]
+            found = np.zeros(given[1].shape, np.int64)
+
+            def decode(share, t=t, given=given, found=found, first_plane=batch.first_plane):
+                return _decode_streams(
+                    *share, numbers, group_planes, batch.n_planes, first_plane, *given, found, lower_bits,
+                    batch.level_tables, words, ends, states, cursors,
+                )  # fmt: skip
+
+            for failed in pool.map(decode, shares):
+                if failed >= 0:
+                    decoders[failed].cursor[:] = cursors[failed]
+                    raise decoders[failed].words_ran_out()
+            value = torch.where(batch.is_coded, torch.as_tensor(found, device=device), batch.filled())
+            _put(values, batch, value)
+            batch.learn(value)
+            batch.end_epochs(t)
+    for decoder, state, cursor in zip(decoders, states, cursors, strict=True):
+        decoder.states[:], decoder.cursor[:] = state, cursor
+    for job, own in zip(jobs, values, strict=True):
+        job.values[:] = own[: job.n_planes]
+
+
+def _put(values: np.ndarray, batch: Batch, value: torch.Tensor) -> None:
+    there, i, j = (a.cpu().numpy() for a in (batch.there, batch.i, batch.j))
+    slot, q = np.nonzero(there)
+    values[:, batch.first_plane + slot, i[slot, q], j[slot, q]] = value.cpu().numpy()[:, slot, q]
+
+
+@njit(cache=True, nogil=True)
+def _decode_streams(
+    first_stream, end_stream, numbers, group_planes, n_planes, first_plane, sums, base, scale, coded, values,
+    lower_bits, levels, words, ends, states, cursors,
+):  # fmt: skip
+    """Decode what a step holds of some streams into `values`; a stream whose words ran out, or -1."""
+    active = np.empty((sums.shape[2] // 3, 4), np.int64)
+    for stream in range(first_stream, end_stream):
+        tile, group = numbers[stream, 0], numbers[stream, 1]
+        own_words = words[ends[stream] : ends[stream + 1]]
+        for slot in range(sums.shape[1]):
+            z = first_plane + slot
+            if z // group_planes != group:
+                continue
+            plane = tile * n_planes + z
+            for q in range(sums.shape[3]):
+                if not coded[tile, slot, q]:
+                    continue
+                n_active, heaviest = mixture_of(sums[tile, slot], q, base[tile, slot, q], scale[tile, slot, q], active)
+                level = decode_level(
+                    plane, lower_bits, levels, active, n_active, heaviest, states[stream], own_words, cursors[stream]
+                )
+                if level < 0:
+                    return stream
+                values[tile, slot, q] = model_value(level, plane, levels)
+    return -1

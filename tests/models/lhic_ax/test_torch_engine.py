@@ -1,0 +1,152 @@
+"""The torch engine codes the same integers: here on the CPU, where there is a GPU on that."""
+
+import numpy as np
+import pytest
+import torch
+
+from lhic.errors import LhicError
+from lhic.models.lhic_ax import coding, experts, reference, torch_engine
+from lhic.models.lhic_ax.arithmetic import log2_16
+from lhic.models.lhic_ax.levels import split_tile
+from tests.models.lhic_ax.common import CONFIGS, SMALL, extreme_tiles, intervals, random_model, settings_of
+from tests.models.lhic_ax.test_bounds import systems
+
+CPU = torch.device("cpu")
+
+
+def torch_intervals(model, tile, settings, device=CPU):
+    job = coding._EncodeJob(model, *split_tile(tile), settings)
+    torch_engine.run_jobs(model, [job], settings, device)
+    found = []
+    for one in job.codings:
+        n = int(one.n_symbols[0])
+        found.append(np.stack([one.starts[:n], one.freqs[:n]], 1).astype(np.int64))
+    return found
+
+
+def check_intervals(model, tile, settings):
+    expected, found = intervals(model, tile, settings), torch_intervals(model, tile, settings)
+    assert len(expected) == len(found)
+    for a, b in zip(expected, found, strict=True):
+        assert torch.equal(torch.from_numpy(a), torch.from_numpy(b))
+
+
+@pytest.mark.parametrize("name", extreme_tiles())
+def test_intervals_equal_those_of_the_compiled_walk(name):
+    check_intervals(random_model(), extreme_tiles()[name], settings_of())
+
+
+@pytest.mark.parametrize("name", list(CONFIGS)[1:])
+def test_other_configurations(name):
+    check_intervals(random_model(CONFIGS[name], share=0.1), extreme_tiles()["smooth noise"], settings_of(2, 5))
+
+
+def test_features_base_and_scale_equal_the_reference():
+    tile = extreme_tiles()["a masked corner"][:3]
+    planes = split_tile(tile)[0]
+    model, settings = random_model(), settings_of()
+    tensors = {name: getattr(model.net, name).astype(np.int64) for name in model.net._fields}
+    _, samples = reference.encode(planes, SMALL, tensors, settings.group_planes, settings.lower_bits)
+    expected = {(s.z, s.i, s.j): s for s in samples}
+    job = coding._EncodeJob(model, planes, b"", settings)
+    batch = torch_engine.Batch(model, [job], CPU)
+    n_seen = 0
+    for t in range(batch.n_steps):
+        batch.place(t)
+        read = batch.gather()
+        batch.predict(read)
+        features = batch.describe(read)
+        sums = batch.run_network(features)
+        known = torch.from_numpy(job.values.astype(np.int64))[batch.z[:, None], batch.i, batch.j][None]
+        for slot, q in batch.is_coded[0].nonzero().tolist():
+            sample = expected[int(batch.z[slot]), int(batch.i[slot, q]), int(batch.j[slot, q])]
+            assert torch.equal(features[:, 0, slot, q], torch.tensor(sample.features))
+            assert torch.equal(batch.predictions[:, 0, slot, q], torch.tensor(sample.predictions))
+            assert (int(batch.base[0, slot, q]), int(batch.scale[0, slot, q])) == (sample.base, sample.scale)
+            assert torch.equal(sums[0, slot, q], torch.from_numpy(sample.sums))
+            n_seen += 1
+        batch.learn(torch.where(batch.is_coded, known, batch.filled()))
+        batch.end_epochs(t)
+    assert n_seen == len(samples) > 200
+
+
+def some_tiles():
+    """Of two shapes and with different numbers of planes, several groups in each."""
+    rng = np.random.default_rng(5)
+    tiles = [rng.normal(0, 30, (7, h, w)).cumsum(0).astype("int16") for h, w in ((9, 12), (12, 9), (5, 16), (9, 12))]
+    tiles[0][4] = 3
+    tiles[3][:, 2:4, 3:9] = -999
+    return tiles
+
+
+@pytest.mark.parametrize("n_lanes", [1, 3])
+def test_several_tiles_at_once_and_back(n_lanes, monkeypatch):
+    tiles, model, settings = some_tiles(), random_model(share=0.02), settings_of(3, 6, n_lanes)
+    expected = model.encode_tiles(tiles, settings.to_bytes(), lambda n: None)
+    shapes, ticks = [tile.shape for tile in tiles], []
+    torch_model = random_model(share=0.02)
+    torch_model.device = "cpu:0"  # not the compiled walk
+    assert torch_model.encode_tiles(tiles, settings.to_bytes(), ticks.append) == expected
+    assert sum(ticks) == sum(tile.size for tile in tiles)
+    found = torch_model.decode_tiles(shapes, tiles[0].dtype, expected, settings.to_bytes(), lambda n: None)
+    assert all(np.array_equal(a, b) for a, b in zip(found, tiles, strict=True))
+    some, _ = torch_model.decode_first_bands(
+        shapes[:1], tiles[0].dtype, expected[:1], settings.to_bytes(), 2, lambda n: None
+    )
+    assert np.array_equal(some[0], tiles[0][:2])
+
+
+def test_damage_is_told():
+    tiles, settings = some_tiles()[:1], settings_of(3)
+    model = random_model(share=0.02)
+    ((side, groups, samples),) = model.encode_tiles(tiles, settings.to_bytes(), lambda n: None)
+    model.device = "cpu:0"
+    for at in range(8, len(samples), 61):
+        damaged = samples[:at] + bytes([samples[at] ^ 0x40]) + samples[at + 1 :]
+        with pytest.raises(LhicError):
+            model.decode_tiles(
+                [tiles[0].shape], tiles[0].dtype, [(side, groups, damaged)], settings.to_bytes(), lambda n: None
+            )
+
+
+@pytest.mark.parametrize("system", list(systems()))
+def test_solve_equals_the_compiled_one(system):
+    gram, moment = (torch.from_numpy(a).double() for a in system)
+    n = len(moment)
+    expected = np.empty(n)
+    experts.solve(gram.numpy(), moment.numpy(), np.zeros((n, n)), expected)
+    # Beside another system, and with idle regressors behind, as in a batch of experts.
+    many, moments = torch.zeros(2, n + 2, n + 2).double(), torch.zeros(2, n + 2).double()
+    many[1, :n, :n], moments[1, :n] = gram, moment
+    found = torch_engine.solve(many, moments)
+    assert torch.equal(found[1, :n], torch.from_numpy(expected)) and not found[1, n:].any() and not found[0].any()
+
+
+def test_logarithm_equals_the_compiled_one():
+    values = np.unique(np.concatenate([np.arange(1, 3000), *(2 ** np.arange(3, 45)[:, None] + np.arange(-3, 4))]))
+    found = torch_engine.Tables(CPU).log2_16(torch.from_numpy(values))
+    assert found.tolist() == [log2_16(value) for value in values] == [reference.log2_16(int(v)) for v in values]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["smooth noise", "noise of all of uint16", "a masked corner", "one sample"])
+def test_streams_cross_from_cpu_to_cuda_and_back(name, cuda):
+    tile, settings = extreme_tiles()[name], settings_of()
+    compiled, gpu = random_model(share=0.02), random_model(share=0.02, device="cuda")
+    expected = compiled.encode_tiles([tile] * 3, settings.to_bytes(), lambda n: None)
+    assert gpu.encode_tiles([tile] * 3, settings.to_bytes(), lambda n: None) == expected
+    for sections, model in ((expected, gpu), (expected, compiled)):
+        found = model.decode_tiles([tile.shape] * 3, tile.dtype, sections, settings.to_bytes(), lambda n: None)
+        assert all(torch.equal(torch.from_numpy(a), torch.from_numpy(tile)) for a in found)
+
+
+@pytest.mark.gpu
+def test_a_batch_of_patches_on_a_gpu(cuda):
+    rng = np.random.default_rng(8)
+    tiles = [rng.normal(0, 20, (40, 64, 64)).cumsum(0).astype("int16") for _ in range(4)]
+    compiled, gpu = random_model(share=0.02), random_model(share=0.02, device="cuda")
+    parameters = compiled.plan(tiles[0])
+    expected = compiled.encode_tiles(tiles, parameters, lambda n: None)
+    assert gpu.encode_tiles(tiles, parameters, lambda n: None) == expected
+    found = gpu.decode_tiles([tile.shape for tile in tiles], tiles[0].dtype, expected, parameters, lambda n: None)
+    assert all(torch.equal(torch.from_numpy(a), torch.from_numpy(b)) for a, b in zip(found, tiles, strict=True))

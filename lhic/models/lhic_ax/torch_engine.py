@@ -36,6 +36,7 @@ from lhic.entropy.logistic import (
     TABLE_BITS,
     WEIGHT_BITS,
 )
+from lhic.entropy.logistic_numba import prepare
 from lhic.models.lhic_ax import arithmetic, context, experts, network
 from lhic.models.lhic_ax.config import CONSTANT, CONSTANT_INPUT, DETAIL, NEIGHBOUR
 from lhic.models.lhic_ax.layout import (
@@ -55,7 +56,7 @@ from lhic.models.lhic_ax.layout import (
 )
 from lhic.models.lhic_ax.parameters import StreamParameters
 from lhic.models.lhic_ax.state import FIRST_COUNT, FIRST_MAGNITUDE, FIRST_RATIO, N_LEVELS, UNIT
-from lhic.models.lhic_ax.symbols import PRECISION, SCALE_OFFSET, TOTAL, Levels, decode_level, mixture_of, model_value
+from lhic.models.lhic_ax.symbols import PRECISION, SCALE_OFFSET, TOTAL, Levels, decode_level, model_value
 
 HERE, WW, NN = (0, 0), (0, -2), (-2, 0)
 OWN = (*CAUSAL, WW, NN)
@@ -381,27 +382,30 @@ class Batch:
             shift = network.WEIGHT_BITS
         return (values @ self.layers[-1].T + self.biases[-1]).long()
 
-    def mixture(self, sums: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Mean, mantissa and shift of the inverse scale, and weight of the components, int64 (n, Z, q, 1, K)."""
-        means, scales, logits = sums[..., None, :].chunk(3, dim=-1)
-        base, scale = self.base[..., None, None], self.scale[..., None, None]
-        mean = (4 * base + ((means >> network.MEAN_SHIFT) * scale >> 10)).clamp(-MEAN_LIMIT, MEAN_LIMIT)
-        log_scale = 2 * self.log_scale[..., None, None] + SCALE_OFFSET
-        index = (log_scale + (scales >> network.SCALE_SHIFT)).clamp(0, SCALE_MAX)
-        logits = logits >> network.LOGIT_SHIFT
+    def mixture(self, sums: torch.Tensor) -> torch.Tensor:
+        """Means, scales and logits of the components, int64 (3, n, Z, q, K), as docs/format_rans.md has them."""
+        means, scales, logits = sums.chunk(3, dim=-1)
+        mean = 4 * self.base[..., None] + ((means >> network.MEAN_SHIFT) * self.scale[..., None] >> 10)
+        scale = 2 * self.log_scale[..., None] + SCALE_OFFSET + (scales >> network.SCALE_SHIFT)
+        return torch.stack(
+            [mean.clamp(-MEAN_LIMIT, MEAN_LIMIT), scale.clamp(0, SCALE_MAX), logits >> network.LOGIT_SHIFT]
+        )
+
+    def weights(self, logits: torch.Tensor) -> torch.Tensor:
+        """Weights (..., K) that add up to 2^14."""
         below = logits.amax(-1, keepdim=True) - logits
         raw = self.tables.exp2[below % LOGIT_STEPS] >> (below // LOGIT_STEPS).clamp(max=63)
         weight = floor_divide(raw << WEIGHT_BITS, raw.sum(-1, keepdim=True))
         # What is left over goes to the first of the heaviest; `argmax` does not promise to find the first.
         heaviest = (below == 0) & ((below == 0).cumsum(-1) == 1)
-        weight = weight + heaviest * ((1 << WEIGHT_BITS) - weight.sum(-1, keepdim=True))
-        return mean, self.tables.exp2[index % SCALE_STEPS], index // SCALE_STEPS, weight
+        return weight + heaviest * ((1 << WEIGHT_BITS) - weight.sum(-1, keepdim=True))
 
-    def cumulative(self, level: torch.Tensor, mixture: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    def cumulative(self, level: torch.Tensor, mixture: torch.Tensor) -> torch.Tensor:
         """F of some levels of each sample, int64 (n, Z, q, levels)."""
         first, start, n = (a[:, self.z, None, None] for a in (self.first, self.table_start, self.n_levels))
         edge = (self.model_value(level - 1, first, start) + self.model_value(level, first, start)) << (MEAN_BITS - 1)
-        mean, mantissa, shift, weight = mixture
+        mean, scale, logit = mixture[..., None, :]
+        mantissa, shift, weight = self.tables.exp2[scale % SCALE_STEPS], scale // SCALE_STEPS, self.weights(logit)
         distance = edge[..., None] - mean
         argument = (distance.abs() * mantissa << (ARGUMENT_BITS - MEAN_BITS - SCALE_MIN_LOG2 - MANTISSA_BITS)) >> shift
         argument = argument.clamp(max=SIGMOID_OCTAVES << ARGUMENT_BITS)
@@ -611,8 +615,8 @@ def decode_jobs(model, jobs: Sequence, lower_bits: int, group_planes: int, devic
             batch.place(t)
             read = batch.gather()
             batch.predict(read)
-            sums = batch.run_network(batch.describe(read)).float().transpose(-1, -2).contiguous()  # (n, Z, 3 K, q)
-            given = [a.cpu().numpy() for a in (sums, batch.base, batch.scale, batch.is_coded)]
+            mixture = batch.mixture(batch.run_network(batch.describe(read)))
+            given = mixture.int().cpu().numpy(), batch.is_coded.cpu().numpy()
             found = np.zeros(given[1].shape, np.int64)
 
             def decode(share, t=t, given=given, found=found, first_plane=batch.first_plane):
@@ -643,23 +647,24 @@ def _put(values: np.ndarray, batch: Batch, value: torch.Tensor) -> None:
 
 @njit(cache=True, nogil=True)
 def _decode_streams(
-    first_stream, end_stream, numbers, group_planes, n_planes, first_plane, sums, base, scale, coded, values,
-    lower_bits, levels, words, ends, states, cursors,
+    first_stream, end_stream, numbers, group_planes, n_planes, first_plane, mixture, coded, values, lower_bits, levels,
+    words, ends, states, cursors,
 ):  # fmt: skip
     """Decode what a step holds of some streams into `values`; a stream whose words ran out, or -1."""
-    active = np.empty((sums.shape[2] // 3, 4), np.int64)
+    active = np.empty((mixture.shape[4], 4), np.int64)
     for stream in range(first_stream, end_stream):
         tile, group = numbers[stream, 0], numbers[stream, 1]
         own_words = words[ends[stream] : ends[stream + 1]]
-        for slot in range(sums.shape[1]):
+        for slot in range(coded.shape[1]):
             z = first_plane + slot
             if z // group_planes != group:
                 continue
             plane = tile * n_planes + z
-            for q in range(sums.shape[3]):
+            for q in range(coded.shape[2]):
                 if not coded[tile, slot, q]:
                     continue
-                n_active, heaviest = mixture_of(sums[tile, slot], q, base[tile, slot, q], scale[tile, slot, q], active)
+                mean, scale, logit = mixture[0, tile, slot, q], mixture[1, tile, slot, q], mixture[2, tile, slot, q]
+                n_active, heaviest = prepare(mean, scale, logit, active)
                 level = decode_level(
                     plane, lower_bits, levels, active, n_active, heaviest, states[stream], own_words, cursors[stream]
                 )

@@ -49,7 +49,7 @@ def test_the_largest_random_weights_still_pass():
 
 def test_normal_equations_of_the_largest_tile_are_exact():
     """All pixels at the greatest weight and nearly the greatest inputs, odd so that no power of two helps."""
-    n_regressors, rng = 5, np.random.default_rng(2)
+    n_regressors, rng = experts.padded.py_func(5), np.random.default_rng(2)
     inputs = rng.choice([-1.0, 1.0], (n_regressors, MAX_TILE_PIXELS)) * (2**16 - 1)
     inputs[0] = 2**16 - 1
     inputs[1] -= 2.0 * rng.integers(0, 3, MAX_TILE_PIXELS)
@@ -61,7 +61,7 @@ def test_normal_equations_of_the_largest_tile_are_exact():
         here = slice(start, start + part)
         experts.accumulate(
             inputs[:, here].copy(), inputs[0, here].copy(), weights[here].copy(), n_regressors, part, gram, moment,
-            np.empty(part),
+            np.empty((2, part)),
         )  # fmt: skip
     whole = inputs.astype(np.int64).tolist(), weights.astype(np.int64).tolist()
     for a in range(n_regressors):

@@ -14,13 +14,24 @@ import numpy as np
 
 import lhic
 from lhic.cube import atomic_write
+from lhic.models.lhic_ax.config import AxConfig
+from lhic.models.lhic_ax.network import shapes
 from lhic.models.lhic_bp.config import LhicBpConfig
 from lhic.models.raw import RawModel
 from lhic.models.weights import Weights, save_weights
 
 FOLDER = Path(__file__).parent
 TINY = FOLDER / "v1_lhic_bp_tiny" / "lhic-bp-tiny.safetensors"
-MODELS = {"v1_lhic_bp_tiny": TINY, "v1_lhic_bp_xs": "lhic-bp-xs", "v1_raw": RawModel()}
+AX_TINY = FOLDER / "v1_lhic_ax_tiny" / "lhic-ax-tiny.safetensors"
+MODELS = {
+    "v1_lhic_bp_tiny": TINY,
+    "v1_lhic_bp_xs": "lhic-bp-xs",
+    "v1_lhic_ax_tiny": AX_TINY,
+    "v1_lhic_ax": "lhic-ax",
+    "v1_lhic_ax_fast": "lhic-ax-fast",
+    "v1_lhic_ax_max": "lhic-ax-max",
+    "v1_raw": RawModel(),
+}
 """Folder -> model, by path, by the name of shipped weights, or itself."""
 
 METADATA = {"wavelengths": [423.0, 428.8, 434.3], "nodata": -32768, "crs": "EPSG:32633"}
@@ -44,9 +55,10 @@ def cubes() -> dict[str, tuple[np.ndarray, dict]]:
 
 def write_missing() -> None:
     """Write weights and streams that are not there yet."""
-    if not TINY.exists():
-        TINY.parent.mkdir(exist_ok=True)
-        save_weights(TINY, tiny_weights())
+    for path, weights in ((TINY, tiny_weights), (AX_TINY, tiny_ax_weights)):
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            save_weights(path, weights())
     for folder, model in MODELS.items():
         (FOLDER / folder).mkdir(exist_ok=True)
         for name, (cube, options) in cubes().items():
@@ -84,3 +96,18 @@ def tiny_weights() -> Weights:
                 torch.nn.init.normal_(parameter, std=0.3)
         tensors |= {f"{prefix}.{name}": tensor.numpy() for name, tensor in net.state_dict().items()}
     return Weights("lhic-bp-tiny", "lhic-bp", config.to_dict(), tensors, {"training": "none: golden streams only"})
+
+
+def tiny_ax_weights() -> Weights:
+    """The smallest lhic-ax with every kind of expert and layer, untrained; formulas, so that no generator decides."""
+    config = AxConfig(
+        detail_planes=2, sample_planes=2, short_planes=1, spatial_neighbours=6, epoch=4, width=8, depth=2, components=3
+    )  # fmt: skip
+    tensors = {}
+    for number, (name, shape) in enumerate(sorted(shapes(config).items())):
+        index = np.arange(np.prod(shape), dtype=np.int64).reshape(shape)
+        limit = {"biases": 4096, "last_bias": 65536}.get(name, 96)
+        tensors[name] = ((index * 7919 + number * 104729 + 17) * 2654435761 % 2**32 % (2 * limit) - limit).astype(
+            "int32"
+        )
+    return Weights("lhic-ax-tiny", "lhic-ax", config.to_dict(), tensors, {"training": "none: golden streams only"})

@@ -7,6 +7,8 @@ family with a configuration and weights.  A family is a module that `registry.FA
     names of a tile's sections, in stream order.
 ``load(name, config, tensors, weights_hash, device)``
     a `Model`; raises `CheckpointError` when tensors and configuration do not fit together.
+``AUTO_DEVICE`` (optional)
+    which device ``auto`` means; without it, CUDA where there is any.
 ``describe_parameters(parameters)``
     dict of the stream parameters by name, for ``lhic info``; needs no weights; raises `CorruptStreamError`.  A family
     that can code near-lossless says the bound as ``max_error``.

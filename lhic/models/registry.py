@@ -113,9 +113,13 @@ def load_model(model: str | os.PathLike = DEFAULT_MODEL, device: str = "auto") -
     UsageError, CheckpointError, BackendError
     """
     path = find_weights(model)
-    device = resolve_device(device)
+    if device != "auto":
+        device = resolve_device(device)
     if not path.is_file():
         raise UsageError(f"{path}: expected a weights file ({SUFFIX}), found nothing there")
+    if device == "auto":
+        family = read_description(path)["family"]
+        device = resolve_device(getattr(family_module(family), "AUTO_DEVICE", "auto") if family in FAMILIES else "auto")
     state = path.stat()
     return _load_cached(path.resolve(), device, state.st_mtime_ns, state.st_size)
 

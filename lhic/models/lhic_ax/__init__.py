@@ -7,7 +7,10 @@ In coding order: `levels` (with `bands`, `nodata`, `near_lossless`, `packing`) m
 
 from lhic.models.lhic_ax.parameters import SECTION_NAMES, describe_parameters
 
-__all__ = ["SECTION_NAMES", "describe_parameters", "load"]
+__all__ = ["AUTO_DEVICE", "SECTION_NAMES", "describe_parameters", "load"]
+
+AUTO_DEVICE = "cpu"
+"""What ``auto`` means for this family: a GPU is taken only when asked for, until its tests have run on one."""
 
 
 def load(name, config, tensors, weights_hash, device="cpu"):

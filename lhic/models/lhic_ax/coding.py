@@ -38,6 +38,7 @@ MAX_LANES = 8
 LANE_SAMPLES = 1 << 15  # samples of a group for each of its lanes, whose state takes 8 bytes
 DEFAULT_LOWER_BITS = 8
 SAMPLES_AT_ONCE = 1 << 22  # of tiles in memory together
+SAMPLES_ON_DEVICE = 1 << 26  # the same on a GPU, which wants many tiles at once
 
 
 def load(name: str, config: dict, tensors: dict[str, np.ndarray], weights_hash: bytes, device: str = "cpu") -> AxModel:
@@ -65,6 +66,7 @@ class AxModel:
         self.config = settings.to_dict()
         self.net = net
         self.table = expert_table(settings.experts())
+        self.samples_at_once = SAMPLES_AT_ONCE if device == "cpu" else SAMPLES_ON_DEVICE
 
     def tile_shape(self, n_rows: int, n_columns: int) -> tuple[int, int]:
         """The whole cube if it has few enough pixels, else tiles of about 128 x 128, as equal as possible."""
@@ -102,7 +104,7 @@ class AxModel:
         """See `lhic.models.family.Model`."""
         settings = StreamParameters.from_bytes(parameters)
         sections = []
-        for some in _batches([tile.size for tile in tiles]):
+        for some in _batches([tile.size for tile in tiles], self.samples_at_once):
             jobs = [_EncodeJob(self, *split_tile(tiles[k], settings.max_error), settings) for k in some]
             self._run(jobs, settings, progress)
             sections += [job.sections() for job in jobs]
@@ -119,7 +121,7 @@ class AxModel:
         """See `lhic.models.family.Model`."""
         settings = StreamParameters.from_bytes(parameters)
         tiles = []
-        for some in _batches([int(np.prod(shape)) for shape in shapes]):
+        for some in _batches([int(np.prod(shape)) for shape in shapes], self.samples_at_once):
             jobs = [_DecodeJob(self, read_tile(sections[k], shapes[k], dtype, settings), settings) for k in some]
             self._run(jobs, settings, progress)
             tiles += [job.tile() for job in jobs]
@@ -164,6 +166,9 @@ class AxModel:
         return costs
 
     def _run(self, jobs: Sequence[_Job], settings: StreamParameters, progress: Progress) -> None:
+        if self.device != "cpu":
+            self._run_on_device(jobs, settings, progress)
+            return
         lock = threading.Lock()
 
         def done(number: int, group: walk.Group) -> None:
@@ -174,6 +179,15 @@ class AxModel:
         for job in jobs:
             if job.n_ticked < job.n_samples:  # constant bands
                 progress(job.n_samples - job.n_ticked)
+
+    def _run_on_device(self, jobs: Sequence[_Job], settings: StreamParameters, progress: Progress) -> None:
+        import torch  # here, because coding on a CPU does without
+
+        from lhic.models.lhic_ax import torch_engine
+
+        torch_engine.run_jobs(self, jobs, settings, torch.device(self.device))
+        for job in jobs:
+            progress(job.n_samples)
 
 
 @dataclass(frozen=True)
@@ -219,11 +233,11 @@ def read_tile(
     return CodedTile(found, parts, len(side) + len(table) + int(ends[-1]))
 
 
-def _batches(sizes: Sequence[int]) -> list[range]:
+def _batches(sizes: Sequence[int], samples_at_once: int) -> list[range]:
     """Consecutive tiles that are held in memory together."""
     found, start, total = [], 0, 0
     for k, size in enumerate(sizes):
-        if k > start and total + size > SAMPLES_AT_ONCE:
+        if k > start and total + size > samples_at_once:
             found.append(range(start, k))
             start, total = k, 0
         total += size

@@ -48,11 +48,13 @@ def depth_table(
     for depth in depths:
         loaded.plan(cube, **{option: depth})
     corner = np.ascontiguousarray(cube[:, :WARM_UP, :WARM_UP])
-    lhic.decode(lhic.encode(corner, loaded, device), device)
+    lhic.decode(lhic.encode(corner, loaded, device, fallback=False), device)
 
     lines = []
     for depth in depths:
-        encoded = [timed(lambda: lhic.encode(cube, loaded, device, **{option: depth})) for _ in range(passes)]  # noqa: B023
+        encoded = [
+            timed(lambda: lhic.encode(cube, loaded, device, fallback=False, **{option: depth})) for _ in range(passes)
+        ]  # noqa: B023
         stream = encoded[0][0]
         decoded = [timed(lambda: lhic.decode(stream, device)) for _ in range(passes)]  # noqa: B023
         check_equal(cube, decoded[0][0], f"{model}, {option}={depth}")

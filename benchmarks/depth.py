@@ -52,9 +52,8 @@ def depth_table(
 
     lines = []
     for depth in depths:
-        encoded = [
-            timed(lambda: lhic.encode(cube, loaded, device, fallback=False, **{option: depth})) for _ in range(passes)
-        ]  # noqa: B023
+        options = {"fallback": False, option: depth}
+        encoded = [timed(lambda: lhic.encode(cube, loaded, device, **options)) for _ in range(passes)]  # noqa: B023
         stream = encoded[0][0]
         decoded = [timed(lambda: lhic.decode(stream, device)) for _ in range(passes)]  # noqa: B023
         check_equal(cube, decoded[0][0], f"{model}, {option}={depth}")

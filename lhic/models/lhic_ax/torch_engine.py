@@ -6,14 +6,18 @@ Decides nothing of its own: the same integers as `walk` and `reference`, from th
 uses separate operations that no compiler sees together, so nothing becomes a fused multiply-add.
 
 Plane z computes wave t - 4 z at step t, whatever its group.  Tiles of one shape form a batch; a tile with fewer planes
-than others has idle ones behind its last.  Intervals are computed on the device; symbols, which follow one another
-within a lane, are decoded by the compiled coder on the host, one stream beside another.
+than others has idle ones behind its last.  A step looks at the same number of planes whether all of them have samples
+or not, so that it always launches the same work, which a GPU replays from a graph.  Intervals are computed on the
+device; symbols, which follow one another within a lane, are decoded by the compiled coder on the host, one stream
+beside another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from math import gcd
 
 import numba
 import numpy as np
@@ -77,6 +81,9 @@ REPEATS = (
     ((False, False, False, True), 2, 1),
     ((False, True, False, True), 3, 1),
 )
+
+
+WARM_UP = 3  # times that work runs before it is recorded, so that libraries have set themselves up
 
 
 def floor_divide(a, b):
@@ -172,6 +179,11 @@ class Batch:
         self.n_planes = max(job.n_planes for job in jobs)
         self.waves = n_waves(self.n_rows, self.n_columns)
         self.n_steps = self.waves + PLANE_LAG * (self.n_planes - 1)
+        self.n_active = min(self.n_planes, -(-self.waves // PLANE_LAG))
+        self.z, self.wave = (torch.zeros(self.n_active, dtype=torch.int64, device=device) for _ in range(2))
+        per_epoch = self.config.epoch // gcd(PLANE_LAG, self.config.epoch)  # one plane in so many ends it in a step
+        self.ending = torch.zeros((2, -(-self.n_active // per_epoch)), dtype=torch.int64, device=device)
+        self.graphs: dict[str, torch.cuda.CUDAGraph | int | None] = {}
         self.level_tables = join_levels(jobs, self.n_planes)
         self.experts = self.config.experts()
         self.n_experts = len(self.experts)
@@ -236,7 +248,7 @@ class Batch:
         self.forgets = [e for e, expert in enumerate(self.experts) if expert.forgets]
 
     def _make_tables(self) -> None:
-        n_epochs = -(-self.waves // self.config.epoch) + 1
+        n_epochs = self.n_epochs = -(-self.waves // self.config.epoch) + 1
         n, r = self.n_experts, self.n_regressors
         self.coefficients = self._zeros(n, r, dtype=torch.float64)
         first = self.model.table.first_coefficients
@@ -250,6 +262,7 @@ class Batch:
         self.magnitude[:, :, 0] = FIRST_MAGNITUDE
         self.error[:, :, 0] = FIRST_MAGNITUDE
         self.ratio[:, :, 0] = FIRST_RATIO * FIRST_COUNT
+        self.ratio_count[:] = 1  # planes that have not begun are described as well, to no effect
         self.ratio_count[:, :, 0] = FIRST_COUNT
         self.own_magnitude, self.own_count, self.own_error = self._zeros(), self._zeros(), self._zeros(n)
         self.own_ratio, self.own_ratio_count = self._zeros(N_LEVELS), self._zeros(N_LEVELS)
@@ -268,20 +281,39 @@ class Batch:
 
     # --- one step -----------------------------------------------------------------------------------------------------
 
-    def place(self, t: int) -> None:
-        """Which samples a step holds: planes `z` (Z,), pixels `i`, `j` (Z, q), of which `there` exist."""
+    def run(self, name: str, work: Callable[[], None]) -> None:
+        """Do work that depends on tensors alone and is the same in each step; a GPU replays what it once recorded."""
+        graph = self.graphs.get(name, 0)
+        if self.device.type != "cuda" or graph is None:
+            work()
+        elif isinstance(graph, int) and graph < WARM_UP:
+            self.graphs[name] = graph + 1
+            work()
+        else:
+            if isinstance(graph, int):
+                graph = self.graphs[name] = _record(work)
+            if graph is None:
+                work()
+            else:
+                graph.replay()
+
+    def begin(self, t: int) -> None:
+        """Go to a step: planes `z` and their waves, some perhaps before the first or after the last."""
         first_plane = max(0, -(-(t - self.waves + 1) // PLANE_LAG))
-        end_plane = min(self.n_planes, t // PLANE_LAG + 1)
-        self.z = torch.arange(first_plane, end_plane, device=self.device)
-        self.first_plane, self.end_plane = first_plane, end_plane
-        wave = t - PLANE_LAG * self.z
-        self.epoch = wave // self.config.epoch
+        self.first_plane = min(first_plane, self.n_planes - self.n_active)
+        self.z.copy_(torch.arange(self.first_plane, self.first_plane + self.n_active))
+        self.wave.copy_(t - PLANE_LAG * self.z)
+
+    def place(self) -> None:
+        """Which samples a step holds: pixels `i`, `j` (Z, q), of which `there` exist."""
+        wave = self.wave
+        self.epoch = (wave // self.config.epoch).clamp(0, self.n_epochs - 1)
         first = ((wave - self.n_columns + 2) >> 1).clamp(min=0)
         last = (wave >> 1).clamp(max=self.n_rows - 1)
         n_most = min(self.n_rows, (self.n_columns + 1) // 2)
         self.i = first[:, None] + torch.arange(n_most, device=self.device)
         self.there = self.i <= last[:, None]
-        self.i = torch.minimum(self.i, last[:, None])
+        self.i = torch.minimum(self.i, last[:, None]).clamp(min=0)
         self.j = wave[:, None] - 2 * self.i
         self.there &= (self.j >= 0) & (self.j < self.n_columns)
         self.j = self.j.clamp(0, self.n_columns - 1)
@@ -468,16 +500,19 @@ class Batch:
 
     def end_epochs(self, t: int) -> None:
         """Fit the experts of those planes whose epoch ends with this step, and open their next tables."""
-        length = self.config.epoch
-        ending = [
-            z
-            for z in range(self.first_plane, self.end_plane)
-            if (t - PLANE_LAG * z + 1) % length == 0 and t - PLANE_LAG * z + 1 < self.waves
-        ]
-        if not ending:
-            return
-        z = torch.tensor(ending, device=self.device)
-        then = (t - PLANE_LAG * z + 1) // length
+        ending = []
+        for z in range(self.first_plane, self.first_plane + self.n_active):
+            n_done = t - PLANE_LAG * z + 1
+            if 0 < n_done < self.waves and n_done % self.config.epoch == 0:
+                ending.append((z, n_done // self.config.epoch))
+        if ending:
+            # One that stands here twice is computed twice, with the same result.
+            ending += ending[:1] * (self.ending.shape[1] - len(ending))
+            self.ending.copy_(torch.tensor(ending).T)
+            self.run("end", self._end_epochs)
+
+    def _end_epochs(self) -> None:
+        z, then = self.ending
         gram, moment = self.gram[:, z], self.moment[:, z]
         found = solve(gram.flatten(0, 2), moment.flatten(0, 2))
         self.coefficients[:, z] = found.view(moment.shape)
@@ -501,10 +536,29 @@ class Batch:
         self.ratio[:, z, then] = torch.where(n < 1, FIRST_RATIO, ratio)
         self.ratio_count[:, z, then] = n.clamp(min=1)
 
+    def look(self) -> torch.Tensor:
+        """All that is known before the samples of a step: sets what `learn` needs, returns `run_network`'s sums."""
+        self.place()
+        read = self.gather()
+        self.predict(read)
+        return self.run_network(self.describe(read))
+
     def filled(self) -> torch.Tensor:
         """Model values of pixels that are not coded."""
         value = (self.base + 32) >> 6
         return torch.minimum(torch.maximum(value, self.low[:, self.z, None]), self.high[:, self.z, None])
+
+
+def _record(work: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
+    """A graph of what the work launches, or None where that cannot be recorded; nothing is computed yet."""
+    try:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            work()
+    except RuntimeError as error:
+        warnings.warn(f"lhic-ax: steps run without a CUDA graph ({error})", RuntimeWarning, stacklevel=2)
+        return None
+    return graph
 
 
 def causal_sum(values: torch.Tensor) -> torch.Tensor:
@@ -558,18 +612,19 @@ def encode_jobs(model, jobs: Sequence, lower_bits: int, group_planes: int, devic
     values, levels = (batch._tensor(a.reshape(len(jobs), -1)) for a in (values, levels))
     # Intervals by place; the order of the coding is found at the end, for all steps at once.
     found = torch.zeros((len(jobs), values.shape[1] + 1, 2, 2), dtype=torch.int32, device=device)
-    for t in range(batch.n_steps):
-        batch.place(t)
-        read = batch.gather()
-        batch.predict(read)
-        sums = batch.run_network(batch.describe(read))
+
+    def step() -> None:
+        sums = batch.look()
         place = batch.z[:, None] * (batch.n_rows * batch.n_columns) + batch.pixel
-        known = values[:, place.reshape(-1)].view(len(jobs), *place.shape)
-        level = levels[:, place.reshape(-1)].view(len(jobs), *place.shape)
+        known, level = (a[:, place.reshape(-1)].view(len(jobs), *place.shape) for a in (values, levels))
         intervals = batch.intervals(level, sums, lower_bits) * batch.is_coded[..., None, None]
         place = torch.where(batch.there, place, values.shape[1])
         found[:, place.reshape(-1)] = intervals.int().flatten(1, 2)
         batch.learn(torch.where(batch.is_coded, known, batch.filled()))
+
+    for t in range(batch.n_steps):
+        batch.begin(t)
+        batch.run("step", step)
         batch.end_epochs(t)
     coded = found[:, :-1].reshape(len(jobs), batch.n_planes, -1, 2, 2).cpu().numpy()
     for job, own in zip(jobs, coded, strict=True):
@@ -610,18 +665,27 @@ def decode_jobs(model, jobs: Sequence, lower_bits: int, group_planes: int, devic
     values = np.zeros((len(jobs), batch.n_planes, batch.n_rows, batch.n_columns), np.int32)
     n_threads = max(1, min(numba.get_num_threads(), len(decoders)))
     shares = [(len(decoders) * k // n_threads, len(decoders) * (k + 1) // n_threads) for k in range(n_threads)]
+    batch.given = batch.decoded = None
+
+    def look() -> None:
+        mixture = batch.mixture(batch.look()).int()
+        batch.given = mixture, batch.is_coded, batch.there, batch.i, batch.j
+        batch.decoded = torch.zeros_like(batch.base)
+
+    def learn() -> None:
+        batch.value = torch.where(batch.is_coded, batch.decoded, batch.filled())
+        batch.learn(batch.value)
+
     with ThreadPoolExecutor(n_threads) as pool:
         for t in range(batch.n_steps):
-            batch.place(t)
-            read = batch.gather()
-            batch.predict(read)
-            mixture = batch.mixture(batch.run_network(batch.describe(read)))
-            given = mixture.int().cpu().numpy(), batch.is_coded.cpu().numpy()
-            found = np.zeros(given[1].shape, np.int64)
+            batch.begin(t)
+            batch.run("look", look)
+            mixture, coded, there, i, j = (a.cpu().numpy() for a in batch.given)
+            found = np.zeros(coded.shape, np.int64)
 
-            def decode(share, t=t, given=given, found=found, first_plane=batch.first_plane):
+            def decode(share, mixture=mixture, coded=coded, found=found, first_plane=batch.first_plane):
                 return _decode_streams(
-                    *share, numbers, group_planes, batch.n_planes, first_plane, *given, found, lower_bits,
+                    *share, numbers, group_planes, batch.n_planes, first_plane, mixture, coded, found, lower_bits,
                     batch.level_tables, words, ends, states, cursors,
                 )  # fmt: skip
 
@@ -629,20 +693,15 @@ def decode_jobs(model, jobs: Sequence, lower_bits: int, group_planes: int, devic
                 if failed >= 0:
                     decoders[failed].cursor[:] = cursors[failed]
                     raise decoders[failed].words_ran_out()
-            value = torch.where(batch.is_coded, torch.as_tensor(found, device=device), batch.filled())
-            _put(values, batch, value)
-            batch.learn(value)
+            batch.decoded.copy_(torch.from_numpy(found))
+            batch.run("learn", learn)
+            slot, q = np.nonzero(there)
+            values[:, batch.first_plane + slot, i[slot, q], j[slot, q]] = batch.value.cpu().numpy()[:, slot, q]
             batch.end_epochs(t)
     for decoder, state, cursor in zip(decoders, states, cursors, strict=True):
         decoder.states[:], decoder.cursor[:] = state, cursor
     for job, own in zip(jobs, values, strict=True):
         job.values[:] = own[: job.n_planes]
-
-
-def _put(values: np.ndarray, batch: Batch, value: torch.Tensor) -> None:
-    there, i, j = (a.cpu().numpy() for a in (batch.there, batch.i, batch.j))
-    slot, q = np.nonzero(there)
-    values[:, batch.first_plane + slot, i[slot, q], j[slot, q]] = value.cpu().numpy()[:, slot, q]
 
 
 @njit(cache=True, nogil=True)

@@ -52,7 +52,8 @@ def test_features_base_and_scale_equal_the_reference():
     batch = torch_engine.Batch(model, [job], CPU)
     n_seen = 0
     for t in range(batch.n_steps):
-        batch.place(t)
+        batch.begin(t)
+        batch.place()
         read = batch.gather()
         batch.predict(read)
         features = batch.describe(read)
@@ -101,7 +102,7 @@ def test_damage_is_told():
     model = random_model(share=0.02)
     ((side, groups, samples),) = model.encode_tiles(tiles, settings.to_bytes(), lambda n: None)
     model.device = "cpu:0"
-    for at in range(8, len(samples), 61):
+    for at in range(8, len(samples), len(samples) // 3):
         damaged = samples[:at] + bytes([samples[at] ^ 0x40]) + samples[at + 1 :]
         with pytest.raises(LhicError):
             model.decode_tiles(
@@ -126,6 +127,12 @@ def test_logarithm_equals_the_compiled_one():
     values = np.unique(np.concatenate([np.arange(1, 3000), *(2 ** np.arange(3, 45)[:, None] + np.arange(-3, 4))]))
     found = torch_engine.Tables(CPU).log2_16(torch.from_numpy(values))
     assert found.tolist() == [log2_16(value) for value in values] == [reference.log2_16(int(v)) for v in values]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="can record")
+def test_what_cannot_be_recorded_runs_as_it_is():
+    with pytest.warns(RuntimeWarning, match="without a CUDA graph"):
+        assert torch_engine._record(lambda: None) is None
 
 
 @pytest.mark.gpu

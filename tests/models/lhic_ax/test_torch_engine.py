@@ -1,5 +1,6 @@
 """The torch engine codes the same integers: here on the CPU, where there is a GPU on that."""
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -12,6 +13,16 @@ from tests.models.lhic_ax.common import CONFIGS, SMALL, extreme_tiles, intervals
 from tests.models.lhic_ax.test_bounds import systems
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Matrices this small only wait for a second thread; numba's first use would bring one."""
+    numba.get_num_threads()
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def torch_intervals(model, tile, settings, device=CPU):

@@ -65,7 +65,7 @@ class AxModel:
         self.name, self.settings, self.weights_hash, self.device = name, settings, weights_hash, device
         self.config = settings.to_dict()
         self.net = net
-        self.table = expert_table(settings.experts())
+        self.table = expert_table(settings)
         self.samples_at_once = SAMPLES_AT_ONCE if device == "cpu" else SAMPLES_ON_DEVICE
 
     def tile_shape(self, n_rows: int, n_columns: int) -> tuple[int, int]:

@@ -17,14 +17,20 @@ SAMPLE = 0  # sample of this or an earlier plane
 DETAIL = 1  # sample less the mean of its causal neighbours, earlier planes
 NEIGHBOUR = 2  # sample of this plane less that mean
 CONSTANT = 3
+INSIDE = 4  # as NEIGHBOUR, 0 where the neighbour is beyond the image
 
 CONSTANT_INPUT = 256.0
+
+# Parts that the first weights did not know; a configuration without them has 0.
+LATER = ("far_neighbours", "repeats")
 
 LIMITS = {
     "detail_planes": (0, 48),
     "sample_planes": (0, 40),
     "short_planes": (0, 24),
     "spatial_neighbours": (0, len(layout.SPATIAL)),
+    "far_neighbours": (0, len(layout.FAR)),
+    "repeats": (0, len(layout.CAUSAL)),
     "epoch": (1, 64),
     "width": (4, 512),
     "depth": (1, 4),
@@ -39,7 +45,9 @@ class AxConfig:
     detail_planes : earlier planes of the expert on details (samples less their local mean)
     sample_planes : earlier planes of the expert on samples, which also sees neighbours in two earlier planes
     short_planes : the same with few planes, no second earlier plane's neighbours
-    spatial_neighbours : neighbours of the expert that sees its own plane alone
+    spatial_neighbours : near neighbours of the expert that sees its own plane alone
+    far_neighbours : its neighbours farther up; with any, what is beyond the image tells this expert nothing
+    repeats : neighbours that a pixel is compared with, as it may repeat their spectrum; 0: none
     epoch : waves between two fits of an expert
     width, depth : of the network's hidden layers
     components : K of the mixture of logistics
@@ -48,16 +56,19 @@ class AxConfig:
     detail_planes: int = 32
     sample_planes: int = 16
     short_planes: int = 5
-    spatial_neighbours: int = 16
+    spatial_neighbours: int = 10
+    far_neighbours: int = 14
+    repeats: int = 4
     epoch: int = 8
-    width: int = 64
+    width: int = 32
     depth: int = 2
-    components: int = 5
+    components: int = 4
 
     @classmethod
     def from_dict(cls, values: dict) -> AxConfig:
         """Raises `ConfigError` for an unknown, missing or impossible value."""
         names = {field.name for field in fields(cls)}
+        values = dict.fromkeys(LATER, 0) | values
         if set(values) != names:
             odd = sorted(set(values) ^ names)[0]
             raise ConfigError(
@@ -72,12 +83,15 @@ class AxConfig:
         config = cls(**values)
         if not config.experts():
             raise ConfigError("lhic-ax configuration: expected at least one expert, found none")
+        if config.far_neighbours and not config.spatial_neighbours:
+            raise ConfigError("lhic-ax configuration: far_neighbours: expected 0 without spatial_neighbours")
         if config.width % 4:
             raise ConfigError(f"lhic-ax configuration: width: expected a multiple of 4, found {config.width}")
         return config
 
     def to_dict(self) -> dict:
-        return asdict(self)
+        """Later parts that are left out are not named, so that first weights keep their identity."""
+        return {name: value for name, value in asdict(self).items() if value or name not in LATER}
 
     def experts(self) -> list[Expert]:
         """The experts in the order in which the network sees them."""
@@ -87,7 +101,7 @@ class AxConfig:
         if self.sample_planes:
             found.append(_sample_expert(self.sample_planes, (8, 4)))
         if self.spatial_neighbours:
-            found.append(_spatial_expert(self.spatial_neighbours))
+            found.append(_spatial_expert(self.spatial_neighbours, self.far_neighbours))
         if self.short_planes:
             found.append(_sample_expert(self.short_planes, (4,), forgets=True))
         return found
@@ -143,5 +157,6 @@ def _sample_expert(n_planes: int, around: tuple[int, ...], forgets: bool = False
     return _expert(regressors, False, start, {own: 0.5, own + 1: 0.5}, forgets)
 
 
-def _spatial_expert(n_neighbours: int) -> Expert:
-    return _expert(_near(NEIGHBOUR, 0, layout.SPATIAL[:n_neighbours]), True, {}, {})
+def _spatial_expert(n_neighbours: int, n_far: int) -> Expert:
+    kind = INSIDE if n_far else NEIGHBOUR
+    return _expert(_near(kind, 0, (*layout.SPATIAL[:n_neighbours], *layout.FAR[:n_far])), True, {}, {})

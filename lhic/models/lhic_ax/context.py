@@ -13,13 +13,14 @@ from lhic.models.lhic_ax.arithmetic import LOG_STEPS, POWER_TABLE, log2_16
 from lhic.models.lhic_ax.experts import WEIGHT_STEPS, accumulate, forget, gather, padded, predict, solve
 from lhic.models.lhic_ax.layout import (
     AROUND_DISTANCES,
-    CAUSAL,
+    CAUSAL_DISTANCES,
     PLANE_LAG,
     ROW_MARGIN,
     WAVE_MARGIN,
     distances,
     store,
 )
+from lhic.models.lhic_ax.repeats import find_repeats, first_table, learn_repeats, next_table
 from lhic.models.lhic_ax.state import FIRST_COUNT, FIRST_MAGNITUDE, FIRST_RATIO, N_LEVELS, UNIT
 
 assert PLANE_LAG == 4
@@ -37,7 +38,7 @@ MAX_ACTIVITY = 16
 FAR_PLANES = 4  # planes 3 .. 6 back, co-located residual alone
 LIMIT = 127
 
-CAUSAL_DISTANCES = np.concatenate([distances(CAUSAL), [(-2, 0), (-4, -2)]])
+OWN_DISTANCES = np.concatenate([CAUSAL_DISTANCES, distances([(0, -2), (-2, 0)])])
 # weight of an expert by 32 log2 of its error over the least: 2^15 over its square root's square, rounded down
 WEIGHT_TABLE = (POWER_TABLE[np.arange(241) % LOG_STEPS] << 1 >> np.arange(241) // LOG_STEPS).astype(np.float64)
 
@@ -129,6 +130,7 @@ def begin_plane(z, state):
         state.error[z, 0] = state.error[z - 1, 0]
         state.ratio[z, 0] = state.ratio[z - 1, 0]
         state.ratio_count[z, 0] = state.ratio_count[z - 1, 0]
+    first_table(z, state)
 
 
 @njit(cache=True)
@@ -164,6 +166,7 @@ def end_epoch(z, epoch, table, state, scratch):
             ratio, ratio_count = np.int64(FIRST_RATIO), np.int64(1)
         state.ratio[z, then, level] = ratio
         state.ratio_count[z, then, level] = ratio_count
+    next_table(z, then, state)
 
 
 @njit(cache=True, fastmath=_EXACT)
@@ -182,7 +185,7 @@ def _limit(predictions, means, share, low, high, n):
 
 
 @njit(cache=True)
-def predict_wave(z, wave, first, n, table, state, scratch):
+def predict_wave(z, wave, first, n, n_columns, table, state, scratch):
     """Experts' predictions for a wave of plane z, in 1/64."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
     means = scratch.means
@@ -191,7 +194,7 @@ def predict_wave(z, wave, first, n, table, state, scratch):
     for e in range(table.about_mean.size):
         start, end = table.starts[e], table.starts[e + 1]
         inputs, predictions = scratch.inputs[e], scratch.predictions[e]
-        gather(table.regressors[start:end], state.samples, state.details, means, z, u, row, n, inputs)
+        gather(table.regressors[start:end], state.samples, state.details, means, z, u, row, n, n_columns, inputs)
         predict(state.coefficients[z, start:end], inputs, n, predictions)
         _limit(predictions, means, 64.0 if table.about_mean[e] else 0.0, low, high, n)
 
@@ -264,7 +267,9 @@ def _slopes(plane, u, row, n, slope, curvature):
 
 @njit(cache=True)
 def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scratch):
-    """Base prediction, expected error and features of a wave whose experts have predicted."""
+    """Base prediction, expected error, features and repeats of a wave whose experts have predicted."""
+    if table.repeats:
+        find_repeats(z, wave, first, n, epoch, table, state, scratch)
     n_experts = table.about_mean.size
     n_slots = state.residuals.shape[0]
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
@@ -312,8 +317,8 @@ def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scr
         _difference(near[e], log_scale, n, features[n_experts + e])
         features[2 * n_experts + e, :n] = _clip(log2_16(state.error[z, epoch, e] + 16) - log_magnitude)
     f = 3 * n_experts
-    for k in range(CAUSAL_DISTANCES.shape[0]):
-        at, shifted = u + CAUSAL_DISTANCES[k, 0], row + CAUSAL_DISTANCES[k, 1]
+    for k in range(OWN_DISTANCES.shape[0]):
+        at, shifted = u + OWN_DISTANCES[k, 0], row + OWN_DISTANCES[k, 1]
         _scaled_difference(state.samples[z, at, shifted : shifted + n], base, inverse, n, features[f + k])
         _scaled(state.residuals[z % n_slots, at, shifted : shifted + n], inverse, n, features[f + 6 + k])
     f += 12
@@ -448,6 +453,8 @@ def learn_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scratc
     _residuals(targets, scratch.base, n, residuals, sizes)
     for q in range(n):
         details[q] = targets[q] - scratch.means[q]
+    if table.repeats:
+        learn_repeats(z, wave, first, n, coded, table, state, scratch)
     _store_wave(state.samples[z], targets, wave, first, n, n_rows, n_columns)
     _store_wave(state.details[z], details, wave, first, n, n_rows, n_columns)
     _store_wave(state.residuals[slot], residuals, wave, first, n, n_rows, n_columns)

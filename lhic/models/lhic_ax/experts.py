@@ -18,7 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from lhic.models.lhic_ax.config import CONSTANT, CONSTANT_INPUT, DETAIL, NEIGHBOUR, Expert
+from lhic.models.lhic_ax.config import CONSTANT, CONSTANT_INPUT, DETAIL, INSIDE, NEIGHBOUR, AxConfig
+from lhic.models.lhic_ax.layout import ROW_MARGIN, WAVE_MARGIN
 from lhic.models.lhic_ax.register_tiles import COLUMNS, QUAD, gram_tile_1, gram_tile_2, predict_tile
 
 # Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 4).
@@ -39,6 +40,7 @@ class ExpertTable(NamedTuple):
 
     regressors : int64 (n, 4);  starts : int64 (E + 1,);  about_mean, forgets : bool (E,)
     first_coefficients : float64 (2, n), multiples of 2^-20 times 2^20: with earlier planes, and without
+    repeats : causal neighbours that a pixel may repeat, see `repeats`
     """
 
     regressors: np.ndarray
@@ -46,9 +48,11 @@ class ExpertTable(NamedTuple):
     about_mean: np.ndarray
     forgets: np.ndarray
     first_coefficients: np.ndarray
+    repeats: int
 
 
-def expert_table(experts: list[Expert]) -> ExpertTable:
+def expert_table(config: AxConfig) -> ExpertTable:
+    experts = config.experts()
     sizes = [len(expert.regressors) for expert in experts]
     assert max(sizes) <= MAX_REGRESSORS
     first = [np.concatenate([expert.start for expert in experts]), np.concatenate([e.start_first for e in experts])]
@@ -58,6 +62,7 @@ def expert_table(experts: list[Expert]) -> ExpertTable:
         np.array([expert.about_mean for expert in experts]),
         np.array([expert.forgets for expert in experts]),
         np.array(first) * 2.0**COEFFICIENT_BITS,
+        config.repeats,
     )
 
 
@@ -68,8 +73,9 @@ def padded(size):
 
 
 @njit(cache=True)
-def gather(regressors, samples, details, means, z, u, row, n, inputs):
+def gather(regressors, samples, details, means, z, u, row, n, n_columns, inputs):
     """Inputs (n_regressors, n) of an expert for the n samples of a wave that begin at `row` (skewed coordinates)."""
+    wave, first = u - WAVE_MARGIN, row - ROW_MARGIN
     for r in range(regressors.shape[0]):
         kind, back, du, di = regressors[r, 0], regressors[r, 1], regressors[r, 2], regressors[r, 3]
         values = inputs[r]
@@ -85,6 +91,14 @@ def gather(regressors, samples, details, means, z, u, row, n, inputs):
             source = samples[z, u + du, row + di : row + di + n]
             for q in range(n):
                 values[q] = source[q] - means[q]
+        elif kind == INSIDE:
+            # of the samples q = 0 .. n - 1 in rows first + q those whose neighbour has 0 <= row and 0 <= column < W
+            at = wave + du - 2 * di
+            begin = max(-di - first, (at - n_columns) // 2 + 1 - first, 0)
+            end = max(min(at // 2 - first + 1, n), 0)
+            values[:n] = 0.0
+            for q in range(begin, end):
+                values[q] = samples[z, u + du, row + di + q] - means[q]
         else:
             source = samples[z - back, u + du, row + di : row + di + n]
             for q in range(n):

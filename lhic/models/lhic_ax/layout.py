@@ -34,7 +34,14 @@ SPATIAL = (
     *((0, -2), (-2, 0), (-1, -2), (-2, -1), (-2, 1), (0, -3), (-3, 0), (-1, -3), (-2, 2), (-3, -1), (-3, 1), (-3, 2)),
 )  # fmt: skip
 
+# Farther up: along the stripes of a detector, upright or slanted as rectification leaves them.
+FAR = (
+    (-4, 1), (-8, 2), (-5, 0), (-5, 1), (-8, 1), (-4, 2), (-4, 0), (-7, 2), (-8, 0), (-6, 1), (-4, -1), (-8, -2),
+    (-7, 3), (-6, 0),
+)  # fmt: skip
+
 AROUND_DISTANCES = distances(AROUND)
+CAUSAL_DISTANCES = distances(CAUSAL)
 
 
 def n_waves(n_rows: int, n_columns: int) -> int:

@@ -51,7 +51,7 @@ def observe(cube: np.ndarray, config: AxConfig, n_samples: int, rng: np.random.G
     rows = np.full(values.size, -1, np.int32)
     rows[chosen] = np.arange(len(chosen))
 
-    table = expert_table(config.experts())
+    table = expert_table(config)
     n_experts = len(table.about_mean)
     levels = Levels(
         *(np.asarray(a, np.int64) for a in (planes.first, planes.n_levels, planes.table_start, planes.table))

@@ -17,6 +17,8 @@ FIRST_MAGNITUDE = 1024  # expected error before anything is known
 FIRST_RATIO = 256  # expected error as found and as expected, 1/256
 FIRST_COUNT = 4
 
+N_RUN_LEVELS = 16  # contexts of a repeated spectrum: planes in a row that were equal to a neighbour's
+
 N_LOGS = 6  # rows of `Scratch.logs`
 
 
@@ -29,11 +31,13 @@ class State(NamedTuple):
     residuals : int32 (R, A), in 1/64
     errors : int32 (R, E, A), |sample - prediction| in 1/64
     activity : int32 (R, A), recent |residual| at this pixel, relative to the planes' means, in 1/1024
+    runs : int32 (R, A), planes in a row that were equal to each causal neighbour's, 7 of 8 bits each
     coefficients : float64 (P, n)
     grams : float64 (P, sum of squares);  moments : float64 (P, n');  each expert's side rounded up (`padded`)
     own_magnitude, own_count : int64 (P,), sum of |residual| in 1/64, samples
     magnitude : int64 (P, T), expected |residual| at the beginning of each epoch in 1/1024
     own_ratio, own_ratio_count : int64 (P, N_LEVELS);  ratio, ratio_count : int64 (P, T, N_LEVELS)
+    own_hits, own_tries : int64 (P, N_RUN_LEVELS);  hits, tries : int64 (P, T, N_RUN_LEVELS), repeated samples in 1/1024
     own_error : int64 (P, E);  error : int64 (P, T, E), mean error of each expert in 1/1024
     low, high : int64 (P,), least and greatest model value
     coded : bool (A), pixels that are coded
@@ -44,6 +48,7 @@ class State(NamedTuple):
     residuals: np.ndarray
     errors: np.ndarray
     activity: np.ndarray
+    runs: np.ndarray
     coefficients: np.ndarray
     moments: np.ndarray
     grams: np.ndarray
@@ -54,6 +59,10 @@ class State(NamedTuple):
     own_ratio_count: np.ndarray
     ratio: np.ndarray
     ratio_count: np.ndarray
+    own_hits: np.ndarray
+    own_tries: np.ndarray
+    hits: np.ndarray
+    tries: np.ndarray
     own_error: np.ndarray
     error: np.ndarray
     low: np.ndarray
@@ -74,6 +83,11 @@ class Scratch(NamedTuple):
     sizes: np.ndarray  # float64 (n,), |residual|
     targets: np.ndarray  # float64 (n,)
     details: np.ndarray  # float64 (n,), targets less means
+    candidates: np.ndarray  # int64 (n,), sample of the neighbour that a pixel most likely repeats
+    run_levels: np.ndarray  # int64 (n,), for how long it has repeated it
+    repeat_weights: np.ndarray  # int64 (n,), probability that it does again, 1/2^14
+    run_weights: np.ndarray  # int64 (N_RUN_LEVELS,), the same by level
+    coded_widths: np.ndarray  # int64 (n,), probability with which each sample was coded, 1/2^24
     weights: np.ndarray  # float64 (n,)
     weighted: np.ndarray  # float64 (2, n)
     near: np.ndarray  # float64 (E, n), log2_16 of the experts' errors around
@@ -112,7 +126,7 @@ def new_state(
         *(np.zeros(skewed, np.int32) for _ in range(2)),
         np.zeros(recent, np.int32),
         np.zeros((recent[0], n_experts, *recent[1:]), np.int32),
-        np.zeros(recent, np.int32),
+        *(np.zeros(recent, np.int32) for _ in range(2)),
         coefficients,
         np.zeros((n_planes, int(sizes.sum()))),
         np.zeros((n_planes, int((sizes**2).sum()))),
@@ -123,6 +137,8 @@ def new_state(
         np.zeros((n_planes, N_LEVELS), np.int64),
         np.zeros((n_planes, n_epochs, N_LEVELS), np.int64),
         np.zeros((n_planes, n_epochs, N_LEVELS), np.int64),
+        *(np.zeros((n_planes, N_RUN_LEVELS), np.int64) for _ in range(2)),
+        *(np.zeros((n_planes, n_epochs, N_RUN_LEVELS), np.int64) for _ in range(2)),
         np.zeros((n_planes, n_experts), np.int64),
         np.zeros((n_planes, n_epochs, n_experts), np.int64),
         np.asarray(low, np.int64),
@@ -145,7 +161,11 @@ def new_scratch(
         np.zeros((n_experts, n)),
         *(np.zeros(n) for _ in range(4)),
         np.zeros(n, np.int64),
-        *(np.zeros(n) for _ in range(4)),
+        *(np.zeros(n) for _ in range(3)),
+        *(np.zeros(n, np.int64) for _ in range(3)),
+        np.zeros(N_RUN_LEVELS, np.int64),
+        np.zeros(n, np.int64),
+        np.zeros(n),
         np.zeros((2, n)),
         np.zeros((n_experts, n)),
         np.zeros((N_LOGS, n)),

@@ -8,7 +8,7 @@ import numpy as np
 
 from lhic.models.lhic_ax import layout
 from lhic.models.lhic_ax.experts import MAX_REGRESSORS, ExpertTable, padded
-from lhic.models.lhic_ax.register_tiles import COLUMNS
+from lhic.models.lhic_ax.register_tiles import COLUMNS, QUAD
 
 # Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 5).
 N_LEVELS = 80  # contexts of the expected error, half an octave each
@@ -80,7 +80,7 @@ class Scratch(NamedTuple):
     logs: np.ndarray  # float64 (N_LOGS, n)
     work: np.ndarray  # float64 (4, n)
     inverse: np.ndarray  # float64 (7, n), 2^24 / scale; for each plane back in its unit
-    factor: np.ndarray  # float64 (MAX_REGRESSORS, MAX_REGRESSORS)
+    factor: np.ndarray  # float64 (MAX_REGRESSORS, MAX_REGRESSORS + QUAD)
     features: np.ndarray  # float32 (n_features, n)
     hidden: np.ndarray  # float32 (2, width, n)
     outputs: np.ndarray  # float32 (3 K, n)
@@ -151,7 +151,7 @@ def new_scratch(
         np.zeros((N_LOGS, n)),
         np.zeros((4, n)),
         np.zeros((7, n)),
-        np.zeros((MAX_REGRESSORS, MAX_REGRESSORS)),
+        np.zeros((MAX_REGRESSORS, MAX_REGRESSORS + QUAD)),
         np.zeros((n_features, n), np.float32),
         np.zeros((2, width, n), np.float32),
         np.zeros((3 * components, n), np.float32),

@@ -56,7 +56,7 @@ def repeat_network(times, z, wave, first, n, epoch, shape, table, net, state, sc
 @njit
 def repeat_mixtures(times, z, wave, first, n, epoch, shape, table, net, state, scratch):
     for _ in range(times):
-        mixtures_of(scratch.outputs, n, scratch.base, scratch.scale, scratch.mixtures)
+        mixtures_of(scratch.outputs, n, scratch.base, scratch.scale, scratch.logs[0], scratch.mixtures)
 
 
 @njit

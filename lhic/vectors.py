@@ -7,8 +7,10 @@ every target has such vectors, of whatever length its registers are.  Arrays are
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -123,7 +125,7 @@ class Vector:
     def like(self, value) -> Vector:
         if isinstance(value, Vector):
             return value
-        return Vector(self.builder, ir.Constant(self.kind, [ir.Constant(self.kind.element, value)] * self.kind.count))
+        return Vector(self.builder, same(self.kind, value))
 
     def _with(self, other, integer: str, floating: str | None = None, reverse: bool = False) -> Vector:
         name = floating if self.is_float else integer
@@ -156,6 +158,18 @@ class Vector:
 
     def __or__(self, other):
         return self._with(other, "or_")
+
+    def unsigned_shift(self, other):
+        """To the right, filling with zeros."""
+        return self._with(other, "lshr")
+
+    def both(self, other):
+        """Of two masks."""
+        return self._with(other, "and_")
+
+    def spread(self, n: int) -> Vector:
+        """A scalar in all of n lanes."""
+        return Vector(self.builder, broadcast(self.builder, self.value, vector(self.kind, n)))
 
     def _compared(self, other, operator: str) -> Vector:
         compare = self.builder.fcmp_ordered if self.is_float else self.builder.icmp_signed
@@ -195,6 +209,18 @@ class Vector:
         else:
             name = "sitofp"
         return Vector(builder, getattr(builder, name)(self.value, kind))
+
+    def _of_doubles(self, name: str) -> Vector:
+        assert self.kind.element == DOUBLE
+        kind = ir.FunctionType(self.kind, [self.kind])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.{name}.v{self.kind.count}f64")
+        return Vector(self.builder, self.builder.call(function, [self.value]))
+
+    def floor(self) -> Vector:
+        return self._of_doubles("floor")
+
+    def __abs__(self) -> Vector:
+        return self._of_doubles("fabs")
 
     def lane(self, k: int):
         return self.builder.extract_element(self.value, ir.Constant(INT32, k))
@@ -239,7 +265,30 @@ def kind_bytes(scalar: ir.Type) -> int:
     return {FLOAT: 4, DOUBLE: 8}.get(scalar) or scalar.width // 8
 
 
-def table_entries(builder, table, numbers: Vector, scalar: ir.Type) -> Vector:
-    """Entry of a table for each lane; numbers must be within it."""
+def table_entries(builder, table, numbers: Vector, scalar: ir.Type = INDEX) -> Vector:
+    """Entry of a table for each lane; numbers must be within it.
+
+    table : a numpy array, which becomes a part of the kernel, or an address of int64
+    """
+    if isinstance(table, np.ndarray):
+        scalar, table = _constants(builder, table)
     entries = [builder.load(element(builder, table, numbers.lane(k), scalar)) for k in range(numbers.kind.count)]
     return joined(builder, entries)
+
+
+def _constants(builder, table: np.ndarray):
+    """Type of the elements and address of a table that is written into the module."""
+    scalar = DOUBLE if table.dtype == np.float64 else INDEX
+    kind = ir.ArrayType(scalar, len(table))
+    name = f"table_{hashlib.sha256(table.tobytes()).hexdigest()[:16]}"
+    found = builder.module.globals.get(name)
+    if found is None:
+        found = ir.GlobalVariable(builder.module, kind, name)
+        found.linkage, found.global_constant = "internal", True
+        found.initializer = ir.Constant(kind, table.tolist())
+    return scalar, builder.ptrtoint(found, INDEX)
+
+
+def same(kind: ir.VectorType, value) -> ir.Constant:
+    """A number in all lanes."""
+    return ir.Constant(kind, [ir.Constant(kind.element, value)] * kind.count)

@@ -1,4 +1,4 @@
-"""Small products of matrices with their sums in vector registers: network, predictions, normal equations, their solution.
+"""Small products of matrices with their sums in vector registers: network, predictions, normal equations and solution.
 
 Decides nothing: the sums are of integers that the floating-point type holds exactly, so neither their order nor a fused
 multiply-add changes a bit.  Only the solution of the normal equations rounds, and keeps the format's order.  Written as

@@ -61,6 +61,26 @@ class State(NamedTuple):
     coded: np.ndarray
 
 
+class Mixtures(NamedTuple):
+    """Mixtures of a wave's samples: working memory, see `mixture_tiles`.
+
+    parts : float64 (2, K, n), means and factors;  weights : int64 (K, n)
+    near, steps : float64, int32 (n,), mean of the heaviest component in 1/256, its scale in levels
+    levels : int32 (n,), levels to encode, or where a search begins
+    starts, freqs : int32 (2, n), intervals of upper and lower parts
+    search : int32 (7, QUAD), slots, begins, steps, and what is found: low, high, F(low), F(high)
+    """
+
+    parts: np.ndarray
+    weights: np.ndarray
+    near: np.ndarray
+    steps: np.ndarray
+    levels: np.ndarray
+    starts: np.ndarray
+    freqs: np.ndarray
+    search: np.ndarray
+
+
 class Scratch(NamedTuple):
     """Working memory of one thread for one wave of up to n samples, n a multiple of the tiles' width."""
 
@@ -84,8 +104,7 @@ class Scratch(NamedTuple):
     features: np.ndarray  # float32 (n_features, n)
     hidden: np.ndarray  # float32 (2, width, n)
     outputs: np.ndarray  # float32 (3 K, n)
-    mixtures: np.ndarray  # int64 (3, K, n), means, widths and logits
-    active: np.ndarray  # int64 (K, 4), the mixture of one sample
+    mixtures: Mixtures
 
 
 def new_state(
@@ -131,6 +150,19 @@ def new_state(
     )
 
 
+def new_mixtures(components: int, n: int) -> Mixtures:
+    """For n samples of a wave; a tile may reach beyond the last."""
+    n += QUAD
+    return Mixtures(
+        np.zeros((2, components, n)),
+        np.zeros((components, n), np.int64),
+        np.zeros(n),
+        *(np.zeros(n, np.int32) for _ in range(2)),
+        *(np.zeros((2, n), np.int32) for _ in range(2)),
+        np.zeros((7, QUAD), np.int32),
+    )
+
+
 def new_scratch(
     n_experts: int,
     n_features: int,
@@ -155,6 +187,5 @@ def new_scratch(
         np.zeros((n_features, n), np.float32),
         np.zeros((2, width, n), np.float32),
         np.zeros((3 * components, n), np.float32),
-        np.zeros((3, components, n), np.int64),
-        np.zeros((components, 4), np.int64),
+        new_mixtures(components, n),
     )

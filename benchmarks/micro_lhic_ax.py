@@ -38,7 +38,7 @@ COLUMNS = (
 @njit
 def repeat_predict(times, z, wave, first, n, epoch, shape, table, net, state, scratch):
     for _ in range(times):
-        context.predict_wave(z, wave, first, n, table, state, scratch)
+        context.predict_wave(z, wave, first, n, shape[1], table, state, scratch)
 
 
 @njit
@@ -56,7 +56,7 @@ def repeat_network(times, z, wave, first, n, epoch, shape, table, net, state, sc
 @njit
 def repeat_mixtures(times, z, wave, first, n, epoch, shape, table, net, state, scratch):
     for _ in range(times):
-        mixtures_of(scratch.outputs, n, scratch.base, scratch.scale, scratch.mixtures)
+        mixtures_of(scratch.outputs, n, scratch.base, scratch.scale, scratch.logs[0], scratch.mixtures)
 
 
 @njit
@@ -84,11 +84,11 @@ def walked(config: AxConfig, side: int, rng: np.random.Generator):
         0, 3, (N_PLANES, 1, 1)
     ).cumsum(0)
     values = np.clip(np.rint(noise.cumsum(0) * 0.2), -30000, 30000).astype(np.int32)
-    table, net = expert_table(config.experts()), random_net(config, rng)
+    table, net = expert_table(config), random_net(config, rng)
     ends = np.full(N_PLANES, -30000), np.full(N_PLANES, 30000)
     state = new_state(table, config.epoch, values.shape, *ends, np.zeros((side, side), bool))
     n_experts = len(table.about_mean)
-    scratch = new_scratch(n_experts, context.n_features(n_experts), config.width, config.components, side, side)
+    scratch = new_scratch(config, context.n_features(n_experts), side, side)
     levels = Levels(ends[0], ends[1] - ends[0] + 1, np.full(N_PLANES, -1), np.zeros(0, np.int64))
     z, wave = N_PLANES - 1, side + side // 2
     coding = walk.Coding(values, rows=np.full(values.shape, -1, np.int32))

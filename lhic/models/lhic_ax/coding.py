@@ -326,8 +326,7 @@ class _Job:
             return self._scratch.pop()
         except IndexError:
             settings = self.model.settings
-            n_experts = len(self.model.table.about_mean)
-            return new_scratch(n_experts, n_features(n_experts), settings.width, settings.components, *self.shape)
+            return new_scratch(settings, n_features(len(settings.experts())), *self.shape)
 
 
 def _model_ends(levels: Levels) -> tuple[np.ndarray, np.ndarray]:

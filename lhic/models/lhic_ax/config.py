@@ -46,23 +46,24 @@ class AxConfig:
     sample_planes : earlier planes of the expert on samples, which also sees neighbours in two earlier planes
     short_planes : the same with few planes, no second earlier plane's neighbours
     spatial_neighbours : near neighbours of the expert that sees its own plane alone
-    far_neighbours : its neighbours farther up; with any, what is beyond the image tells this expert nothing
-    repeats : neighbours that a pixel is compared with, as it may repeat their spectrum; 0: none
     epoch : waves between two fits of an expert
     width, depth : of the network's hidden layers
     components : K of the mixture of logistics
+    far_neighbours : farther neighbours of the spatial expert, along the stripes of a detector; with any, it sees
+        nothing of what is beyond the image
+    repeats : neighbours that a pixel is compared with, as it may repeat their spectrum; 0: none
     """
 
     detail_planes: int = 32
     sample_planes: int = 16
     short_planes: int = 5
     spatial_neighbours: int = 10
-    far_neighbours: int = 14
-    repeats: int = 4
     epoch: int = 8
     width: int = 32
     depth: int = 2
     components: int = 4
+    far_neighbours: int = 14
+    repeats: int = 4
 
     @classmethod
     def from_dict(cls, values: dict) -> AxConfig:

@@ -20,7 +20,16 @@ from numba import njit
 
 from lhic.models.lhic_ax.config import CONSTANT, CONSTANT_INPUT, DETAIL, INSIDE, NEIGHBOUR, AxConfig
 from lhic.models.lhic_ax.layout import ROW_MARGIN, WAVE_MARGIN
-from lhic.models.lhic_ax.register_tiles import COLUMNS, QUAD, gram_tile_1, gram_tile_2, predict_tile
+from lhic.models.lhic_ax.register_tiles import (
+    COLUMNS,
+    QUAD,
+    gram_tile_1,
+    gram_tile_2,
+    pivot_tile,
+    predict_tile,
+    solve_tile_4,
+    solve_tile_8,
+)
 
 # Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 4).
 COEFFICIENT_BITS = 20
@@ -158,44 +167,51 @@ def forget(gram, moment):
 def solve(gram, moment, factor, coefficients):
     """Coefficients times 2^20, rounded, of the ridge regression; Cholesky in the order of the format.
 
-    No fast-math here: each sum's order is part of the format.  Columns are finished one by one for all rows below,
-    which leaves every sum's order as it is and lets neighbouring rows share a vector; `factor` holds the transpose.
+    gram (r, r) and moment (r,), r a multiple of QUAD;  factor : at least (r, r + QUAD), working memory: the transpose.
+    No fast-math here: each sum's order is part of the format.  Four columns at a time are finished for all rows below,
+    which leaves every sum's order as it is; `moment` is one more row, whose factor is the forward substitution.
     """
-    n = coefficients.size
-    for j in range(n):
-        column = factor[j]
-        for i in range(j, n):
-            column[i] = gram[i, j]
-        diagonal = column[j]
-        column[j] = diagonal + (RIDGE + diagonal * RELATIVE_RIDGE)
-        for k in range(j):
-            earlier = factor[k]
-            multiple = earlier[j]
-            for i in range(j, n):
-                column[i] -= earlier[i] * multiple
-        pivot = column[j]
-        if pivot > diagonal * DEGENERATE:
-            root = sqrt(pivot)
-            column[j] = root
-            for i in range(j + 1, n):
-                column[i] /= root
-        else:  # as good as a combination of earlier regressors: its coefficient becomes 0
-            for k in range(j):
-                factor[k, j] = 0.0
-            column[j] = 2.0**40
-            for i in range(j + 1, n):
-                column[i] = gram[i, j] / column[j]
-    for i in range(n):
-        coefficients[i] = moment[i]
-    for k in range(n):
-        coefficients[k] /= factor[k, k]
-        for i in range(k + 1, n):
-            coefficients[i] -= factor[k, i] * coefficients[k]
+    n, size, stride = coefficients.size, moment.size, factor.shape[1]
+    assert gram.shape == (size, size) and size % QUAD == 0 and factor.shape[0] >= size and stride >= size + QUAD
+    grams, factors = gram.ctypes.data, factor.ctypes.data
+    for j0 in range(0, size, QUAD):
+        _solve_pivots(gram, factor, j0)
+        for i0 in range(j0 + QUAD, size - QUAD, 2 * QUAD):
+            solve_tile_8(grams + 8 * (i0 * size + j0), factors, j0, i0, size, stride)
+        if (size - j0) % (2 * QUAD) == 0:
+            i0 = size - QUAD
+            solve_tile_4(grams + 8 * (i0 * size + j0), factors, j0, i0, size, stride)
+        solve_tile_4(moment.ctypes.data + 8 * j0, factors, j0, size, 0, stride)
     for i in range(n - 1, -1, -1):
-        total = coefficients[i]
+        total = factor[i, size]
         for k in range(i + 1, n):
             total -= factor[i, k] * coefficients[k]
         coefficients[i] = total / factor[i, i]
     for i in range(n):
         rounded = np.rint(coefficients[i] * 2.0**COEFFICIENT_BITS)
         coefficients[i] = min(max(rounded, -COEFFICIENT_LIMIT), COEFFICIENT_LIMIT)
+
+
+@njit(cache=True)
+def _solve_pivots(gram, factor, j0):
+    """Columns j0 .. j0 + 3 of the factor in their own rows."""
+    for j in range(j0, j0 + QUAD):
+        for i in range(j, j0 + QUAD):
+            factor[j, i] = gram[i, j]
+        factor[j, j] += RIDGE + factor[j, j] * RELATIVE_RIDGE
+    pivot_tile(factor.ctypes.data, j0, factor.shape[1])
+    for j in range(j0, j0 + QUAD):
+        for k in range(j0, j):
+            for i in range(j, j0 + QUAD):
+                factor[j, i] -= factor[k, i] * factor[k, j]
+        pivot = factor[j, j]
+        if pivot > gram[j, j] * DEGENERATE:
+            factor[j, j] = sqrt(pivot)
+        else:  # as good as a combination of earlier regressors: its coefficient becomes 0
+            for k in range(j):
+                factor[k, j] = 0.0
+            for i in range(j, j0 + QUAD):
+                factor[j, i] = gram[i, j]
+            factor[j, j] = 2.0**40
+        for i in range(j + 1, j0 + QUAD):
+            factor[j, i] /= factor[j, j]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lhic.entropy.logistic import WEIGHT_BITS
 from lhic.models.lhic_ax import walk
 from lhic.models.lhic_ax.config import AxConfig
 from lhic.models.lhic_ax.context import n_features
@@ -26,6 +27,7 @@ class Observations(NamedTuple):
     features : int8 (n, F), in 1/16
     error : float32 (n,), sample less base in units of the expected error
     below, above : float32 (n,), distance to the level's lower and upper edge in that unit; infinite at the ends
+    repeat : float32 (n,), probability that the sample repeats a neighbour's; negative if it does not
     share : coded samples of the cube, of all its samples
     """
 
@@ -33,6 +35,7 @@ class Observations(NamedTuple):
     error: np.ndarray
     below: np.ndarray
     above: np.ndarray
+    repeat: np.ndarray
     share: float
 
 
@@ -59,14 +62,15 @@ def observe(cube: np.ndarray, config: AxConfig, n_samples: int, rng: np.random.G
     lower, upper = _edges(levels, values.reshape(n_planes, -1), chosen)
     low, high = values.reshape(n_planes, -1).min(1), values.reshape(n_planes, -1).max(1)
     state = new_state(table, config.epoch, values.shape, low, high, mask)
-    scratch = new_scratch(n_experts, n_features(n_experts), config.width, config.components, n_rows, n_columns)
+    scratch = new_scratch(config, n_features(n_experts), n_rows, n_columns)
     net = IntegerNet(*(np.zeros(shapes(config)[name], np.float32) for name in IntegerNet._fields))
     n = len(chosen)
     features = np.zeros((n, n_features(n_experts)), np.int8)
-    targets, bases, scales = (np.zeros(n, np.int64) for _ in range(3))
+    targets, bases, scales, repeats = (np.zeros(n, np.int64) for _ in range(4))
     coding = walk.Coding(
-        values, rows=rows.reshape(values.shape), features=features, targets=targets, bases=bases, scales=scales
-    )
+        values, rows=rows.reshape(values.shape), features=features, targets=targets, bases=bases, scales=scales,
+        repeats=repeats,
+    )  # fmt: skip
     waves = n_waves(n_rows, n_columns)
     for z in range(n_planes):
         walk.walk_block(walk.OBSERVE, z, z + 1, 0, waves, config.epoch, 8, table, net, levels, state, scratch, coding)
@@ -77,6 +81,7 @@ def observe(cube: np.ndarray, config: AxConfig, n_samples: int, rng: np.random.G
         (targets * unit).astype(np.float32),
         ((value - lower) * 64 * unit).astype(np.float32),
         ((upper - value) * 64 * unit).astype(np.float32),
+        (repeats / 2.0**WEIGHT_BITS).astype(np.float32),
         len(coded) / cube.size,
     )
 

@@ -1,68 +1,38 @@
-"""Small products of matrices with their sums in vector registers: network, predictions, normal equations.
+"""Small products of matrices with their sums in vector registers: network, predictions, normal equations and solution.
 
 Decides nothing: the sums are of integers that the floating-point type holds exactly, so neither their order nor a fused
-multiply-add changes a bit.  Written as LLVM vectors, which every target has, since the loop vectoriser keeps such sums
-in memory (docs/lhic_ax_speed.md).  Rows are taken by their addresses (``array.ctypes.data``); nothing is checked here.
+multiply-add changes a bit.  Only the solution of the normal equations rounds, and keeps the format's order.  Written as
+LLVM vectors (`lhic.vectors`) since the loop vectoriser keeps such sums in memory (docs/lhic_ax_speed.md).
 """
 
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+
+from lhic.vectors import (
+    DOUBLE,
+    FLOAT,
+    Vector,
+    broadcast,
+    constant,
+    element,
+    kernel,
+    lanes,
+    load,
+    load_all,
+    loop,
+    store,
+    vector_at,
+)
 
 COLUMNS = 16  # samples in a tile of `layer_tile` and `predict_tile`
 QUAD = 4  # samples in a step, and columns, of `gram_tile`
 
-_INDEX = ir.IntType(64)
-_FLOAT, _DOUBLE = ir.FloatType(), ir.DoubleType()
 _CONTRACT = ("contract",)
-
-
-def _constant(value):
-    return ir.Constant(_INDEX, value)
-
-
-def _element(builder, base, offset, scalar):
-    """Pointer to an element of an array at address `base`."""
-    return builder.gep(builder.inttoptr(base, scalar.as_pointer()), [offset])
-
-
-def _vector(builder, base, offset, vector):
-    """Pointer to `vector.count` elements from there on."""
-    return builder.bitcast(_element(builder, base, offset, vector.element), vector.as_pointer())
-
-
-def _broadcast(builder, scalar, vector):
-    undefined = ir.Constant(vector, ir.Undefined)
-    first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(first, undefined, _mask([0] * vector.count))
-
-
-def _mask(lanes):
-    return ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
 
 
 def _plus_product(builder, total, a, b):
     return builder.fadd(total, builder.fmul(a, b, flags=_CONTRACT), flags=_CONTRACT)
-
-
-def _loop(builder, n, step, start, body):
-    """Vectors after ``body(i, vectors) -> vectors`` for i = 0, step .. n - 1; at least once."""
-    before = builder.basic_block
-    loop, after = builder.append_basic_block("tile"), builder.append_basic_block("tile_done")
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    i = builder.phi(_INDEX)
-    sums = [builder.phi(value.type) for value in start]
-    found = body(i, sums)
-    following = builder.add(i, _constant(step))
-    for phi, first, then in zip([i, *sums], [_constant(0), *start], [following, *found], strict=True):
-        phi.add_incoming(first, before)
-        phi.add_incoming(then, loop)
-    builder.cbranch(builder.icmp_signed("<", following, n), loop, after)
-    builder.position_at_end(after)
-    return found
 
 
 def _product_tile(scalar, n_rows, with_bias):
@@ -71,38 +41,34 @@ def _product_tile(scalar, n_rows, with_bias):
     Arguments: addresses of weights, bias, inputs and outputs; n_inputs >= 1, which is also the weights' row length;
     elements from one row of inputs or outputs to the next.
     """
-    vector = ir.VectorType(scalar, 8 if scalar is _FLOAT else 4)
+    vector = ir.VectorType(scalar, 8 if scalar is FLOAT else 4)
     parts = range(COLUMNS // vector.count)
     rows = range(n_rows)
 
-    def generate(context, builder, signature, arguments):
+    @kernel
+    def tile(builder, *arguments):
         weights, bias, inputs, outputs, n_inputs, stride = arguments
         start = [ir.Constant(vector, None)] * (n_rows * len(parts))
         if with_bias:
-            values = [builder.load(_element(builder, bias, _constant(row), scalar)) for row in rows]
-            start = [_broadcast(builder, value, vector) for value in values for _ in parts]
+            values = [builder.load(element(builder, bias, constant(row), scalar)) for row in rows]
+            start = [broadcast(builder, value, vector) for value in values for _ in parts]
 
         def body(i, sums):
             line = builder.mul(i, stride)
-            offsets = [builder.add(line, _constant(part * vector.count)) for part in parts]
-            values = [builder.load(_vector(builder, inputs, offset, vector), align=4) for offset in offsets]
+            offsets = [builder.add(line, constant(part * vector.count)) for part in parts]
+            values = [builder.load(vector_at(builder, inputs, offset, vector), align=4) for offset in offsets]
             found = []
             for row in rows:
-                at = builder.add(builder.mul(n_inputs, _constant(row)), i)
-                weight = _broadcast(builder, builder.load(_element(builder, weights, at, scalar)), vector)
+                at = builder.add(builder.mul(n_inputs, constant(row)), i)
+                weight = broadcast(builder, builder.load(element(builder, weights, at, scalar)), vector)
                 found += [_plus_product(builder, sums[row * len(parts) + part], weight, values[part]) for part in parts]
             return found
 
-        found = _loop(builder, n_inputs, 1, start, body)
+        found = loop(builder, n_inputs, 1, start, body)
         for row in rows:
             for part in parts:
-                at = builder.add(builder.mul(stride, _constant(row)), _constant(part * vector.count))
-                builder.store(found[row * len(parts) + part], _vector(builder, outputs, at, vector), align=4)
-        return context.get_dummy_value()
-
-    @intrinsic
-    def tile(typing_context, weights, bias, inputs, outputs, n_inputs, stride):
-        return types.void(*[types.int64] * 6), generate
+                at = builder.add(builder.mul(stride, constant(row)), constant(part * vector.count))
+                builder.store(found[row * len(parts) + part], vector_at(builder, outputs, at, vector), align=4)
 
     return tile
 
@@ -113,14 +79,15 @@ def _gram_tile(n_rows):
     Arguments: addresses of left, right and sums; n, a multiple of QUAD; elements from one row of left or right to the
     next, and of sums.
     """
-    vector = ir.VectorType(_DOUBLE, QUAD)
+    vector = ir.VectorType(DOUBLE, QUAD)
 
-    def generate(context, builder, signature, arguments):
+    @kernel
+    def tile(builder, *arguments):
         left, right, sums, n, stride, sums_stride = arguments
 
         def lines(base, count, i):
-            places = [builder.add(builder.mul(stride, _constant(row)), i) for row in range(count)]
-            return [builder.load(_vector(builder, base, place, vector), align=8) for place in places]
+            places = [builder.add(builder.mul(stride, constant(row)), i) for row in range(count)]
+            return [builder.load(vector_at(builder, base, place, vector), align=8) for place in places]
 
         def body(i, totals):
             a, b = lines(left, n_rows, i), lines(right, QUAD, i)
@@ -130,25 +97,105 @@ def _gram_tile(n_rows):
 
         def pairs(one, two, even, odd):
             return builder.fadd(
-                builder.shuffle_vector(one, two, _mask(even)), builder.shuffle_vector(one, two, _mask(odd))
+                builder.shuffle_vector(one, two, lanes(even)), builder.shuffle_vector(one, two, lanes(odd))
             )
 
-        found = _loop(builder, n, QUAD, [ir.Constant(vector, None)] * (n_rows * QUAD), body)
+        found = loop(builder, n, QUAD, [ir.Constant(vector, None)] * (n_rows * QUAD), body)
         for row in range(n_rows):
             four = found[row * QUAD : (row + 1) * QUAD]
             halves = [pairs(*four[k : k + 2], [0, 4, 2, 6], [1, 5, 3, 7]) for k in (0, 2)]
             total = pairs(*halves, [0, 1, 4, 5], [2, 3, 6, 7])
-            pointer = _vector(builder, sums, builder.mul(sums_stride, _constant(row)), vector)
+            pointer = vector_at(builder, sums, builder.mul(sums_stride, constant(row)), vector)
             builder.store(builder.fadd(builder.load(pointer, align=8), total), pointer, align=8)
-        return context.get_dummy_value()
-
-    @intrinsic
-    def tile(typing_context, left, right, sums, n, stride, sums_stride):
-        return types.void(*[types.int64] * 6), generate
 
     return tile
 
 
-layer_tile_4, layer_tile_3, layer_tile_2, layer_tile_1 = (_product_tile(_FLOAT, n, True) for n in (4, 3, 2, 1))
-predict_tile = _product_tile(_DOUBLE, 1, False)
+layer_tile_4, layer_tile_3, layer_tile_2, layer_tile_1 = (_product_tile(FLOAT, n, True) for n in (4, 3, 2, 1))
+predict_tile = _product_tile(DOUBLE, 1, False)
 gram_tile_2, gram_tile_1 = _gram_tile(2), _gram_tile(1)
+
+
+def _solve_tile(whole):
+    """An intrinsic: 4 columns of the factor for 4 rows (8 with `whole`) below their diagonal, in the format's order.
+
+    For the columns j = j0 .. j0 + 3, each operation rounded on its own:
+    ``s = gram[i, j];  for k in 0 .. j - 1: s = s - f[i, k] * f[j, k];  f[i, j] = s / f[j, j]``, with f[i, k] at
+    factor[k, i].  Arguments: addresses of gram[i0, j0] and factor; j0, i0; elements from one row of gram to the next (0
+    for a single one in all lanes), and of factor.  The 4 columns' own rows must be finished.
+    """
+    groups = range(2 if whole else 1)
+
+    @kernel
+    def tile(builder, gram, factor, j0, i0, gram_stride, stride):
+        sums = _less_products(builder, _columns(builder, gram, gram_stride, groups), factor, j0, i0, stride)
+        for c in range(QUAD):
+            for g in groups:
+                total = sums[c][g]
+                for k in range(c):
+                    total = total - sums[k][g] * load_all(builder, factor, _at(builder, j0, k, stride, j0, c), _QUAD)
+                total = total / load_all(builder, factor, _at(builder, j0, c, stride, j0, c), _QUAD)
+                sums[c][g] = total
+                store(builder, total, factor, _at(builder, j0, c, stride, i0, g * QUAD))
+
+    return tile
+
+
+_QUAD = ir.VectorType(DOUBLE, QUAD)
+
+
+def _at(builder, row, more_rows, stride, column, more_columns):
+    """Offset of an element at (row + more_rows, column + more_columns)."""
+    row, column = builder.add(row, constant(more_rows)), builder.add(column, constant(more_columns))
+    return builder.add(builder.mul(row, stride), column)
+
+
+def _columns(builder, gram, stride, groups):
+    """4 columns of some groups of 4 rows, as vectors [column][group]."""
+    found = []
+    for g in groups:
+        rows = [load(builder, gram, builder.mul(stride, constant(g * QUAD + r)), _QUAD).value for r in range(QUAD)]
+        halves = [
+            [builder.shuffle_vector(one, two, lanes(m)) for m in ([0, 4, 2, 6], [1, 5, 3, 7])]
+            for one, two in (rows[:2], rows[2:])
+        ]
+        found.append(
+            [
+                Vector(builder, builder.shuffle_vector(halves[0][odd], halves[1][odd], lanes(m)))
+                for m in ([0, 1, 4, 5], [2, 3, 6, 7])
+                for odd in (0, 1)
+            ]
+        )
+    return [list(column) for column in zip(*found, strict=True)]
+
+
+def _less_products(builder, start, factor, j0, i0, stride):
+    """``s = s - f[i, k] * f[j, k]`` for k = 0 .. j0 - 1 in turn, of 4 columns j and some groups of 4 rows i."""
+    groups = range(len(start[0]))
+
+    def body(k, values):
+        line = builder.mul(k, stride)
+        below = [load(builder, factor, builder.add(line, builder.add(i0, constant(g * QUAD))), _QUAD) for g in groups]
+        found = []
+        for c in range(QUAD):
+            own = load_all(builder, factor, builder.add(line, builder.add(j0, constant(c))), _QUAD)
+            found += [(Vector(builder, values[c * len(groups) + g]) - below[g] * own).value for g in groups]
+        return found
+
+    found = loop(builder, j0, 1, [value.value for column in start for value in column], body)
+    return [[Vector(builder, found[c * len(groups) + g]) for g in groups] for c in range(QUAD)]
+
+
+@kernel
+def pivot_tile(builder, factor, j0, stride):
+    """Subtract from 4 columns, in their own 4 rows, what columns 0 .. j0 - 1 take away, in the format's order.
+
+    ``factor[j, i] = factor[j, i] - f[i, k] * f[j, k]`` for k = 0 .. j0 - 1 in turn.  Arguments as for `solve_tile`.
+    """
+    places = [_at(builder, j0, c, stride, j0, 0) for c in range(QUAD)]
+    start = [[load(builder, factor, place, _QUAD)] for place in places]
+    for (column,), place in zip(_less_products(builder, start, factor, j0, j0, stride), places, strict=True):
+        store(builder, column, factor, place)
+
+
+solve_tile_8, solve_tile_4 = _solve_tile(True), _solve_tile(False)

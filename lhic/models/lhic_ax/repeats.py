@@ -6,8 +6,8 @@ while coding: for each length of such a run the share of samples that the repeti
 mixture does, by one step of expectation maximisation a plane.  The candidate then is one more component of the mixture,
 as narrow as a component can be (docs/format_lhic_ax.md, section 8).
 
-Source: mixing a match model with others, M. Mahoney, "Adaptive weighing of context models for lossless data
-compression", Florida Tech CS-2005-16, 2005; the idea of runs is that of run modes in image coders.
+Source: match models among context models, M. Mahoney, "Adaptive weighing of context models for lossless data
+compression", Florida Tech CS-2005-16, 2005.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from lhic.entropy.logistic import WEIGHT_BITS
 from lhic.models.lhic_ax.layout import CAUSAL_DISTANCES, ROW_MARGIN, WAVE_MARGIN
 from lhic.models.lhic_ax.state import N_RUN_LEVELS
 
@@ -25,7 +26,6 @@ RUN_STARTS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96)  # shortest
 FIRST_TRIES = 8  # samples of each level before anything is known
 FIRST_HITS = tuple(8 * p for p in (16, 32, 64, 128, 256, 384, 512, 640, 704, 768, 832, 896, 928, 960, 976, 992))
 KEEP = 224  # of 256, of the earlier plane's table
-WEIGHT_BITS = 14
 LEAST_WEIGHT = 4
 GREATEST_WEIGHT = (1 << WEIGHT_BITS) - 32
 CERTAIN = 1024  # a hit that the repetition explains alone

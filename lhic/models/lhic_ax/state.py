@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lhic.models.lhic_ax import layout
+from lhic.models.lhic_ax.config import AxConfig
 from lhic.models.lhic_ax.experts import MAX_REGRESSORS, ExpertTable, padded
-from lhic.models.lhic_ax.register_tiles import COLUMNS
+from lhic.models.lhic_ax.register_tiles import COLUMNS, QUAD
 
 # Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 5).
 N_LEVELS = 80  # contexts of the expected error, half an octave each
@@ -70,6 +71,26 @@ class State(NamedTuple):
     coded: np.ndarray
 
 
+class Mixtures(NamedTuple):
+    """Mixtures of a wave's samples: working memory, see `mixture_tiles`.
+
+    parts : float64 (K, 2, n), means and factors;  weights : int64 (K, n)
+    near, steps : float64, int32 (n,), mean of the heaviest component in 1/256, its scale in levels
+    levels : int32 (n,), levels to encode, or where a search begins
+    starts, freqs : int32 (2, n), intervals of upper and lower parts
+    search : int32 (7, QUAD), slots, begins, steps, and what is found: low, high, F(low), F(high)
+    """
+
+    parts: np.ndarray
+    weights: np.ndarray
+    near: np.ndarray
+    steps: np.ndarray
+    levels: np.ndarray
+    starts: np.ndarray
+    freqs: np.ndarray
+    search: np.ndarray
+
+
 class Scratch(NamedTuple):
     """Working memory of one thread for one wave of up to n samples, n a multiple of the tiles' width."""
 
@@ -94,12 +115,11 @@ class Scratch(NamedTuple):
     logs: np.ndarray  # float64 (N_LOGS, n)
     work: np.ndarray  # float64 (4, n)
     inverse: np.ndarray  # float64 (7, n), 2^24 / scale; for each plane back in its unit
-    factor: np.ndarray  # float64 (MAX_REGRESSORS, MAX_REGRESSORS)
+    factor: np.ndarray  # float64 (MAX_REGRESSORS, MAX_REGRESSORS + QUAD)
     features: np.ndarray  # float32 (n_features, n)
     hidden: np.ndarray  # float32 (2, width, n)
     outputs: np.ndarray  # float32 (3 K, n)
-    mixtures: np.ndarray  # int64 (3, K, n), means, widths and logits
-    active: np.ndarray  # int64 (K, 4), the mixture of one sample
+    mixtures: Mixtures
 
 
 def new_state(
@@ -147,14 +167,21 @@ def new_state(
     )
 
 
-def new_scratch(
-    n_experts: int,
-    n_features: int,
-    width: int,
-    components: int,
-    n_rows: int,
-    n_columns: int,
-) -> Scratch:
+def new_mixtures(components: int, n: int) -> Mixtures:
+    """For n samples of a wave; a tile may reach beyond the last."""
+    n += QUAD
+    return Mixtures(
+        np.zeros((components, 2, n)),
+        np.zeros((components, n), np.int64),
+        np.zeros(n),
+        *(np.zeros(n, np.int32) for _ in range(2)),
+        *(np.zeros((2, n), np.int32) for _ in range(2)),
+        np.zeros((7, QUAD), np.int32),
+    )
+
+
+def new_scratch(config: AxConfig, n_features: int, n_rows: int, n_columns: int) -> Scratch:
+    n_experts, width, components = len(config.experts()), config.width, config.components
     n = -(-min(n_rows, (n_columns + 1) // 2 + 1) // COLUMNS) * COLUMNS
     return Scratch(
         np.zeros((n_experts, MAX_REGRESSORS, n)),
@@ -171,10 +198,9 @@ def new_scratch(
         np.zeros((N_LOGS, n)),
         np.zeros((4, n)),
         np.zeros((7, n)),
-        np.zeros((MAX_REGRESSORS, MAX_REGRESSORS)),
+        np.zeros((MAX_REGRESSORS, MAX_REGRESSORS + QUAD)),
         np.zeros((n_features, n), np.float32),
         np.zeros((2, width, n), np.float32),
         np.zeros((3 * components, n), np.float32),
-        np.zeros((3, components, n), np.int64),
-        np.zeros((components, 4), np.int64),
+        new_mixtures(components + bool(config.repeats), n),
     )

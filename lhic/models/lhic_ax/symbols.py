@@ -12,22 +12,23 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from lhic.entropy.logistic import (
-    MEAN_BITS,
-    MEAN_LIMIT,
-    SCALE_MAX,
-    SIGMOID_BITS,
-    WEIGHT_BITS,
-)
+from lhic.entropy.logistic import MEAN_BITS, SIGMOID_BITS, WEIGHT_BITS
 from lhic.entropy.logistic_numba import sigmoid_at
 from lhic.entropy.rans_numba import advance, peek
-from lhic.models.lhic_ax.arithmetic import log2_16
-from lhic.models.lhic_ax.network import LOGIT_SHIFT, MEAN_SHIFT, SCALE_SHIFT
+from lhic.models.lhic_ax.mixture_tiles import (
+    FACTORS,
+    LANES,
+    PRECISION,
+    SCALE_OFFSET,
+    TOTAL,
+    interval_tile,
+    mixture_tile,
+    search_tile,
+)
 
-# Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 7).
-PRECISION = 24
-TOTAL = 1 << PRECISION
-SCALE_OFFSET = -81  # 256 - 320 - 17: the grid's offset, 1/1024 of a level in half steps, and 32 log2(ln 2)
+__all__ = ["PRECISION", "SCALE_OFFSET", "TOTAL"]
+
+NARROWEST = FACTORS[0]
 
 
 class Levels(NamedTuple):
@@ -43,17 +44,159 @@ class Levels(NamedTuple):
 
 
 @njit(cache=True)
-def mixtures_of(outputs, n, base, scale, parts):
-    """Means, widths and logits, int64 (3, K, n), of a wave's mixtures from the network's sums."""
-    n_components = outputs.shape[0] // 3
-    for k in range(n_components):
+def mixtures_of(outputs, n, base, scale, log_scale, mixtures):
+    """Mixtures of a wave from the network's sums, and `arithmetic.log2_16` of the scale."""
+    n_components, row = outputs.shape[0] // 3, mixtures.weights.shape[1]
+    for q in range(0, n, LANES):
+        mixture_tile(
+            outputs.ctypes.data, base.ctypes.data, scale.ctypes.data, log_scale.ctypes.data,
+            mixtures.parts.ctypes.data, mixtures.weights.ctypes.data, mixtures.near.ctypes.data,
+            mixtures.steps.ctypes.data, q, n_components, outputs.shape[1], row,
+        )  # fmt: skip
+
+
+@njit(cache=True)
+def add_repeats(n, scratch):
+    """Make the candidates one more component of a wave's mixtures, the last."""
+    mixtures = scratch.mixtures
+    parts, weights = mixtures.parts, mixtures.weights
+    last = weights.shape[0] - 1
+    parts[last, 1, :n] = NARROWEST
+    for q in range(n):
+        parts[last, 0, q] = scratch.candidates[q] << MEAN_BITS
+        weights[last, q] = 1 << WEIGHT_BITS
+    for k in range(last):
         for q in range(n):
-            shift = np.int64(outputs[k, q]) >> MEAN_SHIFT
-            mean = (np.int64(base[q]) << 2) + ((shift * np.int64(scale[q])) >> 10)
-            parts[0, k, q] = min(max(mean, np.int64(-MEAN_LIMIT)), np.int64(MEAN_LIMIT))
-            octaves = 2 * log2_16(scale[q]) + SCALE_OFFSET + (np.int64(outputs[n_components + k, q]) >> SCALE_SHIFT)
-            parts[1, k, q] = min(max(octaves, np.int64(0)), np.int64(SCALE_MAX))
-            parts[2, k, q] = np.int64(outputs[2 * n_components + k, q]) >> LOGIT_SHIFT
+            weight = (weights[k, q] * ((1 << WEIGHT_BITS) - scratch.repeat_weights[q])) >> WEIGHT_BITS
+            weights[k, q] = weight
+            weights[last, q] -= weight
+    for q in range(n):
+        if scratch.repeat_weights[q] > 1 << (WEIGHT_BITS - 1):  # where a search begins decides nothing
+            mixtures.near[q] = parts[last, 0, q]
+            mixtures.steps[q] = 1
+
+
+@njit(cache=True)
+def widths_of(two_parts, n, scratch):
+    """Probabilities with which a wave's samples were coded, from the intervals of their parts."""
+    freqs = scratch.mixtures.freqs
+    for q in range(n):
+        width = np.int64(freqs[1, q])
+        if two_parts:
+            width = (width * np.int64(freqs[0, q])) >> PRECISION
+        scratch.coded_widths[q] = max(width, np.int64(1))
+
+
+@njit(cache=True, inline="always")
+def _table_address(z, levels):
+    """Where the plane's model values are; 0 for a dense plane."""
+    start = levels.table_start[z]
+    return levels.table.ctypes.data + 8 * start if start >= 0 else 0
+
+
+@njit(cache=True)
+def encode_wave(z, lower_bits, levels, mixtures, coded, n, starts, freqs, cursor):
+    """Append the intervals of ``mixtures.levels``, where `coded`; returns the new length."""
+    n_components, row = mixtures.weights.shape
+    n_levels = levels.n_levels[z]
+    for q in range(0, n, LANES):
+        interval_tile(
+            mixtures.levels.ctypes.data, lower_bits, mixtures.starts.ctypes.data, mixtures.freqs.ctypes.data,
+            levels.first[z], n_levels, _table_address(z, levels), mixtures.parts.ctypes.data,
+            mixtures.weights.ctypes.data, q, n_components, row,
+        )  # fmt: skip
+    first_part = 0 if n_levels > np.int64(1) << lower_bits else 1
+    for q in range(n):
+        if coded[q]:
+            for part in range(first_part, 2):
+                starts[cursor] = mixtures.starts[part, q]
+                freqs[cursor] = mixtures.freqs[part, q]
+                cursor += 1
+    return cursor
+
+
+SLOT, BEGIN, STEP, LOW, HIGH, LOW_VALUE, HIGH_VALUE = range(7)
+
+
+@njit(cache=True)
+def decode_wave(z, lower_bits, levels, mixtures, coded, n, states, words, cursor):
+    """Decode ``mixtures.levels`` and ``mixtures.freqs`` where `coded`: mirrors `encode_wave`.  False if the words ran out.
+
+    Symbols follow one another over the lanes of the coder, so as many samples as have lanes of their own are searched
+    at once; only the words are read in turn.
+    """
+    n_levels, n_lanes = levels.n_levels[z], states.size
+    two_parts = n_levels > np.int64(1) << lower_bits
+    per_sample = 2 if two_parts else 1
+    at_once = max(1, min(LANES, n_lanes // per_sample))
+    search = mixtures.search
+    for q in range(n):  # where a search begins decides nothing
+        mixtures.levels[q] = level_near(np.int64(mixtures.near[q]) >> MEAN_BITS, z, levels)
+    for q in range(0, n, at_once):
+        n_here = min(at_once, n - q)
+        lane = cursor[0] % n_lanes
+        for s in range(LANES):
+            here = s < n_here and coded[q + s]
+            search[BEGIN, s] = mixtures.levels[q + s]
+            search[LOW, s], search[HIGH, s] = 0, n_levels if here else 0
+            search[LOW_VALUE, s], search[HIGH_VALUE, s] = 0, TOTAL
+            search[SLOT, s] = 0
+            search[STEP, s] = max(np.int64(mixtures.steps[q + s]), np.int64(1) << lower_bits)
+        if two_parts:
+            _peek_all(states, lane, 2, coded, q, n_here, search)
+            _search(z, lower_bits, levels, mixtures, q)
+            if at_once == 1 and coded[q]:
+                low_value = np.int64(search[LOW_VALUE, 0])
+                if not advance(states, lane, words, cursor, low_value, search[HIGH_VALUE, 0] - low_value, PRECISION):
+                    return False
+            lane = (lane + 1) % n_lanes
+        upper = search[LOW_VALUE:].copy()
+        _peek_all(states, lane, per_sample, coded, q, n_here, search)
+        for s in range(n_here):
+            # the greatest F whose stretched value is not above the slot
+            start, end = np.int64(search[LOW_VALUE, s]), np.int64(search[HIGH_VALUE, s])
+            search[SLOT, s] = start + (((search[SLOT, s] + 1) * (end - start) - 1) >> PRECISION)
+            search[STEP, s] = mixtures.steps[q + s]
+        _search(z, 0, levels, mixtures, q)
+        lane = cursor[0] % n_lanes
+        for s in range(n_here):
+            if not coded[q + s]:
+                continue
+            cell_start, cell_end = np.int64(upper[0, s]), np.int64(upper[1, s])
+            if two_parts and at_once > 1:
+                if not advance(states, lane, words, cursor, cell_start, cell_end - cell_start, PRECISION):
+                    return False
+                lane = lane + 1 if lane + 1 < n_lanes else 0
+            width = cell_end - cell_start
+            start = ((search[LOW_VALUE, s] - cell_start) << PRECISION) // width
+            end = ((search[HIGH_VALUE, s] - cell_start) << PRECISION) // width
+            if not advance(states, lane, words, cursor, start, end - start, PRECISION):
+                return False
+            lane = lane + 1 if lane + 1 < n_lanes else 0
+            mixtures.levels[q + s] = search[LOW, s]
+            mixtures.freqs[0, q + s], mixtures.freqs[1, q + s] = width, end - start
+    return True
+
+
+@njit(cache=True)
+def _peek_all(states, lane, per_sample, coded, q, n, search):
+    """Slots of one part of the samples q .. q + n - 1, of which the first one's is in `lane`."""
+    for s in range(n):
+        if coded[q + s]:
+            search[SLOT, s] = peek(states, lane, PRECISION)
+            lane = (lane + per_sample) % states.size
+
+
+@njit(cache=True)
+def _search(z, bits, levels, mixtures, q):
+    n_components, row = mixtures.weights.shape
+    search = mixtures.search.ctypes.data
+    line = 4 * LANES
+    search_tile(
+        search, search + BEGIN * line, search + STEP * line, bits, search + LOW * line, search + HIGH * line,
+        search + LOW_VALUE * line, search + HIGH_VALUE * line, levels.first[z], levels.n_levels[z],
+        _table_address(z, levels), mixtures.parts.ctypes.data, mixtures.weights.ctypes.data, q, n_components, row,
+    )  # fmt: skip
 
 
 @njit(cache=True, inline="always")
@@ -104,7 +247,7 @@ def level_near(value, z, levels):
 
 
 @njit(cache=True)
-def _search(
+def _search_one(
     slot,
     first,
     step,
@@ -144,30 +287,8 @@ def _search(
 
 
 @njit(cache=True)
-def encode_level(level, z, lower_bits, levels, active, n_active, starts, freqs, cursor):
-    """Append the intervals of a level's upper and lower part; returns the new length."""
-    n = levels.n_levels[z]
-    cell = level >> lower_bits << lower_bits
-    after = min(cell + (np.int64(1) << lower_bits), n)
-    low = cdf_at(cell, z, levels, active, n_active)
-    high = cdf_at(after, z, levels, active, n_active)
-    if n > np.int64(1) << lower_bits:
-        starts[cursor] = low
-        freqs[cursor] = high - low
-        cursor += 1
-    width = high - low
-    below = low if level == cell else cdf_at(level, z, levels, active, n_active)
-    above = high if level + 1 == after else cdf_at(level + 1, z, levels, active, n_active)
-    start = ((below - low) << PRECISION) // width
-    end = ((above - low) << PRECISION) // width
-    starts[cursor] = start
-    freqs[cursor] = end - start
-    return cursor + 1
-
-
-@njit(cache=True)
 def decode_level(z, lower_bits, levels, active, n_active, heaviest, states, words, cursor):
-    """Decode a level: mirrors `encode_level`.  -1 if the words ran out."""
+    """Decode one level, whose mixture `logistic_numba.prepare` prepared: as `decode_wave`.  -1 if the words ran out."""
     n = levels.n_levels[z]
     stride = np.int64(1) << lower_bits
     near = level_near(active[heaviest, 0] >> MEAN_BITS, z, levels)
@@ -176,7 +297,7 @@ def decode_level(z, lower_bits, levels, active, n_active, heaviest, states, word
     lane = cursor[0] % states.size
     if n > stride:
         slot = peek(states, lane, PRECISION)
-        low, high, low_value, high_value = _search(
+        low, high, low_value, high_value = _search_one(
             slot,
             near >> lower_bits << lower_bits,
             stride,
@@ -199,7 +320,7 @@ def decode_level(z, lower_bits, levels, active, n_active, heaviest, states, word
     # the greatest F whose stretched value is not above the slot: F <= cell_value + ((slot + 1) width - 1) >> 24
     target = cell_value + (((slot + 1) * width - 1) >> PRECISION)
     step = np.int64(1) << max(active[heaviest, 2] - 8, np.int64(0))
-    low, high, low_value, high_value = _search(
+    low, high, low_value, high_value = _search_one(
         target,
         near,
         step,

@@ -11,12 +11,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from math import exp
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from lhic.entropy.logistic_numba import prepare
+from lhic.entropy.logistic import WEIGHT_BITS
 from lhic.models.lhic_ax.context import (
     begin_plane,
     describe_wave,
@@ -32,11 +33,15 @@ from lhic.models.lhic_ax.layout import (
     wave_rows,
 )
 from lhic.models.lhic_ax.network import run_network
+from lhic.models.lhic_ax.state import UNIT
 from lhic.models.lhic_ax.symbols import (
-    decode_level,
-    encode_level,
+    PRECISION,
+    add_repeats,
+    decode_wave,
+    encode_wave,
     mixtures_of,
     model_value,
+    widths_of,
 )
 
 ENCODE, DECODE, OBSERVE = 0, 1, 2
@@ -62,7 +67,7 @@ class Coding(NamedTuple):
     starts, freqs : uint32 (symbols,), intervals written so far;  n_symbols : int64 (1,)
     states, words, cursor : of the group's decoder (`rans_numba.RansDecoder`)
     rows : int32 (P, H, W), row of a sample in what follows, or -1
-    features : int8 (n, features);  targets, bases, scales : int64 (n,)
+    features : int8 (n, features);  targets, bases, scales, repeats : int64 (n,); a repeat that does not happen is negative
     """
 
     values: np.ndarray
@@ -78,6 +83,7 @@ class Coding(NamedTuple):
     targets: np.ndarray = np.zeros(0, np.int64)
     bases: np.ndarray = np.zeros(0, np.int64)
     scales: np.ndarray = np.zeros(0, np.int64)
+    repeats: np.ndarray = np.zeros(0, np.int64)
 
 
 @njit(cache=True, nogil=True)
@@ -109,61 +115,76 @@ def walk_block(
             first, n = wave_rows(wave, n_rows, n_columns)
             now = wave // epoch
             if n > 0:
-                predict_wave(z, wave, first, n, table, state, scratch)
+                predict_wave(z, wave, first, n, n_columns, table, state, scratch)
                 describe_wave(z, wave, first, n, n_rows, n_columns, now, table, state, scratch)
-                if mode != OBSERVE:
+                coded = state.coded[wave + WAVE_MARGIN, first + ROW_MARGIN : first + ROW_MARGIN + n]
+                if mode == OBSERVE:
+                    _observe_wave(z, wave, first, n, coded, scratch, coding)
+                else:
                     run_network(net, scratch, n)
-                    mixtures_of(
-                        scratch.outputs,
-                        n,
-                        scratch.base,
-                        scratch.scale,
-                        scratch.mixtures,
-                    )
+                    mixtures = scratch.mixtures
+                    mixtures_of(scratch.outputs, n, scratch.base, scratch.scale, scratch.logs[0], mixtures)
+                    if table.repeats:
+                        add_repeats(n, scratch)
+                    if mode == ENCODE:
+                        for q in range(n):
+                            level = np.int64(coding.level_of[z, first + q, wave - 2 * (first + q)])
+                            mixtures.levels[q] = min(max(level, np.int64(0)), levels.n_levels[z] - 1)  # of the mask
+                        coding.n_symbols[0] = encode_wave(
+                            z, lower_bits, levels, mixtures, coded, n, coding.starts, coding.freqs, coding.n_symbols[0]
+                        )
+                    elif not decode_wave(
+                        z, lower_bits, levels, mixtures, coded, n, coding.states, coding.words, coding.cursor
+                    ):
+                        return False
                 for q in range(n):
                     i = first + q
                     j = wave - 2 * i
-                    base, scale = np.int64(scratch.base[q]), np.int64(scratch.scale[q])
-                    if not state.coded[wave + WAVE_MARGIN, i + ROW_MARGIN]:
-                        value = min(max((base + 32) >> 6, state.low[z]), state.high[z])
-                        if mode == DECODE:
-                            coding.values[z, i, j] = value
-                    elif mode == OBSERVE:
-                        value = np.int64(coding.values[z, i, j])
-                        row = coding.rows[z, i, j]
-                        if row >= 0:
-                            for f in range(scratch.features.shape[0]):
-                                coding.features[row, f] = np.int8(scratch.features[f, q])
-                            coding.targets[row] = 64 * value - base
-                            coding.bases[row] = base
-                            coding.scales[row] = scale
+                    if not coded[q]:
+                        value = min(max((np.int64(scratch.base[q]) + 32) >> 6, state.low[z]), state.high[z])
+                    elif mode == DECODE:
+                        value = model_value(np.int64(scratch.mixtures.levels[q]), z, levels)
                     else:
-                        n_active, heaviest = prepare(
-                            scratch.mixtures[0, :, q],
-                            scratch.mixtures[1, :, q],
-                            scratch.mixtures[2, :, q],
-                            scratch.active,
-                        )
-                        if mode == ENCODE:
-                            value = np.int64(coding.values[z, i, j])
-                            coding.n_symbols[0] = encode_level(
-                                np.int64(coding.level_of[z, i, j]), z, lower_bits, levels, scratch.active, n_active,
-                                coding.starts, coding.freqs, coding.n_symbols[0],
-                            )  # fmt: skip
-                        else:
-                            level = decode_level(
-                                z, lower_bits, levels, scratch.active, n_active, heaviest,
-                                coding.states, coding.words, coding.cursor,
-                            )  # fmt: skip
-                            if level < 0:
-                                return False
-                            value = model_value(level, z, levels)
-                            coding.values[z, i, j] = value
+                        value = np.int64(coding.values[z, i, j])
+                    if mode == DECODE:
+                        coding.values[z, i, j] = value
                     scratch.targets[q] = value
+                if table.repeats and mode != OBSERVE:
+                    widths_of(levels.n_levels[z] > np.int64(1) << lower_bits, n, scratch)
                 learn_wave(z, wave, first, n, n_rows, n_columns, now, table, state, scratch)
             if (wave + 1) % epoch == 0 and wave + 1 < waves:
                 end_epoch(z, now, table, state, scratch)
     return True
+
+
+@njit(cache=True)
+def _observe_wave(z, wave, first, n, coded, scratch, coding):
+    """Note what the network would see, and what it should say."""
+    for q in range(n):
+        i = first + q
+        j = wave - 2 * i
+        row = coding.rows[z, i, j]
+        if coded[q] and row >= 0:
+            base = np.int64(scratch.base[q])
+            for f in range(scratch.features.shape[0]):
+                coding.features[row, f] = np.int8(scratch.features[f, q])
+            coding.targets[row] = 64 * np.int64(coding.values[z, i, j]) - base
+            coding.bases[row] = base
+            coding.scales[row] = np.int64(scratch.scale[q])
+            coding.repeats[row] = np.int64(scratch.repeat_weights[q])
+            if coding.values[z, i, j] != scratch.candidates[q]:
+                coding.repeats[row] *= -1
+    for q in range(n):
+        scratch.coded_widths[q] = _likely_width(scratch, q)
+
+
+@njit(cache=True)
+def _likely_width(scratch, q):
+    """About the probability, 1/2^24, that a trained network would give to the candidate: one logistic at the base."""
+    scale = max(0.5 * scratch.scale[q] / UNIT, 0.3)
+    odds = exp(-abs(scratch.candidates[q] - scratch.base[q] / 64) / scale)
+    repeat = scratch.repeat_weights[q] / 2.0**WEIGHT_BITS
+    return np.int64(2.0**PRECISION * (repeat + (1 - repeat) * min(odds / (scale * (1 + odds) ** 2), 1.0))) + 1
 
 
 class Group(NamedTuple):

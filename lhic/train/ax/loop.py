@@ -44,6 +44,7 @@ class Samples(NamedTuple):
     error: Tensor
     below: Tensor
     above: Tensor
+    repeat: Tensor
 
     def at(self, index: Tensor) -> Samples:
         return Samples(*(tensor[index] for tensor in self))
@@ -131,7 +132,7 @@ def observe_items(
 
 def samples_of(observations: list[Observations]) -> Samples:
     """Observations of several cubes end to end."""
-    fields = zip(*(seen[:4] for seen in observations), strict=True)
+    fields = zip(*(seen[:5] for seen in observations), strict=True)
     return Samples(*(torch.from_numpy(np.concatenate(field)) for field in fields))
 
 
@@ -192,7 +193,7 @@ def fit(
         if n_copies:
             index = torch.randint(len(copies.error), (n_copies,), generator=generator, device=device)
             batch = Samples(*(torch.cat(pair) for pair in zip(batch, copies.at(index), strict=True)))
-        loss = code_length(net(batch.features), batch.error, batch.below, batch.above).mean()
+        loss = code_length(net(batch.features), *batch[1:]).mean()
         if not torch.isfinite(loss):
             raise ConfigError(f"step {step}: expected a finite loss, found {loss.item()}; try a smaller lr")
         optimiser.zero_grad(set_to_none=True)
@@ -228,8 +229,8 @@ def bits_per_sample(net: AxNet, seen: Observations, device: torch.device) -> flo
     total = 0.0
     for start in range(0, len(seen.error), BATCH_OF_EVALUATION):
         part = slice(start, start + BATCH_OF_EVALUATION)
-        features, error, below, above = (torch.from_numpy(field[part]).to(device) for field in seen[:4])
-        total += code_length(net(features), error, below, above).double().sum().item()
+        features, *known = (torch.from_numpy(field[part]).to(device) for field in seen[:5])
+        total += code_length(net(features), *known).double().sum().item()
     return total / len(seen.error) * seen.share
 
 

@@ -124,8 +124,13 @@ class AxNet(nn.Module):
         self.last.bias.copy_(floats(tensors["last_bias"], OUTPUT_BITS))
 
 
-def code_length(mixture: tuple[Tensor, Tensor, Tensor], error: Tensor, below: Tensor, above: Tensor) -> Tensor:
-    """Ideal bits (n,) of samples whose level reaches from error - below to error + above."""
+def code_length(
+    mixture: tuple[Tensor, Tensor, Tensor], error: Tensor, below: Tensor, above: Tensor, repeat: Tensor
+) -> Tensor:
+    """Ideal bits (n,) of samples whose level reaches from error - below to error + above.
+
+    repeat : (n,), weight of the candidate in the mixture; negative if the sample is another
+    """
     mean, scale, logit = mixture
     below, above = below.clamp(max=FAR), above.clamp(max=FAR)  # an infinite one has no gradient, but not 0
     inverse = torch.exp2(-scale)
@@ -133,4 +138,5 @@ def code_length(mixture: tuple[Tensor, Tensor, Tensor], error: Tensor, below: Te
     upper = torch.sigmoid((distance + above[:, None]) * inverse)
     lower = torch.sigmoid((distance - below[:, None]) * inverse)
     probability = ((upper - lower) * torch.softmax(logit * 0.6931471805599453, 1)).sum(1)
+    probability = probability * (1 - repeat.abs()) + repeat.clamp(min=0)
     return -torch.log2(probability * (1 - 2.0**-12) + FLOOR)

@@ -7,7 +7,7 @@ import dataclasses
 import numba
 import numpy as np
 
-from lhic.models.lhic_ax import coding, network, walk
+from lhic.models.lhic_ax import coding, experts, network, walk
 from lhic.models.lhic_ax.config import AxConfig
 from lhic.models.lhic_ax.context import LIMIT, n_features
 from lhic.models.lhic_ax.levels import split_tile
@@ -138,3 +138,15 @@ class threads:
 
     def __exit__(self, *error):
         numba.set_num_threads(self.before)
+
+
+def solved(gram: np.ndarray, moment: np.ndarray) -> np.ndarray:
+    """Coefficients times 2^20 by the compiled solution, whose arrays are padded."""
+    n = len(moment)
+    size = experts.padded(n)
+    rng = np.random.default_rng(0)  # what is beyond must not matter
+    padded_gram, padded_moment = rng.normal(size=(size, size)), rng.normal(size=size)
+    padded_gram[:n, :n], padded_moment[:n] = gram, moment
+    found = np.empty(n)
+    experts.solve(padded_gram, padded_moment, np.full((size, size + 4), np.nan), found)
+    return found

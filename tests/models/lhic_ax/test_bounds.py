@@ -13,7 +13,7 @@ from lhic.models.lhic_ax.coding import MAX_TILE_PIXELS
 from lhic.models.lhic_ax.config import AxConfig
 from lhic.models.weights import load_weights
 from tests.common import REPOSITORY
-from tests.models.lhic_ax.common import SMALL, random_tensors
+from tests.models.lhic_ax.common import SMALL, random_tensors, solved
 
 SHIPPED = sorted(path.name for path in (REPOSITORY / "ckpt").glob("lhic-ax*.safetensors"))
 
@@ -89,16 +89,14 @@ def systems():
 @pytest.mark.parametrize("system", list(systems()))
 def test_solve_equals_the_reference(system):
     gram, moment = system
-    n = len(moment)
-    found = np.empty(n)
-    experts.solve(gram.astype(float), moment.astype(float), np.zeros((n, n)), found)
+    found = solved(gram, moment)
     assert found.astype(np.int64).tolist() == reference.solve(gram, moment).tolist()
 
 
 def test_solve_holds_no_fused_multiply_add():
     # The machine code decides, not the source. x86: vfmadd132sd ...; ARM: fmadd, fmla; POWER: xsmaddadp.
     fresh = njit(experts.solve.py_func)  # numba cannot show code that comes from its cache
-    fresh(np.eye(3), np.ones(3), np.zeros((3, 3)), np.ones(3))
+    fresh(np.eye(4), np.ones(4), np.zeros((4, 8)), np.ones(3))
     (assembly,) = fresh.inspect_asm().values()
     mnemonics = set(re.findall(r"^\s+([a-z][a-z0-9.]+)", assembly, re.MULTILINE))
     assert {mnemonic[:3] for mnemonic in mnemonics} & {"ret", "blr"}, "not an assembly listing"

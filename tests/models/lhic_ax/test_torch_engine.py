@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from lhic.errors import LhicError
-from lhic.models.lhic_ax import coding, experts, reference, torch_engine
+from lhic.models.lhic_ax import coding, reference, torch_engine
 from lhic.models.lhic_ax.arithmetic import log2_16
 from lhic.models.lhic_ax.levels import split_tile
-from tests.models.lhic_ax.common import CONFIGS, SMALL, extreme_tiles, intervals, random_model, settings_of
+from tests.models.lhic_ax.common import CONFIGS, SMALL, extreme_tiles, intervals, random_model, settings_of, solved
 from tests.models.lhic_ax.test_bounds import systems
 
 CPU = torch.device("cpu")
@@ -125,8 +125,7 @@ def test_damage_is_told():
 def test_solve_equals_the_compiled_one(system):
     gram, moment = (torch.from_numpy(a).double() for a in system)
     n = len(moment)
-    expected = np.empty(n)
-    experts.solve(gram.numpy(), moment.numpy(), np.zeros((n, n)), expected)
+    expected = solved(gram.numpy(), moment.numpy())
     # Beside another system, and with idle regressors behind, as in a batch of experts.
     many, moments = torch.zeros(2, n + 2, n + 2).double(), torch.zeros(2, n + 2).double()
     many[1, :n, :n], moments[1, :n] = gram, moment

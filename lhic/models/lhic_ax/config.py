@@ -22,7 +22,7 @@ INSIDE = 4  # as NEIGHBOUR, 0 where the neighbour is beyond the image
 CONSTANT_INPUT = 256.0
 
 # Parts that the first weights did not know; a configuration without them has 0.
-LATER = ("far_neighbours", "repeats")
+LATER = ("far_neighbours", "repeats", "blend")
 
 LIMITS = {
     "detail_planes": (0, 48),
@@ -31,6 +31,7 @@ LIMITS = {
     "spatial_neighbours": (0, len(layout.SPATIAL)),
     "far_neighbours": (0, len(layout.FAR)),
     "repeats": (0, len(layout.CAUSAL)),
+    "blend": (0, 32),
     "epoch": (1, 64),
     "width": (4, 512),
     "depth": (1, 4),
@@ -52,6 +53,8 @@ class AxConfig:
     far_neighbours : farther neighbours of the spatial expert, along the stripes of a detector; with any, it sees
         nothing of what is beyond the image
     repeats : neighbours that a pixel is compared with, as it may repeat their spectrum; 0: none
+    blend : power of an expert's mean error in the plane that its weight falls with, beside the square of its error
+        around the sample
     """
 
     detail_planes: int = 32
@@ -64,6 +67,7 @@ class AxConfig:
     components: int = 4
     far_neighbours: int = 14
     repeats: int = 4
+    blend: int = 8
 
     @classmethod
     def from_dict(cls, values: dict) -> AxConfig:

@@ -200,21 +200,22 @@ def predict_wave(z, wave, first, n, n_columns, table, state, scratch):
 
 
 @njit(cache=True, fastmath=_EXACT)
-def _blend(predictions, near, n, work, base):
-    """The experts' predictions, weighted by the inverse square of their errors around."""
+def _blend(predictions, near, share, n, work, base):
+    """The experts' predictions, weighted by the inverse square of their errors around, and a power of the plane's."""
     nearest, moment, weights = work[0], work[1], work[2]
     first = predictions[0]
-    nearest[:n] = near[0, :n]
+    for q in range(n):
+        nearest[q] = 2.0 * near[0, q] + share[0]
     for e in range(1, near.shape[0]):
         other = near[e]
         for q in range(n):
-            nearest[q] = min(nearest[q], other[q])
+            nearest[q] = min(nearest[q], 2.0 * other[q] + share[e])
     moment[:n] = 0.0
     weights[:n] = 0.0
     for e in range(near.shape[0]):
         own, prediction = near[e], predictions[e]
         for q in range(n):
-            weight = WEIGHT_TABLE[np.int64(min(2.0 * (own[q] - nearest[q]), 240.0))]
+            weight = WEIGHT_TABLE[np.int64(min(2.0 * own[q] + share[e] - nearest[q], 240.0))]
             weights[q] += weight
             moment[q] += weight * (prediction[q] - first[q])
     for q in range(n):
@@ -287,13 +288,16 @@ def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scr
     earlier = max(state.magnitude[z - 1, epoch], np.int64(MIN_MAGNITUDE)) if z > 0 else magnitude
 
     around = work[3]
+    log_error, share = np.empty(n_experts), np.empty(n_experts)
     for e in range(n_experts):
+        log_error[e] = log2_16(state.error[z, epoch, e] + 16)
         _causal_sums(state.errors[z % n_slots, e], u, row, n, around)
         if z > 0:
             plane = state.errors[(z - 1) % n_slots, e]
             _add_earlier_sums(plane, u, row, n, float(magnitude), float(earlier), around)
         _log2_16(around, n, 8.0, near[e])
-    _blend(predictions, near, n, work, base)
+        share[e] = table.blend * log_error[e]
+    _blend(predictions, near, share, n, work, base)
 
     log_scale, log_raw, logs, expected = scratch.logs[0], scratch.logs[1], scratch.logs[2], scratch.logs[3]
     _causal_sums(state.residuals[z % n_slots], u, row, n, around)
@@ -315,7 +319,7 @@ def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scr
             difference[q] = predictions[e, q] - base[q]
         _scaled(difference, inverse, n, features[e])
         _difference(near[e], log_scale, n, features[n_experts + e])
-        features[2 * n_experts + e, :n] = _clip(log2_16(state.error[z, epoch, e] + 16) - log_magnitude)
+        features[2 * n_experts + e, :n] = _clip(log_error[e] - log_magnitude)
     f = 3 * n_experts
     for k in range(OWN_DISTANCES.shape[0]):
         at, shifted = u + OWN_DISTANCES[k, 0], row + OWN_DISTANCES[k, 1]

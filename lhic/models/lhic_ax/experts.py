@@ -49,7 +49,7 @@ class ExpertTable(NamedTuple):
 
     regressors : int64 (n, 4);  starts : int64 (E + 1,);  about_mean, forgets : bool (E,)
     first_coefficients : float64 (2, n), multiples of 2^-20 times 2^20: with earlier planes, and without
-    repeats : causal neighbours that a pixel may repeat, see `repeats`
+    repeats, blend : see `AxConfig`
     """
 
     regressors: np.ndarray
@@ -58,6 +58,7 @@ class ExpertTable(NamedTuple):
     forgets: np.ndarray
     first_coefficients: np.ndarray
     repeats: int
+    blend: int
 
 
 def expert_table(config: AxConfig) -> ExpertTable:
@@ -72,6 +73,7 @@ def expert_table(config: AxConfig) -> ExpertTable:
         np.array([expert.forgets for expert in experts]),
         np.array(first) * 2.0**COEFFICIENT_BITS,
         config.repeats,
+        config.blend,
     )
 
 

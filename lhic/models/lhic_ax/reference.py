@@ -21,11 +21,20 @@ from lhic.entropy.logistic import MEAN_BITS, MEAN_LIMIT, SCALE_MAX, reference_si
 from lhic.entropy.logistic import SIGMOID_BITS as SIGMOID_TOTAL_BITS
 from lhic.entropy.logistic import WEIGHT_BITS as MIXTURE_BITS
 from lhic.entropy.rans import RansDecoder
-from lhic.models.lhic_ax import arithmetic, context, experts, network, symbols
-from lhic.models.lhic_ax.config import CONSTANT, CONSTANT_INPUT, DETAIL, NEIGHBOUR, SAMPLE, AxConfig, Expert
+from lhic.models.lhic_ax import arithmetic, context, experts, network, repeats, symbols
+from lhic.models.lhic_ax.config import (
+    CONSTANT,
+    CONSTANT_INPUT,
+    DETAIL,
+    INSIDE,
+    NEIGHBOUR,
+    SAMPLE,
+    AxConfig,
+    Expert,
+)
 from lhic.models.lhic_ax.layout import AROUND, CAUSAL, NE, NW, PLANE_LAG, E, N, S, W
 from lhic.models.lhic_ax.levels import Layout, Planes
-from lhic.models.lhic_ax.state import FIRST_COUNT, FIRST_MAGNITUDE, FIRST_RATIO, N_LEVELS, UNIT
+from lhic.models.lhic_ax.state import FIRST_COUNT, FIRST_MAGNITUDE, FIRST_RATIO, N_LEVELS, N_RUN_LEVELS, UNIT
 
 WW, NN, HERE = (0, -2), (-2, 0), (0, 0)
 
@@ -64,6 +73,9 @@ class Picture:
 
     def near(self, i: int, j: int, distance: tuple[int, int]) -> int:
         return self[i + distance[0], j + distance[1]]
+
+    def holds(self, i: int, j: int, distance: tuple[int, int]) -> bool:
+        return 0 <= i + distance[0] < self.shape[0] and 0 <= j + distance[1] < self.shape[1]
 
     def causal_sum(self, i: int, j: int) -> int:
         """Of magnitudes: W and N count twice."""
@@ -114,6 +126,7 @@ class PlaneState:
     residual: Picture
     activity: Picture
     error: list[Picture]
+    runs: list[Picture]
     fits: list[Fit]
     tables: list[Table] = field(default_factory=list)
     own_magnitude: int = 0
@@ -121,6 +134,8 @@ class PlaneState:
     own_error: list[int] = field(default_factory=list)
     own_ratio: list[int] = field(default_factory=lambda: [0] * N_LEVELS)
     own_ratio_count: list[int] = field(default_factory=lambda: [0] * N_LEVELS)
+    own_hits: list[int] = field(default_factory=lambda: [0] * N_RUN_LEVELS)
+    own_tries: list[int] = field(default_factory=lambda: [0] * N_RUN_LEVELS)
 
 
 @dataclass(frozen=True)
@@ -131,6 +146,8 @@ class Table:
     error: list[int]  # the same of each expert
     ratio: list[int]  # sum of |residual| / expected error in 1/256, by level of the expected error
     ratio_count: list[int]
+    hits: list[int]  # samples that repeated a neighbour's, in 1/1024, by level of the run
+    tries: list[int]
 
 
 def causal_mean(plane: PlaneState, i: int, j: int) -> int:
@@ -148,8 +165,10 @@ def regressors(expert: Expert, planes: Sequence[PlaneState], z: int, i: int, j: 
             found.append(0)
         elif kind == DETAIL:
             found.append(planes[z - back].detail.near(i, j, distance))
-        elif kind == NEIGHBOUR:
+        elif kind == NEIGHBOUR or (kind == INSIDE and planes[z].sample.holds(i, j, distance)):
             found.append(planes[z].sample.near(i, j, distance) - mean)
+        elif kind == INSIDE:
+            found.append(0)
         else:
             assert kind == SAMPLE
             found.append(planes[z - back].sample.near(i, j, distance))
@@ -202,7 +221,9 @@ def solve(gram: np.ndarray, moment: np.ndarray) -> np.ndarray:
 def first_table(n_experts: int) -> Table:
     """In force during epoch 0."""
     errors = [FIRST_MAGNITUDE] * n_experts
-    return Table(FIRST_MAGNITUDE, errors, [FIRST_RATIO * FIRST_COUNT] * N_LEVELS, [FIRST_COUNT] * N_LEVELS)
+    ratio, ratio_count = [FIRST_RATIO * FIRST_COUNT] * N_LEVELS, [FIRST_COUNT] * N_LEVELS
+    tries = [repeats.FIRST_TRIES] * N_RUN_LEVELS
+    return Table(FIRST_MAGNITUDE, errors, ratio, ratio_count, list(repeats.FIRST_HITS), tries)
 
 
 def next_table(planes: Sequence[PlaneState], z: int) -> Table:
@@ -221,7 +242,17 @@ def next_table(planes: Sequence[PlaneState], z: int) -> Table:
         n += before.ratio_count[level] * context.KEEP_RATIO >> 8 if z else FIRST_COUNT
         ratio.append(total if n else FIRST_RATIO)
         ratio_count.append(n if n else 1)
-    return Table(magnitude, error, ratio, ratio_count)
+    hits, tries = [], []
+    for level in range(N_RUN_LEVELS):
+        total, n = plane.own_hits[level], plane.own_tries[level]
+        if z:
+            total += before.hits[level] * repeats.KEEP >> 8
+            n += before.tries[level] * repeats.KEEP >> 8
+        if z == 0 or n == 0:
+            total, n = total + repeats.FIRST_HITS[level], n + repeats.FIRST_TRIES
+        hits.append(total)
+        tries.append(n)
+    return Table(magnitude, error, ratio, ratio_count, hits, tries)
 
 
 @dataclass
@@ -241,10 +272,14 @@ class Sample:
     scale: int = 0
     features: list[int] = field(default_factory=list)
     sums: np.ndarray | None = None
+    candidate: int = 0
+    run_level: int = 0
+    repeat_weight: int = 0  # of the candidate among the mixture's components, 2^-14
+    width: int = 0  # probability with which the sample was coded, 2^-24
 
 
-def blend(planes: Sequence[PlaneState], sample: Sample) -> None:
-    """Base prediction: the experts weighted by the inverse square of their errors around."""
+def blend(planes: Sequence[PlaneState], sample: Sample, power_of_plane: int) -> None:
+    """Base prediction: the experts weighted by the inverse square of their errors around and a power of the plane's."""
     z, i, j = sample.z, sample.i, sample.j
     epoch = len(planes[z].tables) - 1
     for e, error in enumerate(planes[z].error):
@@ -254,7 +289,9 @@ def blend(planes: Sequence[PlaneState], sample: Sample) -> None:
             around = 4 * earlier[i, j] + sum(earlier.near(i, j, distance) for distance in (E, S, W, N))
             total += min(around * magnitude_of(planes, z, epoch) // magnitude_of(planes, z - 1, epoch), 1 << 24)
         sample.near.append(log2_16(total + 8))
-    weights = [power(min(2 * (near - min(sample.near)), 240)) for near in sample.near]
+    shares = [power_of_plane * log2_16(error + 16) for error in planes[z].tables[-1].error]
+    costs = [2 * near + share for near, share in zip(sample.near, shares, strict=True)]
+    weights = [power(min(cost - min(costs), 240)) for cost in costs]
     first = sample.predictions[0]
     moment = sum(w * (p - first) for w, p in zip(weights, sample.predictions, strict=True))
     sample.base = first + moment // sum(weights)
@@ -327,6 +364,35 @@ def describe(planes: Sequence[PlaneState], sample: Sample, around: int, expected
     sample.features = [clip(value, -context.LIMIT, context.LIMIT) for value in found]
 
 
+def find_repeat(planes: Sequence[PlaneState], sample: Sample, config: AxConfig) -> None:
+    """Set the candidate, the neighbour that was equal for the most planes in a row, and its weight."""
+    if not config.repeats:
+        return
+    z, i, j = sample.z, sample.i, sample.j
+    runs = [planes[z - 1].runs[c][i, j] if z else 0 for c in range(config.repeats)]
+    longest = max(runs)
+    sample.candidate = planes[z].sample.near(i, j, CAUSAL[runs.index(longest)])
+    sample.run_level = sum(longest >= start for start in repeats.RUN_STARTS) - 1
+    table = planes[z].tables[-1]
+    weight = 16 * table.hits[sample.run_level] // table.tries[sample.run_level]
+    sample.repeat_weight = clip(weight, repeats.LEAST_WEIGHT, repeats.GREATEST_WEIGHT)
+
+
+def learn_repeat(planes: Sequence[PlaneState], sample: Sample, value: int, coded: bool, config: AxConfig) -> None:
+    """Take note of which neighbours the sample repeats; before it stands in the picture of samples."""
+    z, i, j = sample.z, sample.i, sample.j
+    plane = planes[z]
+    for c in range(config.repeats):
+        before = planes[z - 1].runs[c][i, j] if z else 0
+        repeated = value == plane.sample.near(i, j, CAUSAL[c])
+        plane.runs[c][i, j] = min(before + 1, repeats.LONGEST_RUN) if repeated else 0
+    if config.repeats and coded:
+        plane.own_tries[sample.run_level] += 1
+        if value == sample.candidate:
+            share = (sample.repeat_weight << 20) // max(sample.width, 1)
+            plane.own_hits[sample.run_level] += min(share, repeats.CERTAIN)
+
+
 def learn(planes: Sequence[PlaneState], sample: Sample, value: int, coded: bool, all_experts: Sequence[Expert]) -> None:
     """Take note of the sample's model value."""
     z, i, j = sample.z, sample.i, sample.j
@@ -394,7 +460,7 @@ class Mixture:
     weight: np.ndarray
 
 
-def mixture_of(sample: Sample) -> Mixture:
+def mixture_of(sample: Sample, config: AxConfig) -> Mixture:
     means, scales, logits = np.split(sample.sums, 3)
     log_scale = 2 * log2_16(sample.scale) + symbols.SCALE_OFFSET
     mean = [
@@ -403,6 +469,11 @@ def mixture_of(sample: Sample) -> Mixture:
     ]
     scale = [clip(log_scale + (int(s) >> network.SCALE_SHIFT), 0, SCALE_MAX) for s in scales]
     weight = reference_weights(logits[None] >> network.LOGIT_SHIFT)[0]
+    if config.repeats:
+        mean.append(sample.candidate << MEAN_BITS)
+        scale.append(0)
+        weight = weight * ((1 << MIXTURE_BITS) - sample.repeat_weight) >> MIXTURE_BITS
+        weight = np.append(weight, (1 << MIXTURE_BITS) - weight.sum())
     return Mixture(np.array(mean, np.int64), np.array(scale, np.int64), weight)
 
 
@@ -437,6 +508,11 @@ def code_level(mixture: Mixture, values: np.ndarray, lower_bits: int, choose: Ca
     return first + choose((found - found[0] << symbols.PRECISION) // (found[-1] - found[0]))
 
 
+def width_of(freqs: Sequence[int]) -> int:
+    """Probability, 2^-24, with which a sample was coded in one part or two."""
+    return freqs[0] if len(freqs) == 1 else freqs[0] * freqs[1] >> symbols.PRECISION
+
+
 # --- the walk ---------------------------------------------------------------------------------------------------------
 
 
@@ -449,7 +525,7 @@ def walk(layout: Layout, config: AxConfig, group_planes: int, code: Callable[[in
     n_planes, (n_rows, n_columns) = len(layout.band), layout.mask.shape
     assert n_rows <= n_columns
     all_experts = config.experts()
-    planes = [_new_plane(layout, z, all_experts) for z in range(n_planes)]
+    planes = [_new_plane(layout, z, all_experts, config.repeats) for z in range(n_planes)]
     n_waves = 2 * (n_rows - 1) + n_columns
     for g, first in enumerate(range(0, n_planes, group_planes)):
         end = min(first + group_planes, n_planes)
@@ -458,7 +534,7 @@ def walk(layout: Layout, config: AxConfig, group_planes: int, code: Callable[[in
                 number = t - PLANE_LAG * (z - first)
                 if not 0 <= number < n_waves:
                     continue
-                samples = [_look(planes, z, i, j, all_experts) for i, j in wave(number, n_rows, n_columns)]
+                samples = [_look(planes, z, i, j, all_experts, config) for i, j in wave(number, n_rows, n_columns)]
                 values = []
                 for sample in samples:
                     if layout.mask[sample.i, sample.j]:
@@ -466,14 +542,16 @@ def walk(layout: Layout, config: AxConfig, group_planes: int, code: Callable[[in
                     else:
                         values.append(code(g, sample))
                 for sample, value in zip(samples, values, strict=True):
-                    learn(planes, sample, value, not layout.mask[sample.i, sample.j], all_experts)
+                    coded = not layout.mask[sample.i, sample.j]
+                    learn_repeat(planes, sample, value, coded, config)
+                    learn(planes, sample, value, coded, all_experts)
                 if (number + 1) % config.epoch == 0 and number + 1 < n_waves:
                     end_epoch(planes, z, all_experts)
     values = [plane.sample.values for plane in planes]
     return np.array(values, np.int32).reshape(n_planes, n_rows, n_columns)
 
 
-def _new_plane(layout: Layout, z: int, all_experts: Sequence[Expert]) -> PlaneState:
+def _new_plane(layout: Layout, z: int, all_experts: Sequence[Expert], n_runs: int) -> PlaneState:
     def picture(initial: int = 0) -> Picture:
         return Picture(*layout.mask.shape, initial)
 
@@ -484,15 +562,18 @@ def _new_plane(layout: Layout, z: int, all_experts: Sequence[Expert]) -> PlaneSt
         coefficients = (start * 2.0**experts.COEFFICIENT_BITS).astype(np.int64)
         fits.append(Fit(np.zeros((n, n), np.int64), np.zeros(n, np.int64), coefficients))
     values = model_values(layout, z)
+    errors, runs = [picture() for _ in fits], [picture() for _ in range(n_runs)]
     plane = PlaneState(
-        int(values[0]), int(values[-1]), picture(), picture(), picture(), picture(UNIT), [picture() for _ in fits], fits
+        int(values[0]), int(values[-1]), picture(), picture(), picture(), picture(UNIT), errors, runs, fits
     )
     plane.tables.append(first_table(len(fits)))
     plane.own_error = [0] * len(fits)
     return plane
 
 
-def _look(planes: Sequence[PlaneState], z: int, i: int, j: int, all_experts: Sequence[Expert]) -> Sample:
+def _look(
+    planes: Sequence[PlaneState], z: int, i: int, j: int, all_experts: Sequence[Expert], config: AxConfig
+) -> Sample:
     mean = causal_mean(planes[z], i, j)
     inputs = [regressors(expert, planes, z, i, j) for expert in all_experts]
     predictions = [
@@ -500,8 +581,9 @@ def _look(planes: Sequence[PlaneState], z: int, i: int, j: int, all_experts: Seq
         for expert, fit, values in zip(all_experts, planes[z].fits, inputs, strict=True)
     ]
     sample = Sample(z, i, j, mean, inputs, predictions)
-    blend(planes, sample)
+    blend(planes, sample, config.blend)
     describe(planes, sample, *expect_error(planes, sample))
+    find_repeat(planes, sample, config)
     return sample
 
 
@@ -525,7 +607,8 @@ def encode(
             intervals[g].append((int(edges[index]), int(edges[index + 1] - edges[index])))
             return index
 
-        assert code_level(mixture_of(sample), values, lower_bits, choose) == level
+        assert code_level(mixture_of(sample, config), values, lower_bits, choose) == level
+        sample.width = width_of([freq for _, freq in intervals[g][-2 if split else -1 :]])
         return value
 
     walk(planes, config, group_planes, code)
@@ -544,14 +627,17 @@ def decode(
 
     def code(g: int, sample: Sample) -> int:
         sample.sums = run_network(tensors, sample.features)
-        values = model_values(layout, sample.z)
+        values, freqs = model_values(layout, sample.z), []
 
         def choose(edges: np.ndarray) -> int:
             index = int(np.searchsorted(edges, decoders[g].slots(1)[0], side="right")) - 1
+            freqs.append(int(edges[index + 1] - edges[index]))
             decoders[g].advance(edges[index : index + 1], edges[index + 1 : index + 2] - edges[index])
             return index
 
-        return int(values[code_level(mixture_of(sample), values, lower_bits, choose)])
+        value = int(values[code_level(mixture_of(sample, config), values, lower_bits, choose)])
+        sample.width = width_of(freqs)
+        return value
 
     found = walk(layout, config, group_planes, code)
     for decoder in decoders:

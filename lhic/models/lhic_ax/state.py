@@ -8,7 +8,7 @@ import numpy as np
 
 from lhic.models.lhic_ax import layout
 from lhic.models.lhic_ax.experts import MAX_REGRESSORS, ExpertTable, padded
-from lhic.models.lhic_ax.register_tiles import COLUMNS, QUAD
+from lhic.models.lhic_ax.register_tiles import COLUMNS, GRAM_ROWS, QUAD
 
 # Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 5).
 N_LEVELS = 80  # contexts of the expected error, half an octave each
@@ -95,7 +95,7 @@ class Scratch(NamedTuple):
     targets: np.ndarray  # float64 (n,)
     details: np.ndarray  # float64 (n,), targets less means
     weights: np.ndarray  # float64 (n,)
-    weighted: np.ndarray  # float64 (2, n)
+    weighted: np.ndarray  # float64 (GRAM_ROWS + 1, n)
     near: np.ndarray  # float64 (E, n), log2_16 of the experts' errors around
     logs: np.ndarray  # float64 (N_LOGS, n)
     work: np.ndarray  # float64 (4, n)
@@ -178,7 +178,7 @@ def new_scratch(
         *(np.zeros(n) for _ in range(4)),
         np.zeros(n, np.int64),
         *(np.zeros(n) for _ in range(4)),
-        np.zeros((2, n)),
+        np.zeros((GRAM_ROWS + 1, n)),
         np.zeros((n_experts, n)),
         np.zeros((N_LOGS, n)),
         np.zeros((4, n)),

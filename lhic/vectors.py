@@ -2,7 +2,7 @@
 
 Decides nothing.  Python code builds the LLVM instructions of a kernel once, when numba compiles it, through llvmlite;
 every target has such vectors, of whatever length its registers are.  Arrays are given by their addresses
-(``array.ctypes.data``); nothing is checked here.
+(`address`); nothing is checked here.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
 
 INDEX, INT32, BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 FLOAT, DOUBLE = ir.FloatType(), ir.DoubleType()
@@ -107,6 +108,20 @@ def kernel(generate: Callable) -> Callable:
         return types.void(types.UniTuple(types.int64, len(arguments))), code
 
     return called
+
+
+@intrinsic
+def address(typing_context, array):
+    """Of an array's first element, int64, as kernels take it.
+
+    ``array.ctypes.data`` counts references, and is a uint64, which numba turns into float64 where an int64 is added.
+    """
+
+    def code(context, builder, signature, arguments):
+        data = make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.ptrtoint(data, INDEX)
+
+    return types.int64(array), code
 
 
 class Vector:

@@ -23,13 +23,14 @@ from lhic.models.lhic_ax.layout import ROW_MARGIN, WAVE_MARGIN
 from lhic.models.lhic_ax.register_tiles import (
     COLUMNS,
     QUAD,
-    gram_tile_1,
-    gram_tile_2,
+    GRAM_ROWS,
+    gram_tile,
     pivot_tile,
     predict_tile,
     solve_tile_4,
     solve_tile_8,
 )
+from lhic.vectors import address
 
 # Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 4).
 COEFFICIENT_BITS = 20
@@ -121,7 +122,7 @@ def predict(coefficients, inputs, n, predictions):
     """Sum of products in 1/64, rounded down.  Exact in any order: every partial sum is an integer below 2^53."""
     for q in range(0, n, COLUMNS):
         predict_tile(
-            coefficients.ctypes.data, 0, inputs.ctypes.data + 8 * q, predictions.ctypes.data + 8 * q,
+            address(coefficients), 0, address(inputs) + 8 * q, address(predictions) + 8 * q,
             coefficients.size, inputs.shape[1],
         )  # fmt: skip
     for q in range(n):
@@ -133,27 +134,31 @@ def accumulate(inputs, targets, weights, n_regressors, n, gram, moment, weighted
     """Add n samples to the normal equations (lower triangle).  Exact in any order, as `predict`.
 
     gram (r, r) and moment (r,), r a multiple of QUAD: beyond n_regressors and above the diagonal is nothing of use.
-    weights : zero from n up to the next multiple of QUAD;  weighted : float64 (2, n), working memory
+    weights : zero from n up to the next multiple of QUAD;  weighted : float64 (4, n), working memory
+    Three rows at a time from the last, which is the moment's; where rows are missing sums go to working memory.
     """
-    end = (n + QUAD - 1) // QUAD * QUAD
-    stride = inputs.shape[1]
-    first, second = weighted[0], weighted[1]
-    for a in range(0, n_regressors, 2):
-        above, below = inputs[a], inputs[a + 1]
-        for q in range(end):
-            first[q] = above[q] * weights[q]
-            second[q] = below[q] * weights[q]
-        for b in range(0, a + 2, QUAD):
-            gram_tile_2(
-                weighted.ctypes.data, inputs.ctypes.data + 8 * b * stride,
-                gram.ctypes.data + 8 * (a * gram.shape[0] + b), end, stride, gram.shape[0],
-            )  # fmt: skip
-    for q in range(end):
-        first[q] = targets[q] * weights[q]
-    for b in range(0, n_regressors, QUAD):
-        gram_tile_1(
-            weighted.ctypes.data, inputs.ctypes.data + 8 * b * stride, moment.ctypes.data + 8 * b, end, stride, 0
-        )
+    samples = (n + QUAD - 1) // QUAD * QUAD
+    stride, side = inputs.shape[1], gram.shape[0]
+    left, right, grams, moments = address(weighted), address(inputs), address(gram), address(moment)
+    nowhere = left + 8 * GRAM_ROWS * weighted.shape[1]
+    for end in range(n_regressors + 1, 0, -GRAM_ROWS):
+        begin = max(end - GRAM_ROWS, 0)
+        for r in range(begin, min(end, n_regressors)):
+            _weigh(inputs[r], weights, samples, weighted[r - begin])
+        if end > n_regressors:
+            _weigh(targets, weights, samples, weighted[n_regressors - begin])
+        last = moments if end > n_regressors else grams + 8 * side * (end - 1)
+        one = grams + 8 * side * begin if end - begin > 1 else last
+        two = grams + 8 * side * (begin + 1) if end - begin > 2 else last if end - begin > 1 else nowhere
+        three = last if end - begin > 2 else nowhere
+        for b in range(0, 8 * min(end, n_regressors), 8 * QUAD):
+            gram_tile(left, right + b * stride, one + b, two + b, three + b, samples, stride)
+
+
+@njit(cache=True)
+def _weigh(values, weights, n, weighted):
+    for q in range(n):
+        weighted[q] = values[q] * weights[q]
 
 
 @njit(cache=True)
@@ -175,7 +180,7 @@ def solve(gram, moment, factor, coefficients):
     """
     n, size, stride = coefficients.size, moment.size, factor.shape[1]
     assert gram.shape == (size, size) and size % QUAD == 0 and factor.shape[0] >= size and stride >= size + QUAD
-    grams, factors = gram.ctypes.data, factor.ctypes.data
+    grams, factors = address(gram), address(factor)
     for j0 in range(0, size, QUAD):
         _solve_pivots(gram, factor, j0)
         for i0 in range(j0 + QUAD, size - QUAD, 2 * QUAD):
@@ -183,7 +188,7 @@ def solve(gram, moment, factor, coefficients):
         if (size - j0) % (2 * QUAD) == 0:
             i0 = size - QUAD
             solve_tile_4(grams + 8 * (i0 * size + j0), factors, j0, i0, size, stride)
-        solve_tile_4(moment.ctypes.data + 8 * j0, factors, j0, size, 0, stride)
+        solve_tile_4(address(moment) + 8 * j0, factors, j0, size, 0, stride)
     for i in range(n - 1, -1, -1):
         total = factor[i, size]
         for k in range(i + 1, n):
@@ -201,7 +206,7 @@ def _solve_pivots(gram, factor, j0):
         for i in range(j, j0 + QUAD):
             factor[j, i] = gram[i, j]
         factor[j, j] += RIDGE + factor[j, j] * RELATIVE_RIDGE
-    pivot_tile(factor.ctypes.data, j0, factor.shape[1])
+    pivot_tile(address(factor), j0, factor.shape[1])
     for j in range(j0, j0 + QUAD):
         for k in range(j0, j):
             for i in range(j, j0 + QUAD):

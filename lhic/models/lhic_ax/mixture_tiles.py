@@ -5,8 +5,8 @@ sample in each lane.  Distances and the sigmoid's arguments are float64, exact b
 below 2^42, and a power of two times that loses nothing; the rest are integers.
 
 Arrays have a column for each sample of a wave: ``parts`` float64 (K, 2, n), means and factors, the factor of scale
-index c being ``E[c mod 32] 2^4 2^-(c / 32)``; ``weights`` int64 (K, n).  A kernel works on the columns q .. q + 3, which
-must all be memory with finite numbers.
+index c being ``E[c mod 32] 2^4 2^-(c / 32)``; ``weights`` int64 (K, n).  A kernel works on the columns q .. q + 3,
+which must all be memory with finite numbers.
 """
 
 from __future__ import annotations

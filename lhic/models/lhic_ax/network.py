@@ -17,6 +17,7 @@ from lhic.errors import CheckpointError
 from lhic.models.lhic_ax.config import AxConfig
 from lhic.models.lhic_ax.context import LIMIT, n_features
 from lhic.models.lhic_ax.register_tiles import COLUMNS, layer_tile_1, layer_tile_2, layer_tile_3, layer_tile_4
+from lhic.vectors import address
 
 # Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 6).
 FEATURE_BITS = 4  # features in 1/16
@@ -101,10 +102,10 @@ def _layer(inputs, weights, bias, n, outputs):
     n_outputs, n_inputs = weights.shape
     stride = inputs.shape[1]
     for q in range(0, n, COLUMNS):
-        x = inputs.ctypes.data + 4 * q
+        x = address(inputs) + 4 * q
         for o in range(0, n_outputs, 4):
-            w, b = weights.ctypes.data + 4 * o * n_inputs, bias.ctypes.data + 4 * o
-            out = outputs.ctypes.data + 4 * (o * stride + q)
+            w, b = address(weights) + 4 * o * n_inputs, address(bias) + 4 * o
+            out = address(outputs) + 4 * (o * stride + q)
             left = n_outputs - o
             if left >= 4:
                 layer_tile_4(w, b, x, out, n_inputs, stride)

@@ -27,8 +27,10 @@ from lhic.vectors import (
 
 COLUMNS = 16  # samples in a tile of `layer_tile` and `predict_tile`
 QUAD = 4  # samples in a step, and columns, of `gram_tile`
+GRAM_ROWS = 3  # rows of `gram_tile`
 
 _CONTRACT = ("contract",)
+_QUAD = ir.VectorType(DOUBLE, QUAD)
 
 
 def _plus_product(builder, total, a, b):
@@ -73,47 +75,42 @@ def _product_tile(scalar, n_rows, with_bias):
     return tile
 
 
-def _gram_tile(n_rows):
-    """An intrinsic: ``sums[:n_rows, :QUAD] += left[:n_rows, :n] @ right[:QUAD, :n].T`` in float64.
+@kernel
+def gram_tile(builder, left, right, sums_0, sums_1, sums_2, n, stride):
+    """``sums_r[:QUAD] += left[r, :n] @ right[:QUAD, :n].T`` for r = 0, 1, 2 in float64.
 
-    Arguments: addresses of left, right and sums; n, a multiple of QUAD; elements from one row of left or right to the
-    next, and of sums.
+    Arguments: addresses of left, right and three rows of sums; n, a multiple of QUAD; elements from one row of left or
+    right to the next.  Twelve sums hide the time that a multiply-add takes.
     """
-    vector = ir.VectorType(DOUBLE, QUAD)
+    rows = range(GRAM_ROWS)
 
-    @kernel
-    def tile(builder, *arguments):
-        left, right, sums, n, stride, sums_stride = arguments
+    def line(base, row, i):
+        place = builder.add(builder.mul(stride, constant(row)), i)
+        return builder.load(vector_at(builder, base, place, _QUAD), align=8)
 
-        def lines(base, count, i):
-            places = [builder.add(builder.mul(stride, constant(row)), i) for row in range(count)]
-            return [builder.load(vector_at(builder, base, place, vector), align=8) for place in places]
+    def body(i, totals):
+        a = [line(left, r, i) for r in rows]
+        found = list(totals)
+        for c in range(QUAD):
+            b = line(right, c, i)
+            for r in rows:
+                found[r * QUAD + c] = _plus_product(builder, totals[r * QUAD + c], a[r], b)
+        return found
 
-        def body(i, totals):
-            a, b = lines(left, n_rows, i), lines(right, QUAD, i)
-            return [
-                _plus_product(builder, totals[r * QUAD + c], a[r], b[c]) for r in range(n_rows) for c in range(QUAD)
-            ]
+    def pairs(one, two, even, odd):
+        return builder.fadd(builder.shuffle_vector(one, two, lanes(even)), builder.shuffle_vector(one, two, lanes(odd)))
 
-        def pairs(one, two, even, odd):
-            return builder.fadd(
-                builder.shuffle_vector(one, two, lanes(even)), builder.shuffle_vector(one, two, lanes(odd))
-            )
-
-        found = loop(builder, n, QUAD, [ir.Constant(vector, None)] * (n_rows * QUAD), body)
-        for row in range(n_rows):
-            four = found[row * QUAD : (row + 1) * QUAD]
-            halves = [pairs(*four[k : k + 2], [0, 4, 2, 6], [1, 5, 3, 7]) for k in (0, 2)]
-            total = pairs(*halves, [0, 1, 4, 5], [2, 3, 6, 7])
-            pointer = vector_at(builder, sums, builder.mul(sums_stride, constant(row)), vector)
-            builder.store(builder.fadd(builder.load(pointer, align=8), total), pointer, align=8)
-
-    return tile
+    found = loop(builder, n, QUAD, [ir.Constant(_QUAD, None)] * (GRAM_ROWS * QUAD), body)
+    for row, sums in enumerate((sums_0, sums_1, sums_2)):
+        four = found[row * QUAD : (row + 1) * QUAD]
+        halves = [pairs(*four[k : k + 2], [0, 4, 2, 6], [1, 5, 3, 7]) for k in (0, 2)]
+        total = pairs(*halves, [0, 1, 4, 5], [2, 3, 6, 7])
+        pointer = vector_at(builder, sums, constant(0), _QUAD)
+        builder.store(builder.fadd(builder.load(pointer, align=8), total), pointer, align=8)
 
 
 layer_tile_4, layer_tile_3, layer_tile_2, layer_tile_1 = (_product_tile(FLOAT, n, True) for n in (4, 3, 2, 1))
 predict_tile = _product_tile(DOUBLE, 1, False)
-gram_tile_2, gram_tile_1 = _gram_tile(2), _gram_tile(1)
 
 
 def _solve_tile(whole):
@@ -139,9 +136,6 @@ def _solve_tile(whole):
                 store(builder, total, factor, _at(builder, j0, c, stride, i0, g * QUAD))
 
     return tile
-
-
-_QUAD = ir.VectorType(DOUBLE, QUAD)
 
 
 def _at(builder, row, more_rows, stride, column, more_columns):

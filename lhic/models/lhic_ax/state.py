@@ -9,7 +9,7 @@ import numpy as np
 from lhic.models.lhic_ax import layout
 from lhic.models.lhic_ax.config import AxConfig
 from lhic.models.lhic_ax.experts import MAX_REGRESSORS, ExpertTable, padded
-from lhic.models.lhic_ax.register_tiles import COLUMNS, QUAD
+from lhic.models.lhic_ax.register_tiles import COLUMNS, GRAM_ROWS, QUAD
 
 # Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 5).
 N_LEVELS = 80  # contexts of the expected error, half an octave each
@@ -110,7 +110,7 @@ class Scratch(NamedTuple):
     run_weights: np.ndarray  # int64 (N_RUN_LEVELS,), the same by level
     coded_widths: np.ndarray  # int64 (n,), probability with which each sample was coded, 1/2^24
     weights: np.ndarray  # float64 (n,)
-    weighted: np.ndarray  # float64 (2, n)
+    weighted: np.ndarray  # float64 (GRAM_ROWS + 1, n)
     near: np.ndarray  # float64 (E, n), log2_16 of the experts' errors around
     logs: np.ndarray  # float64 (N_LOGS, n)
     work: np.ndarray  # float64 (4, n)
@@ -193,7 +193,7 @@ def new_scratch(config: AxConfig, n_features: int, n_rows: int, n_columns: int) 
         np.zeros(N_RUN_LEVELS, np.int64),
         np.zeros(n, np.int64),
         np.zeros(n),
-        np.zeros((2, n)),
+        np.zeros((GRAM_ROWS + 1, n)),
         np.zeros((n_experts, n)),
         np.zeros((N_LOGS, n)),
         np.zeros((4, n)),

@@ -25,6 +25,7 @@ from lhic.models.lhic_ax.mixture_tiles import (
     mixture_tile,
     search_tile,
 )
+from lhic.vectors import address
 
 __all__ = ["PRECISION", "SCALE_OFFSET", "TOTAL"]
 
@@ -49,9 +50,9 @@ def mixtures_of(outputs, n, base, scale, log_scale, mixtures):
     n_components, row = outputs.shape[0] // 3, mixtures.weights.shape[1]
     for q in range(0, n, LANES):
         mixture_tile(
-            outputs.ctypes.data, base.ctypes.data, scale.ctypes.data, log_scale.ctypes.data,
-            mixtures.parts.ctypes.data, mixtures.weights.ctypes.data, mixtures.near.ctypes.data,
-            mixtures.steps.ctypes.data, q, n_components, outputs.shape[1], row,
+            address(outputs), address(base), address(scale), address(log_scale),
+            address(mixtures.parts), address(mixtures.weights), address(mixtures.near),
+            address(mixtures.steps), q, n_components, outputs.shape[1], row,
         )  # fmt: skip
 
 
@@ -91,7 +92,7 @@ def widths_of(two_parts, n, scratch):
 def _table_address(z, levels):
     """Where the plane's model values are; 0 for a dense plane."""
     start = levels.table_start[z]
-    return levels.table.ctypes.data + 8 * start if start >= 0 else 0
+    return address(levels.table) + 8 * start if start >= 0 else 0
 
 
 @njit(cache=True)
@@ -101,9 +102,9 @@ def encode_wave(z, lower_bits, levels, mixtures, coded, n, starts, freqs, cursor
     n_levels = levels.n_levels[z]
     for q in range(0, n, LANES):
         interval_tile(
-            mixtures.levels.ctypes.data, lower_bits, mixtures.starts.ctypes.data, mixtures.freqs.ctypes.data,
-            levels.first[z], n_levels, _table_address(z, levels), mixtures.parts.ctypes.data,
-            mixtures.weights.ctypes.data, q, n_components, row,
+            address(mixtures.levels), lower_bits, address(mixtures.starts), address(mixtures.freqs),
+            levels.first[z], n_levels, _table_address(z, levels), address(mixtures.parts),
+            address(mixtures.weights), q, n_components, row,
         )  # fmt: skip
     first_part = 0 if n_levels > np.int64(1) << lower_bits else 1
     for q in range(n):
@@ -190,12 +191,12 @@ def _peek_all(states, lane, per_sample, coded, q, n, search):
 @njit(cache=True)
 def _search(z, bits, levels, mixtures, q):
     n_components, row = mixtures.weights.shape
-    search = mixtures.search.ctypes.data
+    search = address(mixtures.search)
     line = 4 * LANES
     search_tile(
         search, search + BEGIN * line, search + STEP * line, bits, search + LOW * line, search + HIGH * line,
         search + LOW_VALUE * line, search + HIGH_VALUE * line, levels.first[z], levels.n_levels[z],
-        _table_address(z, levels), mixtures.parts.ctypes.data, mixtures.weights.ctypes.data, q, n_components, row,
+        _table_address(z, levels), address(mixtures.parts), address(mixtures.weights), q, n_components, row,
     )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ def test_normal_equations_of_the_largest_tile_are_exact():
         here = slice(start, start + part)
         experts.accumulate(
             inputs[:, here].copy(), inputs[0, here].copy(), weights[here].copy(), n_regressors, part, gram, moment,
-            np.empty((2, part)),
+            np.empty((4, part)),
         )  # fmt: skip
     whole = inputs.astype(np.int64).tolist(), weights.astype(np.int64).tolist()
     for a in range(n_regressors):

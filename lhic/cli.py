@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lhic",
         description="Lossless compression of hyperspectral cubes.",
-        epilog="Exit codes: 0 done, 1 bad data, 2 bad usage. 'lhic COMMAND --help' shows examples.",
+        epilog="Exit codes: 0 done, 1 bad data, 2 bad usage, 130 interrupted. Examples: 'lhic COMMAND --help'.",
     )
     parser.add_argument("--version", action="version", version=f"lhic {lhic.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -63,9 +63,13 @@ def build_parser() -> argparse.ArgumentParser:
     encode = _add(commands, "encode", run_encode, "compress a .npy cube", ENCODE_EXAMPLES)
     encode.add_argument("input", metavar="IN.npy", type=Path, help="integer array (bands, rows, columns)")
     encode.add_argument("output", metavar="OUT.lhic", type=Path, help="stream to write")
-    _add_model(encode, f"name or .safetensors path (default: {DEFAULT_MODEL})", DEFAULT_MODEL)
+    _add_model(
+        encode, f"one that 'lhic models' lists, or a .safetensors file (default: {DEFAULT_MODEL})", DEFAULT_MODEL
+    )
     _add_device(encode)
-    encode.add_argument("--param-d", type=int, metavar="D", help="bits in the least significant plane (lhic-bp: 8)")
+    encode.add_argument(
+        "--param-d", type=int, metavar="D", help="bits in the lower of a sample's two parts (default: 8)"
+    )
     encode.add_argument(
         "--max-error", type=int, default=0, metavar="E", help="let samples change by up to E (default: 0, lossless)"
     )
@@ -82,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     decode.add_argument(
         "--verify", type=Path, metavar="ORIGINAL.npy", help="compare; on a difference, fail and write nothing"
     )
-    decode.add_argument("--tile", type=int, metavar="N", help="decode this tile alone")
+    decode.add_argument("--tile", type=int, metavar="N", help="decode this tile alone; tiles count from 0, row by row")
     _add_quiet(decode)
 
     preview = _add(commands, "preview", run_preview, "show three bands as a picture", PREVIEW_EXAMPLES)
@@ -91,7 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
     preview.add_argument(
         "--bands",
         metavar="R,G,B",
-        help="counted from 0 (default: those nearest to 640, 550 and 460 nm where the stream says wavelengths)",
+        help="counted from 0 (default: nearest to 640, 550 and 460 nm; without wavelengths, spread over the cube)",
     )
     _add_model(preview, "weights to use when they are not where 'lhic models' looks", None)
     _add_device(preview)
@@ -139,7 +143,8 @@ INFO_EXAMPLES = """examples:
 """
 TRAIN_EXAMPLES = """examples:
   lhic train configs/lhic-bp-xs.yml
-  lhic train configs/lhic-bp.yml --device cuda --out runs/full    (started again, it goes on where it stopped)
+  lhic train configs/lhic-bp.yml --device cuda --out runs/full
+A run that was stopped goes on where it was when the same command is given again.
 """
 IMPORT_EXAMPLES = """example:
   lhic import-lhic-bp --config config.yml --msp msp_ckpt.pth --lsp lsp_ckpt.pth lhic-bp.safetensors
@@ -163,7 +168,9 @@ def _add_model(parser: argparse.ArgumentParser, text: str, default: str | None) 
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="default: cuda where there is one, else cpu")
+    parser.add_argument(
+        "--device", choices=DEVICES, default="auto", help="where to compute; auto, the default, is up to the model"
+    )
 
 
 def _add_quiet(parser: argparse.ArgumentParser) -> None:
@@ -237,7 +244,7 @@ def run_preview(options: argparse.Namespace) -> None:
     from lhic.preview import preview
 
     bands = None if options.bands is None else _three_numbers(options.bands)
-    with named(options.input), atomic_write(options.output) as file:
+    with atomic_write(options.output) as file, named(options.input):
         stream = _map_stream(options.input)
         with _progress_bar(read_index(stream).header.n_samples, "preview", options.quiet) as progress:
             found = preview(stream, bands, options.device, model=options.model, progress=progress)

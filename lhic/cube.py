@@ -36,13 +36,13 @@ def memory_budget() -> int:
     return budget
 
 
-def check_memory(n_bytes: int, what: str, found: str, budget: int | None = None) -> None:
+def check_memory(n_bytes: int, what: str, holds: str, budget: int | None = None) -> None:
     """Refuse what would not fit, before anything of its size is allocated.
 
     Parameters
     ----------
     n_bytes : that will be in memory at a time
-    what, found : of the message: name of the input, and what it holds
+    what, holds : of the message: name of the input, and what it holds
 
     Raises
     ------
@@ -52,8 +52,8 @@ def check_memory(n_bytes: int, what: str, found: str, budget: int | None = None)
     budget = memory_budget() if budget is None else budget
     if n_bytes > budget:
         raise MemoryBudgetError(
-            f"{what}: expected to need at most {budget:,} bytes of memory (LHIC_MEMORY_BUDGET), "
-            f"found {found}, which needs {n_bytes:,}"
+            f"{what}: expected {holds} to need at most {budget:,} bytes of memory (LHIC_MEMORY_BUDGET), "
+            f"found {n_bytes:,}"
         )
 
 

@@ -68,8 +68,8 @@ def encode_file(
     """
     stream = Path(stream)
     more = {"metadata": metadata, "memory_budget": memory_budget, "progress": progress, "fallback": fallback}
-    with CubeReader(cube) as reader, named(cube):
-        with atomic_write(stream) as file, tempfile.TemporaryFile(dir=stream.parent) as spool:
+    with CubeReader(cube) as reader, atomic_write(stream) as file:
+        with tempfile.TemporaryFile(dir=stream.parent) as spool, named(cube):
             codec.write_stream(reader, file, spool, model, device, **more, **options)
     with open_stream(stream) as written:
         return codec.inspect(written)

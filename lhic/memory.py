@@ -47,8 +47,8 @@ def samples_at_once(
     held += INDEX_BYTES * n_tiles
     bytes_per_sample = getattr(model, "bytes_per_sample", BYTES_PER_SAMPLE) + COPIES * dtype.itemsize
     n_samples = least[0] * least[1] * least[2]
-    found = f"{n_tiles} tiles, the largest of {least[0]} x {least[1]} x {least[2]} {dtype.newbyteorder('=')}"
-    check_memory(held + n_samples * bytes_per_sample, what, found, budget)
+    holds = f"a tile of {least[0]} x {least[1]} x {least[2]} {dtype.newbyteorder('=')}"
+    check_memory(held + n_samples * bytes_per_sample, what, holds, budget)
     return max(min(getattr(model, "samples_at_once", SAMPLES_AT_ONCE), (budget - held) // bytes_per_sample), n_samples)
 
 

@@ -36,7 +36,7 @@ def test_others_are_refused(bad, words):
 
 def test_memory_budget(monkeypatch):
     check_memory(6000, "cube", "a tile", budget=6000)
-    with pytest.raises(MemoryBudgetError, match=r"5,999 bytes of memory .*found a tile, which needs 6,000"):
+    with pytest.raises(MemoryBudgetError, match=r"a tile to need at most 5,999 bytes of memory .*found 6,000"):
         check_memory(6000, "cube", "a tile", budget=5999)
     assert n_bytes_of((2**31 - 1,) * 3, np.dtype("int32")) == 4 * (2**31 - 1) ** 3
     monkeypatch.setenv("LHIC_MEMORY_BUDGET", "lots")

@@ -20,7 +20,7 @@ import lhic
 from lhic.container import read_index
 from lhic.cube import atomic_write
 from lhic.cube_file import CubeReader
-from lhic.errors import InvalidCubeError, LhicError, UsageError
+from lhic.errors import BackendError, InvalidCubeError, LhicError, UsageError
 from lhic.files import Comparison, check_comparable, max_error_of, named, open_stream
 from lhic.models.registry import DEFAULT_MODEL, DEVICES
 
@@ -239,7 +239,10 @@ def _verdict(error: int | None, max_error: int) -> str:
 
 
 def run_preview(options: argparse.Namespace) -> None:
-    from imagecodecs import png_encode  # a large library that the other commands do without
+    try:
+        from imagecodecs import png_encode  # a large library that the other commands do without
+    except ImportError as error:
+        raise BackendError(f"preview: expected the library imagecodecs to be installed, found {error}") from error
 
     from lhic.preview import preview
 

@@ -116,9 +116,9 @@ def describe_codec(name: str, device: str) -> dict:
     UsageError
         Unknown codec.
     """
-    make = registry.find(name)
+    registry.find(name)
     try:
-        codec = make()
+        codec = registry.make(name)
         set_device(codec, device)
     except LhicError as error:
         return {"codec": name, "device": "cpu", "error": one_line(error)}

@@ -6,6 +6,9 @@ a readable diff.  What parameters may be is known to `parameters`.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jupytext
@@ -14,6 +17,7 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 
 from benchmarks.parameters import FOLDER, check_parameters
+from benchmarks.provenance import REPOSITORY
 from lhic.errors import ConfigError, LhicError
 
 METADATA = {
@@ -84,20 +88,35 @@ def execute(script: Path, target: Path, parameters: dict, progress: bool = True)
     source = target.with_suffix(".input.ipynb")
     source.write_text(paired_text(script), encoding="utf-8")
     try:
-        papermill.execute_notebook(
-            str(source),
-            str(target),
-            parameters=parameters,
-            cwd=str(FOLDER),
-            kernel_name="python3",
-            progress_bar=progress,
-            extra_arguments=["--log-level=ERROR"],  # of the kernel: it warns that it talks over local TCP
-        )
+        with _this_checkout_first():
+            papermill.execute_notebook(
+                str(source),
+                str(target),
+                parameters=parameters,
+                cwd=str(FOLDER),
+                kernel_name="python3",
+                progress_bar=progress,
+                extra_arguments=["--log-level=ERROR"],  # of the kernel: it warns that it talks over local TCP
+            )
     except PapermillExecutionError as error:
         raise NotebookError(f"{script.stem}: cell {error.exec_count}: {error.ename}: {error.evalue}") from error
     finally:
         source.unlink(missing_ok=True)
         _forget_paths(target)
+
+
+@contextmanager
+def _this_checkout_first() -> Iterator[None]:
+    """Let kernels, which take over our environment, import the modules of this checkout, whichever one is installed."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), *([before] if before else [])])
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 def _forget_paths(target: Path) -> None:

@@ -89,8 +89,13 @@ def check_cell(name: str, namespace: dict) -> None:
     Raises
     ------
     ConfigError
-        As `check_parameters`.
+        As `check_parameters`, or the notebook was started in another checkout than the one it imports from.
     """
+    here = Path.cwd().resolve()
+    if here != FOLDER and (here.parent / "benchmarks" / "__init__.py").exists() and (here / f"{name}.py").exists():
+        raise ConfigError(
+            f"{name}: expected the modules of {here.parent}, found those of {FOLDER.parent}; set PYTHONPATH"
+        )
     script = FOLDER / f"{name}.py"
     given = {known: namespace[known] for known in default_parameters(script)}
     for source in namespace.get("In", []):

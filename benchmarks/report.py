@@ -214,7 +214,8 @@ def _from_notebooks(folder: Path, made: set[tuple[str, bool]]) -> list[tuple[str
         found = []
         for path in [*sorted(folder.glob("tables/*.md")), *sorted(folder.glob("figures/*.png"))]:
             is_table = path.suffix == ".md"
-            if (path.stem, is_table) in made or f'"{path.stem}"' not in text:
+            # As an argument: other texts of that name, such as the parameter `param_d`, do not make an exhibit.
+            if (path.stem, is_table) in made or not re.search(rf'[,(]\s*"{path.stem}"\s*[,)]', text):
                 continue
             content, caption = _split_table(path) if is_table else (path.with_suffix(""), figures.read_caption(path))
             if caption:

@@ -6,6 +6,7 @@ The public names are here; importing them needs neither torch nor a GPU.
 from lhic.codec import decode, decode_tile, encode, inspect
 from lhic.cube import load_cube, save_cube
 from lhic.errors import LhicError
+from lhic.files import decode_file, encode_file
 from lhic.models.registry import DEFAULT_MODEL, list_models, load_model
 
 __version__ = "0.1.0"
@@ -15,8 +16,10 @@ __all__ = [
     "LhicError",
     "__version__",
     "decode",
+    "decode_file",
     "decode_tile",
     "encode",
+    "encode_file",
     "inspect",
     "list_models",
     "load_cube",

@@ -18,8 +18,10 @@ from tqdm import tqdm
 
 import lhic
 from lhic.container import read_index
-from lhic.cube import atomic_write, load_cube
-from lhic.errors import InvalidCubeError, LhicError, UsageError, VerificationError
+from lhic.cube import atomic_write
+from lhic.cube_file import CubeReader
+from lhic.errors import BackendError, InvalidCubeError, LhicError, UsageError
+from lhic.files import Comparison, check_comparable, max_error_of, named, open_stream
 from lhic.models.registry import DEFAULT_MODEL, DEVICES
 
 EXIT_DATA = 1
@@ -36,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _complain(f"{error.filename or 'file'}: {error.strerror or error}", EXIT_DATA)
     except MemoryError:
-        return _complain("expected enough memory for the cube, found too little; see LHIC_MEMORY_BUDGET", EXIT_DATA)
+        return _complain(
+            "expected enough memory for a batch of tiles, found too little; set LHIC_MEMORY_BUDGET", EXIT_DATA
+        )
     except KeyboardInterrupt:
         return _complain("interrupted; nothing was written", EXIT_INTERRUPTED)
     return 0
@@ -51,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lhic",
         description="Lossless compression of hyperspectral cubes.",
-        epilog="Exit codes: 0 done, 1 bad data, 2 bad usage. 'lhic COMMAND --help' shows examples.",
+        epilog="Exit codes: 0 done, 1 bad data, 2 bad usage, 130 interrupted. Examples: 'lhic COMMAND --help'.",
     )
     parser.add_argument("--version", action="version", version=f"lhic {lhic.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -59,9 +63,13 @@ def build_parser() -> argparse.ArgumentParser:
     encode = _add(commands, "encode", run_encode, "compress a .npy cube", ENCODE_EXAMPLES)
     encode.add_argument("input", metavar="IN.npy", type=Path, help="integer array (bands, rows, columns)")
     encode.add_argument("output", metavar="OUT.lhic", type=Path, help="stream to write")
-    _add_model(encode, f"name or .safetensors path (default: {DEFAULT_MODEL})", DEFAULT_MODEL)
+    _add_model(
+        encode, f"one that 'lhic models' lists, or a .safetensors file (default: {DEFAULT_MODEL})", DEFAULT_MODEL
+    )
     _add_device(encode)
-    encode.add_argument("--param-d", type=int, metavar="D", help="bits in the least significant plane (lhic-bp: 8)")
+    encode.add_argument(
+        "--param-d", type=int, metavar="D", help="bits in the lower of a sample's two parts (default: 8)"
+    )
     encode.add_argument(
         "--max-error", type=int, default=0, metavar="E", help="let samples change by up to E (default: 0, lossless)"
     )
@@ -78,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     decode.add_argument(
         "--verify", type=Path, metavar="ORIGINAL.npy", help="compare; on a difference, fail and write nothing"
     )
-    decode.add_argument("--tile", type=int, metavar="N", help="decode this tile alone")
+    decode.add_argument("--tile", type=int, metavar="N", help="decode this tile alone; tiles count from 0, row by row")
     _add_quiet(decode)
 
     preview = _add(commands, "preview", run_preview, "show three bands as a picture", PREVIEW_EXAMPLES)
@@ -87,7 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
     preview.add_argument(
         "--bands",
         metavar="R,G,B",
-        help="counted from 0 (default: those nearest to 640, 550 and 460 nm where the stream says wavelengths)",
+        help="counted from 0 (default: nearest to 640, 550 and 460 nm; without wavelengths, spread over the cube)",
     )
     _add_model(preview, "weights to use when they are not where 'lhic models' looks", None)
     _add_device(preview)
@@ -135,7 +143,8 @@ INFO_EXAMPLES = """examples:
 """
 TRAIN_EXAMPLES = """examples:
   lhic train configs/lhic-bp-xs.yml
-  lhic train configs/lhic-bp.yml --device cuda --out runs/full    (started again, it goes on where it stopped)
+  lhic train configs/lhic-bp.yml --device cuda --out runs/full
+A run that was stopped goes on where it was when the same command is given again.
 """
 IMPORT_EXAMPLES = """example:
   lhic import-lhic-bp --config config.yml --msp msp_ckpt.pth --lsp lsp_ckpt.pth lhic-bp.safetensors
@@ -159,7 +168,9 @@ def _add_model(parser: argparse.ArgumentParser, text: str, default: str | None) 
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="default: cuda where there is one, else cpu")
+    parser.add_argument(
+        "--device", choices=DEVICES, default="auto", help="where to compute; auto, the default, is up to the model"
+    )
 
 
 def _add_quiet(parser: argparse.ArgumentParser) -> None:
@@ -173,28 +184,19 @@ def _progress_bar(n_samples: int, title: str, quiet: bool):
         yield bar.update
 
 
-@contextmanager
-def _named(path: Path):
-    """Put the file's name in front of an error's message; class and exit code stay."""
-    try:
-        yield
-    except LhicError as error:
-        raise type(error)(f"{path}: {error}") from error
-
-
 def run_encode(options: argparse.Namespace) -> None:
-    cube = load_cube(options.input)
+    with CubeReader(options.input) as cube:  # tells a bad cube first
+        n_samples, n_bytes = cube.size, cube.nbytes
     metadata = _read_json(options.metadata) if options.metadata else None
     extra = {} if options.param_d is None else {"param_d": options.param_d}
     if options.max_error:  # 0 is what every family does
         extra["max_error"] = options.max_error
-    with _named(options.input), atomic_write(options.output) as file:
-        with _progress_bar(cube.size, "encode", options.quiet) as progress:
-            stream = lhic.encode(cube, options.model, options.device, metadata=metadata, progress=progress, **extra)
-        file.write(stream)
+    with _progress_bar(n_samples, "encode", options.quiet) as progress:
+        keywords = {"metadata": metadata, "progress": progress, **extra}
+        found = lhic.encode_file(options.input, options.output, options.model, options.device, **keywords)
     print(
-        f"{options.output}: {len(stream)} bytes, {8 * len(stream) / cube.size:.4f} bits per sample, "
-        f"{cube.nbytes / len(stream):.2f} times smaller, {_loss(lhic.inspect(stream)['max_error'])}"
+        f"{options.output}: {found['stream_bytes']} bytes, {found['bits_per_sample']:.4f} bits per sample, "
+        f"{n_bytes / found['stream_bytes']:.2f} times smaller, {_loss(found['max_error'])}"
     )
 
 
@@ -203,50 +205,49 @@ def _loss(max_error: int) -> str:
 
 
 def run_decode(options: argparse.Namespace) -> None:
-    stream = _read_stream(options.input)
-    original = load_cube(options.verify) if options.verify else None
-    with _named(options.input), atomic_write(options.output) as file:
-        header = read_index(stream).header
-        if original is not None and original.shape != header.shape:
-            raise VerificationError(f"{options.verify}: expected shape {header.shape}, found {original.shape}")
-        keywords = {"device": options.device, "model": options.model}
-        if options.tile is None:
-            with _progress_bar(header.n_samples, "decode", options.quiet) as progress:
-                cube = lhic.decode(stream, progress=progress, **keywords)
-        else:
-            cube = lhic.decode_tile(stream, options.tile, **keywords)
-            original = None if original is None else original[header.grid[options.tile].window]
-        verdict = ""
-        if original is not None:
-            verdict = ", " + _compare(cube, original, options.verify, lhic.inspect(stream)["max_error"])
-        np.save(file, cube, allow_pickle=False)
-    print(f"{options.output}: {cube.dtype} {cube.shape}{verdict}")
+    with open_stream(options.input) as stream, named(options.input):
+        header, max_error = read_index(stream).header, max_error_of(stream)
+    if options.tile is not None:
+        _decode_tile(options, max_error)
+        return
+    keywords = {"model": options.model, "verify": options.verify}
+    with _progress_bar(header.n_samples, "decode", options.quiet) as progress:
+        error = lhic.decode_file(options.input, options.output, options.device, progress=progress, **keywords)
+    print(f"{options.output}: {header.dtype} {header.shape}{_verdict(error, max_error)}")
 
 
-def _compare(cube: np.ndarray, original: np.ndarray, path: Path, max_error: int) -> str:
-    if cube.dtype != original.dtype:
-        raise VerificationError(f"{path}: expected {cube.dtype} as decoded, found {original.dtype}")
-    if np.array_equal(cube, original):
-        return "equal to the original"
-    errors = np.abs(cube.astype(np.int64) - original)
-    wrong = errors > max_error
-    if wrong.any():
-        band, row, column = (int(axis[0]) for axis in np.nonzero(wrong))
-        expected = f"samples within {max_error}" if max_error else "equal samples"
-        raise VerificationError(
-            f"{path}: expected {expected}, found {wrong.sum()} that differ, the first at band {band}, row {row}, "
-            f"column {column}: {cube[band, row, column]} decoded, {original[band, row, column]} in the original"
-        )
-    return f"each sample within {max_error} of the original (largest error: {errors.max()})"
+def _decode_tile(options: argparse.Namespace, max_error: int) -> None:
+    with open_stream(options.input) as stream, named(options.input):
+        tile, error = lhic.decode_tile(stream, options.tile, options.device, model=options.model), None
+        if options.verify:
+            header = read_index(stream).header
+            with CubeReader(options.verify) as original:
+                check_comparable(original, header)
+                comparison = Comparison(original, max_error)
+                comparison[header.grid[options.tile].window] = tile
+                error = comparison.verdict()
+        lhic.save_cube(options.output, tile)
+    print(f"{options.output}: {tile.dtype} {tile.shape}{_verdict(error, max_error)}")
+
+
+def _verdict(error: int | None, max_error: int) -> str:
+    if error is None:
+        return ""
+    if error:
+        return f", each sample within {max_error} of the original (largest error: {error})"
+    return ", equal to the original"
 
 
 def run_preview(options: argparse.Namespace) -> None:
-    from imagecodecs import png_encode  # a large library that the other commands do without
+    try:
+        from imagecodecs import png_encode  # a large library that the other commands do without
+    except ImportError as error:
+        raise BackendError(f"preview: expected the library imagecodecs to be installed, found {error}") from error
 
     from lhic.preview import preview
 
     bands = None if options.bands is None else _three_numbers(options.bands)
-    with _named(options.input), atomic_write(options.output) as file:
+    with atomic_write(options.output) as file, named(options.input):
         stream = _map_stream(options.input)
         with _progress_bar(read_index(stream).header.n_samples, "preview", options.quiet) as progress:
             found = preview(stream, bands, options.device, model=options.model, progress=progress)
@@ -268,9 +269,8 @@ def _three_numbers(text: str) -> list[int]:
 
 
 def run_info(options: argparse.Namespace) -> None:
-    stream = _read_stream(options.input)
-    with _named(options.input):
-        info = lhic.inspect(stream)
+    with open_stream(options.input) as stream, named(options.input):
+        info, n_bytes = lhic.inspect(stream), len(stream)
     if options.json:
         print(json.dumps(info, indent=1))
         return
@@ -289,7 +289,7 @@ def run_info(options: argparse.Namespace) -> None:
         "metadata": ", ".join(info["metadata"]) or "none",
     }
     if not info["complete"]:
-        lines["warning"] = f"the file has {len(stream)} bytes, not {info['stream_bytes']}"
+        lines["warning"] = f"the file has {n_bytes} bytes, not {info['stream_bytes']}"
     for key, value in lines.items():
         print(f"{key:<11}{value}")
 
@@ -332,20 +332,10 @@ def _read_json(path: Path) -> dict:
         raise InvalidCubeError(f"{path}: expected JSON, found otherwise ({error})") from error
 
 
-def _read_stream(path: Path) -> bytes:
-    _check_stream(path)
-    return path.read_bytes()
-
-
 def _map_stream(path: Path) -> memoryview:
     """The file without reading it; what is touched is read."""
-    _check_stream(path)
-    return memoryview(np.memmap(path, np.uint8, "r") if path.stat().st_size else b"")
-
-
-def _check_stream(path: Path) -> None:
-    if not path.is_file():
-        raise UsageError(f"{path}: expected an lhic stream, found {'a folder' if path.is_dir() else 'nothing there'}")
+    with open_stream(path) as stream:
+        return memoryview(np.memmap(path, np.uint8, "r") if len(stream) else b"")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,25 @@
 """Cube to stream and back.  The only module that knows all the parts: cubes, tiles, models and the container.
 
-`encode` and `decode` read in mirrored order: check, plan, code the tiles, put together.
+`encode` and `decode` read in mirrored order: check, plan, code the tiles, put together.  What they are made of works on
+windows of a cube, batch of tiles by batch, so that `lhic.files`, which has neither end in memory, is made of the same.
 """
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import BinaryIO
 
 import numpy as np
 
 from lhic import container
-from lhic.cube import check_cube, check_memory
-from lhic.errors import CorruptStreamError, TruncatedStreamError, UsageError
+from lhic.container import Stream
+from lhic.cube import check_cube, n_bytes_of
+from lhic.cube_file import CubeReader, CubeWriter
+from lhic.errors import UsageError
+from lhic.memory import COPIES, batches, samples_at_once
 from lhic.models import raw
 from lhic.models.family import Model, Progress
 from lhic.models.registry import DEFAULT_MODEL, family_module, load_model, model_for_stream
@@ -59,41 +65,104 @@ def encode(
     True
     """
     check_cube(cube)
-    check_memory(cube.shape, cube.dtype, "cube", memory_budget)
+    file = io.BytesIO()
+    # The sections, and the stream put together of them, are rarely as long as the samples.
+    memory = {"memory_budget": memory_budget, "held": 2 * cube.nbytes}
+    more = {"metadata": metadata, "progress": progress, "fallback": fallback, **memory, **options}
+    write_stream(cube, file, io.BytesIO(), model, device, **more)
+    return file.getvalue()
+
+
+def write_stream(
+    cube: np.ndarray | CubeReader,
+    file: BinaryIO,
+    spool: BinaryIO,
+    model: str | os.PathLike | Model,
+    device: str,
+    *,
+    metadata: dict | None,
+    memory_budget: int | None,
+    progress: Progress | None,
+    fallback: bool,
+    held: int = 0,
+    **options,
+) -> None:
+    """`encode` into a file.
+
+    Parameters
+    ----------
+    cube : gives windows, and its shape and dtype
+    file : the stream is written to it once it is complete
+    spool : empty binary file to write and read; the sections stay in it until then
+    held : bytes of memory that all this takes
+    """
     if isinstance(model, str | os.PathLike):
         model = load_model(model, device)
-
-    native = np.ascontiguousarray(cube, dtype=cube.dtype.newbyteorder("="))
     metadata = dict(metadata or {})
     container.write_metadata(metadata, cube.shape[0])  # refuses bad metadata before the long part
-    stream = _write(native, cube.dtype, model, model.plan(native, **options), metadata, progress or _silent)
-    if fallback and len(stream) > cube.nbytes:
-        stream = min(stream, _write(native, cube.dtype, raw.RawModel(), b"", metadata, _silent), key=len)
-    return stream
+    limit = room_for(model, _header(cube, model, b"", {}), "cube", memory_budget, held)
+    header = _header(cube, model, model.plan(cube, **options), metadata)
+    writer = _write_tiles(cube, header, spool, model, limit, progress or _silent)
+    if fallback and writer.n_bytes > cube.nbytes:
+        model = raw.RawModel()
+        header = _header(cube, model, b"", metadata)
+        if container.stream_bytes(header, [container.TileEntry(0, (cube.nbytes,), 0, 0)]) < writer.n_bytes:
+            spool.seek(0)
+            spool.truncate()
+            writer = _write_tiles(cube, header, spool, model, limit, _silent)
+    writer.finish(file)
 
 
-def _write(
-    native: np.ndarray, dtype: np.dtype, model: Model, parameters: bytes, metadata: dict, progress: Progress
-) -> bytes:
-    header = container.Header(
-        dtype,
-        native.shape,
-        *model.tile_shape(*native.shape[1:]),
-        model.name,
-        model.family,
-        model.weights_hash,
-        parameters,
-        metadata,
-    )
-    tiles = [native[tile.window] for tile in header.grid]
-    sections = model.encode_tiles(tiles, parameters, progress)
+def _header(cube: np.ndarray | CubeReader, model: Model, parameters: bytes, metadata: dict) -> container.Header:
+    tile = model.tile_shape(*cube.shape[1:])
+    identity = model.name, model.family, model.weights_hash
+    return container.Header(cube.dtype, tuple(cube.shape), *tile, *identity, parameters, metadata)
+
+
+def room_for(model: Model, header: container.Header, what: str, budget: int | None, held: int = 0) -> int:
+    """Samples to code together; an error if there is no room for a tile, or for a row of samples as they are."""
+    tile = header.grid[0]
+    least = (1, 1, tile.n_columns) if header.family == raw.FAMILY else (header.shape[0], tile.n_rows, tile.n_columns)
+    return samples_at_once(model, header.dtype, least, len(header.grid), what, budget, held)
+
+
+def _write_tiles(
+    cube: np.ndarray | CubeReader,
+    header: container.Header,
+    spool: BinaryIO,
+    model: Model,
+    limit: int,
+    progress: Progress,
+) -> container.StreamWriter:
+    writer = container.StreamWriter(header, spool)
+    if header.family == raw.FAMILY:
+        _write_raw(cube, writer, limit, progress)
+        return writer
+    native = header.dtype.newbyteorder("=")
     reconstruct = getattr(model, "reconstruct", None)
-    decoded = (reconstruct(tile, parameters) if reconstruct else tile for tile in tiles)
-    return container.write_stream(header, sections, [container.samples_crc(tile) for tile in decoded])
+    for batch in batches(header.grid, header.shape[0], limit):
+        tiles = [np.ascontiguousarray(cube[tile.window], native) for tile in batch]
+        coded = model.encode_tiles(tiles, header.parameters, progress)
+        for tile, sections in zip(tiles, coded, strict=True):
+            decoded = reconstruct(tile, header.parameters) if reconstruct else tile
+            writer.add_tile(sections, container.samples_crc(decoded))
+    return writer
+
+
+def _write_raw(cube: np.ndarray | CubeReader, writer: container.StreamWriter, limit: int, progress: Progress) -> None:
+    """The one tile of samples as they are, which is as large as the cube."""
+    little_endian, crc = writer.header.dtype.newbyteorder("<"), 0
+    for window in raw.pieces(writer.header.shape, limit):
+        samples = np.ascontiguousarray(cube[window], little_endian)
+        crc = container.samples_crc(samples, crc)
+        writer.write(samples.tobytes())
+        progress(samples.size)
+    writer.end_section()
+    writer.end_tile(crc)
 
 
 def decode(
-    stream: bytes,
+    stream: Stream,
     device: str = "auto",
     *,
     model: str | os.PathLike | Model | None = None,
@@ -119,17 +188,59 @@ def decode(
     index = container.read_index(stream)
     container.check_whole(stream, index)
     header = index.header
-    check_memory(header.shape, header.dtype, "stream", memory_budget)
+    model = model_of(header, device, model)
+    limit = room_for(model, header, "stream", memory_budget, held=n_bytes_of(header.shape, header.dtype))
     cube = np.empty(header.shape, header.dtype)
-    for tile, samples in zip(
-        header.grid, _decode_tiles(stream, index, range(len(index.tiles)), device, model, progress), strict=True
-    ):
-        cube[tile.window] = samples
+    read_tiles(cube, stream, index, model, limit, progress or _silent)
     return cube
 
 
+def read_tiles(
+    cube: np.ndarray | CubeWriter,
+    stream: Stream,
+    index: container.StreamIndex,
+    model: Model,
+    limit: int,
+    progress: Progress,
+) -> None:
+    """Decode all tiles, each checked against its checksums, into `cube`, which takes windows."""
+    header = index.header
+    if header.family == raw.FAMILY:
+        _read_raw(cube, stream, index, limit, progress)
+        return
+    for batch in batches(header.grid, header.shape[0], limit):
+        numbers = [tile.index for tile in batch]
+        for tile, samples in zip(batch, _decode_tiles(stream, index, numbers, model, progress), strict=True):
+            cube[tile.window] = samples
+
+
+def _read_raw(
+    cube: np.ndarray | CubeWriter, stream: Stream, index: container.StreamIndex, limit: int, progress: Progress
+) -> None:
+    """Tiles of samples as they are, which may be as large as the cube."""
+    dtype = index.header.dtype
+    for tile, entry in zip(index.header.grid, index.tiles, strict=True):
+        shape = index.header.shape[0], tile.n_rows, tile.n_columns
+        raw.check_sections(entry.section_bytes, n_bytes_of(shape, dtype))
+        begin, crc = entry.offset, 0
+        for bands, rows, columns in raw.pieces(shape, limit):
+            size = bands.stop - bands.start, rows.stop - rows.start, columns.stop
+            end = begin + n_bytes_of(size, dtype)
+            samples = np.frombuffer(stream[begin:end], dtype.newbyteorder("<")).reshape(size)
+            crc = container.samples_crc(samples, crc)
+            cube[bands, _moved(rows, tile.row), _moved(columns, tile.column)] = samples
+            progress(samples.size)
+            begin = end
+        container.check_sections_crc(crc, entry, tile.index)
+        container.check_samples_crc(crc, entry, tile.index)
+
+
+def _moved(axis: slice, by: int) -> slice:
+    return slice(axis.start + by, axis.stop + by)
+
+
 def decode_tile(
-    stream: bytes,
+    stream: Stream,
     tile: int,
     device: str = "auto",
     *,
@@ -152,10 +263,10 @@ def decode_tile(
     header = index.header
     if not 0 <= tile < len(index.tiles):
         raise UsageError(f"tile {tile}: expected 0..{len(index.tiles) - 1}")
-    window = header.grid[tile]
-    shape = (header.shape[0], window.n_rows, window.n_columns)
-    check_memory(shape, header.dtype, f"tile {tile}", memory_budget)
-    (samples,) = _decode_tiles(stream, index, [tile], device, model, progress)
+    model = model_of(header, device, model)
+    (shape,) = _shapes(header, [tile])
+    samples_at_once(model, header.dtype, shape, len(index.tiles), f"tile {tile}", memory_budget)
+    (samples,) = _decode_tiles(stream, index, [tile], model, progress or _silent)
     return samples.astype(header.dtype, copy=False)
 
 
@@ -193,15 +304,16 @@ def decode_first_bands(
     header, tiles = index.header, range(len(index.tiles))
     if not 1 <= n_bands <= header.shape[0]:
         raise UsageError(f"n_bands: expected 1..{header.shape[0]}, found {n_bands}")
-    check_memory((n_bands, *header.shape[1:]), header.dtype, "first bands", memory_budget)
-    model = _model_of(header, device, model)
+    model = model_of(header, device, model)
+    held = COPIES * n_bytes_of((n_bands, *header.shape[1:]), header.dtype)  # tiles, put together, as a picture
+    room_for(model, header, "first bands", memory_budget, held)
     n_bytes = container.PREAMBLE.size + index.header_bytes
     if hasattr(model, "decode_first_bands"):
         sections = [_sections_unchecked(stream, entry, tile) for tile, entry in enumerate(index.tiles)]
         arguments = [_shapes(header, tiles), header.dtype.newbyteorder("="), sections, header.parameters]
         decoded, n_read = model.decode_first_bands(*arguments, n_bands, progress or _silent)
     else:
-        decoded = _decode_tiles(stream, index, tiles, device, model, progress)
+        decoded = _decode_tiles(stream, index, tiles, model, progress or _silent)
         n_read = sum(entry.n_bytes for entry in index.tiles)
     cube = np.empty((n_bands, *header.shape[1:]), header.dtype.newbyteorder("="))
     for tile, samples in zip(header.grid, decoded, strict=True):
@@ -210,38 +322,29 @@ def decode_first_bands(
 
 
 def _sections_unchecked(stream: bytes | memoryview, entry: container.TileEntry, tile: int) -> tuple[memoryview, ...]:
-    if len(stream) < entry.offset + entry.n_bytes:
-        raise TruncatedStreamError(
-            f"tile {tile}: expected {entry.n_bytes} bytes from {entry.offset} on, found a stream of {len(stream)}"
-        )
+    container.check_reaches(stream, entry, tile)
     view, ends = memoryview(stream), np.cumsum([entry.offset, *entry.section_bytes]).tolist()
     return tuple(view[begin:end] for begin, end in pairwise(ends))
 
 
 def _decode_tiles(
-    stream: bytes,
-    index: container.StreamIndex,
-    tiles: Iterable[int],
-    device: str,
-    model: str | os.PathLike | Model | None,
-    progress: Progress | None,
+    stream: Stream, index: container.StreamIndex, tiles: Iterable[int], model: Model, progress: Progress
 ) -> list[np.ndarray]:
     """Samples of the tiles, in native byte order, each checked against its checksum."""
     header, tiles = index.header, list(tiles)
-    decoded = _model_of(header, device, model).decode_tiles(
+    decoded = model.decode_tiles(
         _shapes(header, tiles),
         header.dtype.newbyteorder("="),
         [container.tile_sections(stream, index, tile) for tile in tiles],
         header.parameters,
-        progress or _silent,
+        progress,
     )
     for tile, samples in zip(tiles, decoded, strict=True):
-        if container.samples_crc(samples) != index.tiles[tile].samples_crc:
-            raise CorruptStreamError(f"tile {tile}: checksum of the decoded samples does not match")
+        container.check_samples_crc(container.samples_crc(samples), index.tiles[tile], tile)
     return decoded
 
 
-def _model_of(header: container.Header, device: str, model: str | os.PathLike | Model | None) -> Model:
+def model_of(header: container.Header, device: str, model: str | os.PathLike | Model | None) -> Model:
     """The model that decodes a stream; samples stored as they are need none, whatever was asked for."""
     family_module(header.family).describe_parameters(header.parameters)  # damaged ones are told before weights load
     if header.family == raw.FAMILY and not header.weights_hash:
@@ -256,7 +359,7 @@ def _shapes(header: container.Header, tiles: Iterable[int]) -> list[tuple[int, i
     return [(header.shape[0], window.n_rows, window.n_columns) for window in windows]
 
 
-def inspect(stream: bytes) -> dict:
+def inspect(stream: Stream) -> dict:
     """What a stream says about itself; needs neither weights nor torch, and only the stream's beginning.
 
     Returns

@@ -6,12 +6,14 @@ Writing and reading stand next to each other in mirrored order.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 import numpy as np
 
@@ -39,6 +41,7 @@ MAX_VARINT = 2**63 - 1
 MAX_PARAMETERS_BYTES = 65_535
 MAX_METADATA_BYTES = 16 << 20
 MAX_SECTIONS = 255
+COPY_BYTES = 1 << 20  # read or checked at once
 
 _DTYPES = {code: np.dtype(name) for name, code in DTYPE_CODES.items()}
 
@@ -231,10 +234,10 @@ def metadata_problem(metadata: object, n_bands: int) -> str | None:
 # ---------------------------------------------------------------- whole stream
 
 
-def samples_crc(tile: np.ndarray) -> int:
-    """CRC-32 of a tile's samples, little-endian, in the order band, row, column."""
+def samples_crc(tile: np.ndarray, crc: int = 0) -> int:
+    """CRC-32 of a tile's samples, little-endian, in the order band, row, column; `crc` is that of those before them."""
     little_endian = tile.astype(tile.dtype.newbyteorder("<"), copy=False)
-    return zlib.crc32(np.ascontiguousarray(little_endian).data.cast("B"))
+    return zlib.crc32(np.ascontiguousarray(little_endian).data.cast("B"), crc)
 
 
 def _sections_crc(sections: Sequence[bytes]) -> int:
@@ -257,37 +260,119 @@ def _dtype_of(code: int) -> np.dtype:
     return dtype.newbyteorder(">" if code & BIG_ENDIAN_BIT else "<")
 
 
-def write_stream(header: Header, tiles: Sequence[Sequence[bytes]], samples_crcs: Sequence[int]) -> bytes:
-    """Put a stream together.
+class StreamWriter:
+    """Puts a stream together whose sections come one after the other, and before the header that lists them.
 
-    tiles : sections of each tile, in grid order, the same number in each
-    samples_crcs : `samples_crc` of each tile
+    spool : binary file, open for reading and writing, empty; holds the sections meanwhile
     """
-    n_sections = len(tiles[0])
-    assert len(tiles) == len(samples_crcs) == len(header.grid)
-    assert 1 <= n_sections <= MAX_SECTIONS and all(len(sections) == n_sections for sections in tiles)
-    assert NAME_PATTERN.fullmatch(header.model_name) and NAME_PATTERN.fullmatch(header.family)
-    assert len(header.weights_hash) in (0, 32) and len(header.parameters) <= MAX_PARAMETERS_BYTES
 
+    def __init__(self, header: Header, spool: BinaryIO):
+        assert NAME_PATTERN.fullmatch(header.model_name) and NAME_PATTERN.fullmatch(header.family)
+        assert len(header.weights_hash) in (0, 32) and len(header.parameters) <= MAX_PARAMETERS_BYTES
+        self.header, self.spool = header, spool
+        self.tiles: list[TileEntry] = []
+        self._section_bytes: list[int] = []
+        self._open_bytes = self._tile_crc = 0
+
+    @property
+    def n_bytes(self) -> int:
+        """Of the stream, once all tiles have been added."""
+        return stream_bytes(self.header, self.tiles)
+
+    def add_tile(self, sections: Sequence[bytes], samples_crc: int) -> None:
+        """The next tile, in grid order; each has the same number of sections."""
+        for section in sections:
+            self.write(section)
+            self.end_section()
+        self.end_tile(samples_crc)
+
+    def write(self, part: bytes) -> None:
+        """More of the section that is being written."""
+        self.spool.write(part)
+        self._open_bytes += len(part)
+        self._tile_crc = zlib.crc32(part, self._tile_crc)
+
+    def end_section(self) -> None:
+        self._section_bytes.append(self._open_bytes)
+        self._open_bytes = 0
+
+    def end_tile(self, samples_crc: int) -> None:
+        self.tiles.append(TileEntry(0, tuple(self._section_bytes), samples_crc, self._tile_crc))
+        self._section_bytes, self._tile_crc = [], 0
+
+    def finish(self, file: BinaryIO) -> None:
+        """Write the stream."""
+        assert len(self.tiles) == len(self.header.grid) and not self._open_bytes and not self._section_bytes
+        part = _write_head(self.header, self.tiles)
+        self.spool.seek(0)
+        crc = 0
+        while part:
+            file.write(part)
+            crc = zlib.crc32(part, crc)
+            part = self.spool.read(COPY_BYTES)
+        file.write(CRC.pack(crc))
+
+
+def stream_bytes(header: Header, tiles: Sequence[TileEntry]) -> int:
+    """Size of a stream with these tiles."""
+    return len(_write_head(header, tiles)) + sum(tile.n_bytes for tile in tiles) + CRC.size
+
+
+def _write_head(header: Header, tiles: Sequence[TileEntry]) -> bytes:
+    """Preamble and header."""
+    n_sections = len(tiles[0].section_bytes)
+    assert 1 <= n_sections <= MAX_SECTIONS and all(len(tile.section_bytes) == n_sections for tile in tiles)
     fields = [bytes([_dtype_code(header.dtype)])]
     fields += [write_varint(n) for n in (*header.shape, header.tile_rows, header.tile_columns)]
     fields += [write_bytes(header.model_name.encode()), write_bytes(header.family.encode())]
     fields += [write_bytes(header.weights_hash), write_bytes(header.parameters)]
     fields += [write_bytes(write_metadata(header.metadata, header.shape[0])), write_varint(n_sections)]
-    for sections, crc in zip(tiles, samples_crcs, strict=True):
-        fields += [write_varint(len(section)) for section in sections]
-        fields += [CRC.pack(crc), CRC.pack(_sections_crc(sections))]
+    for tile in tiles:
+        fields += [write_varint(n_bytes) for n_bytes in tile.section_bytes]
+        fields += [CRC.pack(tile.samples_crc), CRC.pack(tile.sections_crc)]
     body = b"".join(fields)
 
-    payload = b"".join(section for sections in tiles for section in sections)
     header_bytes = len(body) + CRC.size
-    stream_bytes = PREAMBLE.size + header_bytes + len(payload) + CRC.size
-    head = PREAMBLE.pack(MAGIC, VERSION, 0, header_bytes, stream_bytes) + body
-    stream = head + CRC.pack(zlib.crc32(head)) + payload
-    return stream + CRC.pack(zlib.crc32(stream))
+    n_bytes = PREAMBLE.size + header_bytes + sum(tile.n_bytes for tile in tiles) + CRC.size
+    head = PREAMBLE.pack(MAGIC, VERSION, 0, header_bytes, n_bytes) + body
+    return head + CRC.pack(zlib.crc32(head))
 
 
-def read_index(stream: bytes) -> StreamIndex:
+def write_stream(header: Header, tiles: Sequence[Sequence[bytes]], samples_crcs: Sequence[int]) -> bytes:
+    """A stream of sections that are at hand.
+
+    tiles : sections of each tile, in grid order, the same number in each
+    samples_crcs : `samples_crc` of each tile
+    """
+    writer, file = StreamWriter(header, io.BytesIO()), io.BytesIO()
+    for sections, crc in zip(tiles, samples_crcs, strict=True):
+        writer.add_tile(sections, crc)
+    writer.finish(file)
+    return file.getvalue()
+
+
+class StreamFile:
+    """A stream in a file, for what else takes bytes: has a length, and slices, which are read when they are taken."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self._n_bytes = file.seek(0, io.SEEK_END)
+
+    def __len__(self) -> int:
+        return self._n_bytes
+
+    def __getitem__(self, key: int | slice) -> int | bytes:
+        if not isinstance(key, slice):
+            return self[key : key + 1][0]
+        begin, end, _ = key.indices(self._n_bytes)
+        self._file.seek(begin)
+        return self._file.read(max(end - begin, 0))
+
+
+Stream = bytes | memoryview | StreamFile
+
+
+def read_index(stream: Stream) -> StreamIndex:
     """Parse and check preamble and header; needs the stream's first bytes only.
 
     `stream` may end anywhere behind the header; `check_whole` says whether all of it is there.
@@ -323,7 +408,7 @@ def read_index(stream: bytes) -> StreamIndex:
     return StreamIndex(header, header_bytes, stream_bytes, tiles)
 
 
-def _read_preamble(stream: bytes) -> tuple[int, int]:
+def _read_preamble(stream: Stream) -> tuple[int, int]:
     """header_bytes and stream_bytes."""
     start = bytes(stream[: len(MAGIC)])
     if start != MAGIC[: len(start)]:
@@ -334,7 +419,7 @@ def _read_preamble(stream: bytes) -> tuple[int, int]:
         )
     if len(stream) < PREAMBLE.size:
         raise TruncatedStreamError(f"preamble: expected {PREAMBLE.size} bytes, found {len(stream)}")
-    _, version, flags, header_bytes, stream_bytes = PREAMBLE.unpack_from(stream)
+    _, version, flags, header_bytes, stream_bytes = PREAMBLE.unpack(bytes(stream[: PREAMBLE.size]))
     if version != VERSION or flags != 0:
         raise CorruptStreamError(f"preamble: expected version {VERSION} and flags 0, found {version} and {flags}")
     if not CRC.size < header_bytes <= stream_bytes - PREAMBLE.size - CRC.size:
@@ -364,7 +449,7 @@ def _read_tile_entries(reader: Reader, header: Header, offset: int) -> tuple[Til
     return tuple(tiles)
 
 
-def check_whole(stream: bytes, index: StreamIndex) -> None:
+def check_whole(stream: Stream, index: StreamIndex) -> None:
     """Check that the stream is complete, and its trailer.
 
     Raises
@@ -375,12 +460,14 @@ def check_whole(stream: bytes, index: StreamIndex) -> None:
         raise TruncatedStreamError(f"stream: expected {index.stream_bytes} bytes, found {len(stream)}")
     if len(stream) > index.stream_bytes:
         raise CorruptStreamError(f"stream: expected {index.stream_bytes} bytes, found {len(stream)}: too many")
-    view = memoryview(stream)
-    if zlib.crc32(view[: -CRC.size]) != CRC.unpack(view[-CRC.size :])[0]:
+    crc, end = 0, len(stream) - CRC.size
+    for begin in range(0, end, COPY_BYTES):
+        crc = zlib.crc32(stream[begin : min(begin + COPY_BYTES, end)], crc)
+    if crc != CRC.unpack(bytes(stream[end:]))[0]:
         raise CorruptStreamError("stream: checksum does not match: the stream is damaged")
 
 
-def tile_sections(stream: bytes, index: StreamIndex, tile: int) -> tuple[bytes, ...]:
+def tile_sections(stream: Stream, index: StreamIndex, tile: int) -> tuple[bytes, ...]:
     """The sections of one tile, checked against their checksum.
 
     Raises
@@ -388,14 +475,30 @@ def tile_sections(stream: bytes, index: StreamIndex, tile: int) -> tuple[bytes, 
     TruncatedStreamError, CorruptStreamError
     """
     entry = index.tiles[tile]
-    if len(stream) < entry.offset + entry.n_bytes:
-        raise TruncatedStreamError(
-            f"tile {tile}: expected {entry.n_bytes} bytes from {entry.offset} on, found a stream of {len(stream)}"
-        )
+    check_reaches(stream, entry, tile)
     sections, position = [], entry.offset
     for n_bytes in entry.section_bytes:
         sections.append(bytes(stream[position : position + n_bytes]))
         position += n_bytes
-    if _sections_crc(sections) != entry.sections_crc:
-        raise CorruptStreamError(f"tile {tile}: checksum of its sections does not match: the stream is damaged")
+    check_sections_crc(_sections_crc(sections), entry, tile)
     return tuple(sections)
+
+
+def check_reaches(stream: Stream, entry: TileEntry, tile: int) -> None:
+    """`TruncatedStreamError` unless the tile's sections are there."""
+    if len(stream) < entry.offset + entry.n_bytes:
+        raise TruncatedStreamError(
+            f"tile {tile}: expected {entry.n_bytes} bytes from {entry.offset} on, found a stream of {len(stream)}"
+        )
+
+
+def check_sections_crc(crc: int, entry: TileEntry, tile: int) -> None:
+    """`CorruptStreamError` unless the checksum is that of the index."""
+    if crc != entry.sections_crc:
+        raise CorruptStreamError(f"tile {tile}: checksum of its sections does not match: the stream is damaged")
+
+
+def check_samples_crc(crc: int, entry: TileEntry, tile: int) -> None:
+    """`CorruptStreamError` unless the checksum is that of the index."""
+    if crc != entry.samples_crc:
+        raise CorruptStreamError(f"tile {tile}: checksum of the decoded samples does not match")

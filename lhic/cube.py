@@ -6,9 +6,11 @@ models or streams; nothing here ever changes a value.
 
 from __future__ import annotations
 
+import math
 import os
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import psutil
@@ -17,8 +19,6 @@ from lhic.errors import InvalidCubeError, MemoryBudgetError, UsageError
 
 DTYPES = tuple(np.dtype(name) for name in ("uint8", "int8", "uint16", "int16", "uint32", "int32"))
 
-# Input, tiles and output of a coding run are all alive at its peak.
-COPIES_AT_PEAK = 3
 DEFAULT_MEMORY_SHARE = 0.8
 
 
@@ -36,21 +36,30 @@ def memory_budget() -> int:
     return budget
 
 
-def check_memory(shape: tuple[int, ...], dtype: np.dtype, what: str, budget: int | None = None) -> None:
-    """Refuse a cube that would not fit, before anything of its size is allocated.
+def check_memory(n_bytes: int, what: str, holds: str, budget: int | None = None) -> None:
+    """Refuse what would not fit, before anything of its size is allocated.
+
+    Parameters
+    ----------
+    n_bytes : that will be in memory at a time
+    what, holds : of the message: name of the input, and what it holds
 
     Raises
     ------
     MemoryBudgetError
-        When `COPIES_AT_PEAK` copies of the samples exceed the budget in bytes.
+        More than the budget, in bytes.
     """
     budget = memory_budget() if budget is None else budget
-    needed = COPIES_AT_PEAK * int(np.prod([int(n) for n in shape], dtype=object)) * dtype.itemsize
-    if needed > budget:
+    if n_bytes > budget:
         raise MemoryBudgetError(
-            f"{what}: expected a cube that needs at most {budget:,} bytes of memory (LHIC_MEMORY_BUDGET), "
-            f"found shape {tuple(shape)} of {dtype} which needs {needed:,}"
+            f"{what}: expected {holds} to need at most {budget:,} bytes of memory (LHIC_MEMORY_BUDGET), "
+            f"found {n_bytes:,}"
         )
+
+
+def n_bytes_of(shape: tuple[int, ...], dtype: np.dtype) -> int:
+    """Of an array, however large."""
+    return math.prod(int(n) for n in shape) * dtype.itemsize
 
 
 def check_cube(cube: object, what: str = "cube") -> np.ndarray:
@@ -105,32 +114,52 @@ def load_cube(path: str | os.PathLike) -> np.ndarray:
         It is too large; judged from its header alone.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UsageError(f"{path}: expected a .npy file, found {'a folder' if path.is_dir() else 'nothing there'}")
-    with open(path, "rb") as file:
-        shape, dtype = _read_npy_header(file, path)
+    file, shape, _, dtype = open_npy(path)
+    with file:
         if dtype.newbyteorder("=") in DTYPES and len(shape) == 3:
-            check_memory(shape, dtype, str(path))
-            n_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize
+            n_bytes = n_bytes_of(shape, dtype)
+            check_memory(n_bytes, str(path), f"shape {shape} of {dtype}")
             found = path.stat().st_size - file.tell()
             if found < n_bytes:
                 raise InvalidCubeError(f"{path}: expected {n_bytes} bytes of samples, found {found}: incomplete file")
-        file.seek(0)
-        try:
-            cube = np.load(file, allow_pickle=False)
-        except (ValueError, EOFError, OSError, MemoryError) as error:
-            raise InvalidCubeError(f"{path}: expected a .npy array, found one that cannot be read ({error})") from error
-    return check_cube(cube, str(path))
+        return check_cube(read_npy(path), str(path))
 
 
-def _read_npy_header(file, path: Path) -> tuple[tuple[int, ...], np.dtype]:
+def read_npy(path: Path, mmap_mode: str | None = None) -> np.ndarray:
+    """What ``np.load`` gives, or `InvalidCubeError`."""
+    try:
+        return np.load(path, mmap_mode, allow_pickle=False)
+    except (ValueError, EOFError, OSError, MemoryError) as error:
+        raise InvalidCubeError(f"{path}: expected a .npy array, found one that cannot be read ({error})") from error
+
+
+def open_npy(path: Path) -> tuple[BinaryIO, tuple[int, ...], bool, np.dtype]:
+    """The file, at its first sample, unbuffered; shape, whether in Fortran order, and dtype.
+
+    Raises
+    ------
+    UsageError
+        The file does not exist or is a folder.
+    InvalidCubeError
+        It does not begin like a ``.npy`` file.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: expected a .npy file, found {'a folder' if path.is_dir() else 'nothing there'}")
+    file = open(path, "rb", buffering=0)
+    try:
+        return file, *_read_npy_header(file, path)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _read_npy_header(file, path: Path) -> tuple[tuple[int, ...], bool, np.dtype]:
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
         version = np.lib.format.read_magic(file)
-        shape, _, dtype = readers[version](file)
+        return readers[version](file)
     except (ValueError, KeyError, EOFError) as error:
         raise InvalidCubeError(f"{path}: expected a .npy file, found another or damaged header") from error
-    return shape, dtype
 
 
 def save_cube(path: str | os.PathLike, cube: np.ndarray) -> None:

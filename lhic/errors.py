@@ -25,7 +25,7 @@ class InvalidCubeError(LhicError):
 
 
 class MemoryBudgetError(LhicError):
-    """The cube does not fit the memory budget; met before anything large is allocated."""
+    """The cube, or a single tile where files are coded, does not fit the memory budget; met before allocating."""
 
 
 class CorruptStreamError(LhicError):

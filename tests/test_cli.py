@@ -1,6 +1,7 @@
 """The command line as a user meets it: files in, files out, one line and an exit code when something is wrong."""
 
 import json
+import sys
 
 import imagecodecs
 import numpy as np
@@ -87,6 +88,9 @@ def test_preview(stored_models, cube_file, tmp_path, capsys):
 
     for bands, word in [("1,2", "--bands"), ("a,b,c", "--bands"), ("1,2,30", "0..29"), ("1,2,3,4", "--bands")]:
         check_failure(capsys, tmp_path, 2, [word], "preview", stream, tmp_path / "x.png", "--bands", bands)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "imagecodecs", None)
+        check_failure(capsys, tmp_path, 1, ["imagecodecs", "installed"], "preview", stream, tmp_path / "x.png")
     (tmp_path / "empty").write_bytes(b"")
     check_failure(capsys, tmp_path, 1, ["empty"], "preview", tmp_path / "empty", tmp_path / "x.png")
     check_failure(capsys, tmp_path, 2, ["gone"], "preview", tmp_path / "gone", tmp_path / "x.png")

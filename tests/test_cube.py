@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lhic.cube import atomic_write, check_cube, check_memory, load_cube, save_cube
+from lhic.cube import atomic_write, check_cube, check_memory, load_cube, n_bytes_of, save_cube
 from lhic.errors import InvalidCubeError, MemoryBudgetError, UsageError
 from tests.common import cubes_by_intent
 
@@ -35,14 +35,13 @@ def test_others_are_refused(bad, words):
 
 
 def test_memory_budget(monkeypatch):
-    check_memory((10, 10, 10), np.dtype("int16"), "cube", budget=6000)
-    with pytest.raises(MemoryBudgetError, match="6,000"):
-        check_memory((10, 10, 10), np.dtype("int16"), "cube", budget=5999)
-    with pytest.raises(MemoryBudgetError):
-        check_memory((2**31 - 1,) * 3, np.dtype("int32"), "cube")
+    check_memory(6000, "cube", "a tile", budget=6000)
+    with pytest.raises(MemoryBudgetError, match=r"a tile to need at most 5,999 bytes of memory .*found 6,000"):
+        check_memory(6000, "cube", "a tile", budget=5999)
+    assert n_bytes_of((2**31 - 1,) * 3, np.dtype("int32")) == 4 * (2**31 - 1) ** 3
     monkeypatch.setenv("LHIC_MEMORY_BUDGET", "lots")
     with pytest.raises(UsageError, match="lots"):
-        check_memory((1, 1, 1), np.dtype("int16"), "cube")
+        check_memory(1, "cube", "a sample")
 
 
 @pytest.mark.parametrize("name,cube", cubes_by_intent().items())

@@ -1,6 +1,10 @@
 """The notebooks: paired, without outputs, parameters checked, and executed on a tiny cube."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +14,7 @@ from benchmarks import notebooks, parameters, study
 from benchmarks.codecs import registry
 from benchmarks.plan import plan_from
 from lhic.errors import ConfigError, UsageError
+from tests.common import REPOSITORY
 
 SCRIPTS = notebooks.scripts()
 ALL_SCRIPTS = notebooks.all_scripts()
@@ -198,6 +203,54 @@ def test_a_failing_notebook_names_its_cell(tmp_path):
     with pytest.raises(notebooks.NotebookError, match=r"01_quickstart: cell .*IndexError"):
         notebooks.execute(script, target, {"cube_index": 99, "out": str(tmp_path)}, progress=False)
     assert target.exists() and not list(Path(tmp_path).glob("*.input.ipynb"))
+
+
+COPIED = ("lhic", "benchmarks", "ckpt", "data", "notebooks")
+LOCATE = """
+# %% tags=["parameters"]
+out = "."
+# %%
+import benchmarks, lhic
+from benchmarks import parameters
+parameters.check_cell("01_where", globals())
+print(benchmarks.__file__, lhic.__file__)
+"""
+
+
+@pytest.fixture
+def second_checkout(tmp_path):
+    """Another checkout of the repository, whose only notebook prints where its modules are from."""
+    second = tmp_path / "second"
+    for name in COPIED:
+        ignore = shutil.ignore_patterns("__pycache__", "*.py" if name == "notebooks" else "*.pyc")
+        shutil.copytree(REPOSITORY / name, second / name, ignore=ignore)
+    (second / "notebooks" / "01_where.py").write_text(LOCATE)
+    return second
+
+
+@pytest.mark.slow
+def test_notebooks_import_the_checkout_they_are_started_in(second_checkout, tmp_path):
+    """Whichever one is installed."""
+    code = (
+        "import sys; from pathlib import Path; from benchmarks import notebooks;"
+        "notebooks.execute(notebooks.FOLDER / '01_where.py', Path(sys.argv[1]), {}, progress=False)"
+    )
+    for given in ({}, {"PYTHONPATH": str(REPOSITORY)}):
+        target = tmp_path / f"out{len(given)}.ipynb"
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | given
+        # -c puts the folder it is run in before PYTHONPATH.
+        command = [sys.executable, "-c", code, target]
+        done = subprocess.run(command, cwd=second_checkout, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        cells = json.loads(target.read_text())["cells"]
+        printed = "".join(line for output in cells[-1]["outputs"] for line in output["text"])
+        assert str(second_checkout / "benchmarks") in printed and str(second_checkout / "lhic") in printed
+
+
+def test_a_notebook_that_imports_another_checkout_is_refused(second_checkout, monkeypatch):
+    monkeypatch.chdir(second_checkout / "notebooks")
+    with pytest.raises(ConfigError, match=rf"01_where: expected the modules of {second_checkout}, found those of"):
+        parameters.check_cell("01_where", {})
 
 
 def test_a_stopped_study_keeps_its_rows_and_a_finished_one_begins_anew(tmp_path, monkeypatch):

@@ -82,7 +82,10 @@ def make(name: str) -> Codec:
     BackendError
         The library behind it is not available, or the package that offers it is broken.
     """
-    return find(name)()
+    try:
+        return find(name)()
+    except ImportError as error:
+        raise BackendError(f"codec {name!r}: expected its library to be installed, found {error}") from error
 
 
 def find(name: str) -> Callable[[], Codec]:

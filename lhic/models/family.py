@@ -21,6 +21,8 @@ from typing import Protocol
 
 import numpy as np
 
+from lhic.cube_file import CubeReader
+
 Progress = Callable[[int], None]
 """Called with the number of samples finished since the last call."""
 
@@ -28,7 +30,9 @@ Progress = Callable[[int], None]
 class Model(Protocol):
     """A loaded model.  Everything that reaches the entropy coder is computed identically on every device.
 
-    Two methods are optional (`NearLossless`, `Previewable`).
+    Two methods are optional (`NearLossless`, `Previewable`), and two numbers (`lhic.memory`): ``samples_at_once``, how
+    many samples of tiles are best coded together, and ``bytes_per_sample``, what each of them takes of memory while it
+    is coded, besides the sample itself.
     """
 
     name: str
@@ -40,8 +44,10 @@ class Model(Protocol):
     def tile_shape(self, n_rows: int, n_columns: int) -> tuple[int, int]:
         """Rows and columns of a full tile for a cube of this size."""
 
-    def plan(self, cube: np.ndarray, **options) -> bytes:
+    def plan(self, cube: np.ndarray | CubeReader, **options) -> bytes:
         """Stream parameters for this cube: what encoder and decoder must agree on beyond weights and shape.
+
+        cube : perhaps larger than memory: ask for its shape and dtype, and for windows of it
 
         Raises
         ------

@@ -6,10 +6,11 @@ Format v1: docs/format.md, section 4.1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from lhic.cube_file import CubeReader, Window
 from lhic.errors import CorruptStreamError, UsageError
 from lhic.models.family import Progress
 
@@ -25,8 +26,40 @@ def describe_parameters(parameters: bytes) -> dict:
     return {}
 
 
+def pieces(shape: tuple[int, int, int], n_samples: int) -> Iterator[Window]:
+    """Windows of a tile of this shape that follow one another in its section.
+
+    n_samples : that a window may have; but one has a row at least
+
+    >>> list(pieces((2, 3, 4), 11))[0]
+    (slice(0, 1, None), slice(0, 2, None), slice(0, 4, None))
+    """
+    n_bands, n_rows, n_columns = shape
+    rows = min(max(n_samples // n_columns, 1), n_rows)
+    bands = max(n_samples // (n_rows * n_columns), 1)
+    for band in range(0, n_bands, bands):
+        for row in range(0, n_rows, rows):
+            yield (
+                slice(band, min(band + bands, n_bands)),
+                slice(row, min(row + rows, n_rows)),
+                slice(0, n_columns),
+            )
+
+
+def check_sections(section_bytes: Sequence[int], expected: int) -> None:
+    """`CorruptStreamError` unless a tile has one section of the size expected."""
+    if list(section_bytes) != [expected]:
+        raise CorruptStreamError(f"raw tile: expected one section of {expected} bytes, found {[*section_bytes]}")
+
+
 class RawModel:
-    """Implements `lhic.models.family.Model`; stateless, on no device."""
+    """Implements `lhic.models.family.Model`; stateless, on no device.
+
+    A tile may be a whole cube, so `lhic.codec` takes it in `pieces`.
+    """
+
+    bytes_per_sample = 0
+    samples_at_once = 1 << 20
 
     name = MODEL_NAME
     family = FAMILY
@@ -39,7 +72,7 @@ class RawModel:
         """The whole cube: each tile would cost ten bytes or more of index."""
         return n_rows, n_columns
 
-    def plan(self, cube: np.ndarray, **options) -> bytes:
+    def plan(self, cube: np.ndarray | CubeReader, **options) -> bytes:
         if options:
             raise UsageError(f"raw: expected no options, found {', '.join(sorted(options))}")
         return b""
@@ -76,10 +109,7 @@ class RawModel:
         tiles, n_bytes = [], 0
         for (n_all, *size), found in zip(shapes, sections, strict=True):
             expected = n_all * size[0] * size[1] * dtype.itemsize
-            if len(found) != 1 or len(found[0]) != expected:
-                raise CorruptStreamError(
-                    f"raw tile: expected one section of {expected} bytes, found {[len(section) for section in found]}"
-                )
+            check_sections([len(section) for section in found], expected)
             part = found[0][: expected // n_all * n_bands]
             tile = np.frombuffer(part, dtype.newbyteorder("<")).reshape(n_bands, *size)
             tiles.append(tile.astype(dtype))

@@ -156,6 +156,13 @@ def test_a_dead_scheduler_is_told_within_seconds(folder):
     assert not (folder / "record").exists()
 
 
+def test_a_codec_that_is_not_installed_is_told(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(BackendError, match=r"codec 'lerc': expected its library to be installed, found .*imagecodecs"):
+        bench(request(folder, "lerc"), QUICK, folder / "out")
+    assert not (folder / "out" / "rows").exists()
+
+
 def test_half_converted_patches_are_told(tmp_path):
     bundled = open_dataset("bundled")[0]
     patches = []

@@ -41,6 +41,7 @@ def test_report_has_what_the_study_promises(folder):
         drawn = Figure(figsize=(2, 1))
     figures.save_figure(drawn, folder / "figures", "planes", "Two planes of 1 cube.")
     figures.save_figure(drawn, folder / "figures", "bits_map")
+    figures.save_figure(drawn, folder / "figures", "param_d", "Depths of 1 cube.")  # also a word of 01_quickstart
     markdown_path, html_path = report.build_from(folder)
     markdown, page = markdown_path.read_text(), html_path.read_text()
 
@@ -62,6 +63,7 @@ def test_report_has_what_the_study_promises(folder):
     ):
         assert re.search(rf"^## \d+\. .*{title}", markdown, re.MULTILINE), title
     assert "Two planes of 1 cube. [code: `notebooks/01_quickstart.py`" in markdown and "bits_map" not in markdown
+    assert "Depths of 1 cube. [code: `notebooks/05_param_d.py`" in markdown
 
     table = markdown.split("\n**Table 1.**")[0]
     assert "| lhic-x † | 5.500 | 8.000 | 5.500 |" in table

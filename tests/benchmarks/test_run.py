@@ -1,12 +1,13 @@
 """The runner end to end on a tiny cube, with codecs that work and codecs that fail in every way."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 
 from benchmarks import rows
-from benchmarks.measurement import Options
+from benchmarks.measurement import Options, describe_codec
 from benchmarks.run import run
 from benchmarks.worker import check_equal, measure
 from lhic.data import open_dataset
@@ -80,6 +81,11 @@ def test_a_stopped_run_goes_on(corpus, tmp_path):
     n_new, table = run_all(corpus, path, ["aec-bands", f"{HERE}:Raises", "lerc"])
     assert n_new == 2, "the finished measurement is kept, the failed one tried again"
     assert len(table) == 3
+
+
+def test_a_codec_that_is_not_installed_is_a_row_too(monkeypatch):
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    assert "expected its library to be installed" in describe_codec("lerc", "cpu")["error"]
 
 
 def test_an_unreadable_cube_is_a_row_too(corpus, tmp_path):

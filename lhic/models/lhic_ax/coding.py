@@ -20,14 +20,15 @@ from lhic.cube_file import CubeReader
 from lhic.entropy import RansDecoder, RansEncoder
 from lhic.errors import CheckpointError, ConfigError, CorruptStreamError, UsageError
 from lhic.models.family import Progress
-from lhic.models.lhic_ax import walk
-from lhic.models.lhic_ax.config import AxConfig
+from lhic.models.lhic_ax import changes, walk
+from lhic.models.lhic_ax.config import LIMITS, AxConfig
 from lhic.models.lhic_ax.context import n_features
 from lhic.models.lhic_ax.experts import expert_table
 from lhic.models.lhic_ax.layout import PLANE_LAG
 from lhic.models.lhic_ax.levels import Layout, Planes, join_tile, read_side, split_tile
 from lhic.models.lhic_ax.near_lossless import check_max_error
-from lhic.models.lhic_ax.network import from_tensors
+from lhic.models.lhic_ax.network import IntegerNet, from_tensors
+from lhic.models.lhic_ax.observe import Observations, observe
 from lhic.models.lhic_ax.parameters import FAMILY, LOWER_BITS, StreamParameters
 from lhic.models.lhic_ax.state import Scratch, State, new_scratch, new_state
 from lhic.models.lhic_ax.symbols import PRECISION, Levels
@@ -38,6 +39,7 @@ GROUP_PLANES = 16
 MAX_LANES = 8
 LANE_SAMPLES = 1 << 15  # samples of a group for each of its lanes, whose state takes 8 bytes
 DEFAULT_LOWER_BITS = 8
+TUNING_SAMPLES = 150_000  # of one tile
 SAMPLES_AT_ONCE = 1 << 22  # of tiles in memory together
 SAMPLES_ON_DEVICE = 1 << 26  # the same on a GPU, which wants many tiles at once
 
@@ -67,6 +69,7 @@ class AxModel:
         self.name, self.settings, self.weights_hash, self.device = name, settings, weights_hash, device
         self.config = settings.to_dict()
         self.net = net
+        self._changed: tuple[bytes, IntegerNet] | None = None
         self.table = expert_table(settings)
         self.samples_at_once = SAMPLES_AT_ONCE if device == "cpu" else SAMPLES_ON_DEVICE
 
@@ -80,11 +83,26 @@ class AxModel:
         return -(-n_rows // -(-n_rows // rows)), -(-n_columns // -(-n_columns // columns))
 
     def plan(
-        self, cube: np.ndarray | CubeReader, *, param_d: int = DEFAULT_LOWER_BITS, max_error: int = 0, **unknown
+        self,
+        cube: np.ndarray | CubeReader,
+        *,
+        param_d: int = DEFAULT_LOWER_BITS,
+        max_error: int = 0,
+        tuning_steps: int | None = None,
+        **unknown,
     ) -> bytes:
-        """Options: ``param_d``, bits of the lower part of a level; ``max_error``, greatest absolute error."""
+        """Stream parameters.
+
+        Options: ``param_d``, bits of the lower part of a level; ``max_error``, greatest absolute error;
+        ``tuning_steps``, for which the network is fitted to the cube, default: the model's.
+        """
         if unknown:
-            raise UsageError(f"{self.name}: expected options param_d, max_error; found {sorted(unknown)[0]!r}")
+            raise UsageError(
+                f"{self.name}: expected options param_d, max_error, tuning_steps; found {sorted(unknown)[0]!r}"
+            )
+        steps = self.settings.tuning_steps if tuning_steps is None else tuning_steps
+        if type(steps) is not int or not 0 <= steps <= LIMITS["tuning_steps"][1]:
+            raise UsageError(f"tuning_steps: expected 0..{LIMITS['tuning_steps'][1]}, found {steps!r}")
         if type(param_d) is not int or not LOWER_BITS[0] <= param_d <= LOWER_BITS[1]:
             raise UsageError(f"param_d: expected {LOWER_BITS[0]}..{LOWER_BITS[1]}, found {param_d!r}")
         tile = self.tile_shape(*cube.shape[1:])
@@ -92,7 +110,48 @@ class AxModel:
         group_planes = GROUP_PLANES if n_pixels >= 1024 else 64
         n_samples = n_pixels * min(group_planes, cube.shape[0])
         n_lanes = 1 << min(max(n_samples // LANE_SAMPLES, 1).bit_length() - 1, MAX_LANES.bit_length() - 1)
-        return StreamParameters(param_d, check_max_error(max_error), group_planes, n_lanes).to_bytes()
+        tuned = self._tuned(cube, steps, check_max_error(max_error)) if steps else b""
+        return StreamParameters(param_d, check_max_error(max_error), group_planes, n_lanes, tuned).to_bytes()
+
+    def _tuned(self, cube: np.ndarray | CubeReader, n_steps: int, max_error: int) -> bytes:
+        """Changes of the network's weights that save more bits than they take, by samples that were held out."""
+        from lhic.models.lhic_ax import tune  # here, because its kernel is compiled for those only who want it
+
+        tiles = list(TileGrid(*cube.shape[1:], *self.tile_shape(*cube.shape[1:])))
+        window = tiles[len(tiles) // 2].window
+        tile = np.ascontiguousarray(cube[window], cube.dtype.newbyteorder("="))
+        rng = np.random.default_rng(0)
+        seen = observe(tile, self.settings, TUNING_SAMPLES, rng, max_error)
+        n = len(seen.error)
+        order, share = rng.permutation(n), seen.share
+        held_out, rest = (
+            Observations(*(a[part] for a in seen[:5]), share) for part in (order[: n // 5], order[n // 5 :])
+        )
+        if not n // 5:
+            return b""
+        tensors = self.net.tensors()
+        steps = changes.rounded(tensors, tune.tune(tensors, rest, n_steps))
+        try:
+            better = changes.applied(tensors, steps)
+        except CheckpointError:
+            return b""
+        coded = changes.write_changes(steps)
+        saved = tune.bits_per_sample(tensors, held_out) - tune.bits_per_sample(better, held_out)
+        return coded if saved * cube.size * share > 8 * len(coded) else b""
+
+    def net_of(self, settings: StreamParameters) -> IntegerNet:
+        """The network that codes a stream.
+
+        Raises
+        ------
+        CorruptStreamError
+        """
+        if not settings.changes:
+            return self.net
+        if self._changed is None or self._changed[0] != settings.changes:
+            tensors = changes.changed(self.net.tensors(), settings.changes, self.settings)
+            self._changed = settings.changes, from_tensors(self.settings, tensors, self.name)
+        return self._changed[1]
 
     def reconstruct(self, tile: np.ndarray, parameters: bytes) -> np.ndarray:
         """What decoding gives for a tile."""
@@ -257,6 +316,7 @@ class _Job:
         self.transposed = n_rows > n_columns
         self.shape = (n_columns, n_rows) if self.transposed else (n_rows, n_columns)
         self.n_planes = n_planes
+        self.net = model.net_of(settings)
         self.n_samples = int(np.prod(tile.shape))
         self.n_ticked = 0
         self.levels = Levels(
@@ -313,7 +373,7 @@ class _Job:
                 model.settings.epoch,
                 self.settings.lower_bits,
                 model.table,
-                model.net,
+                self.net,
                 self.levels,
                 self._state,
                 scratch,

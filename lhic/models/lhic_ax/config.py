@@ -22,7 +22,7 @@ INSIDE = 4  # as NEIGHBOUR, 0 where the neighbour is beyond the image
 CONSTANT_INPUT = 256.0
 
 # Parts that the first weights did not know; a configuration without them has 0.
-LATER = ("far_neighbours", "repeats", "blend")
+LATER = ("far_neighbours", "repeats", "blend", "tuning_steps")
 
 LIMITS = {
     "detail_planes": (0, 48),
@@ -32,6 +32,7 @@ LIMITS = {
     "far_neighbours": (0, len(layout.FAR)),
     "repeats": (0, len(layout.CAUSAL)),
     "blend": (0, 32),
+    "tuning_steps": (0, 100_000),
     "epoch": (1, 64),
     "width": (4, 512),
     "depth": (1, 4),
@@ -55,6 +56,7 @@ class AxConfig:
     repeats : neighbours that a pixel is compared with, as it may repeat their spectrum; 0: none
     blend : power of an expert's mean error in the plane that its weight falls with, beside the square of its error
         around the sample
+    tuning_steps : for which the encoder fits the network to a cube, unless told otherwise; a decoder need not know
     """
 
     detail_planes: int = 32
@@ -68,6 +70,7 @@ class AxConfig:
     far_neighbours: int = 14
     repeats: int = 4
     blend: int = 8
+    tuning_steps: int = 0
 
     @classmethod
     def from_dict(cls, values: dict) -> AxConfig:

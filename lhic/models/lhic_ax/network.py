@@ -25,6 +25,9 @@ WEIGHT_BITS = 8  # weights in 1/256
 ACTIVATION_BITS = 7  # activations in 1/128
 ACTIVATION_LIMIT = 4095
 OUTPUT_BITS = 15  # sums of the last layer in 2^-15
+# Bits behind the binary point of each kind of number.
+FRACTION_BITS = {"weight": WEIGHT_BITS, "first_bias": FEATURE_BITS + WEIGHT_BITS, "bias": OUTPUT_BITS}
+assert OUTPUT_BITS == ACTIVATION_BITS + WEIGHT_BITS
 MEAN_SHIFT = 7  # to 1/256 of the expected error
 SCALE_SHIFT = 10  # to 1/32 octave
 LOGIT_SHIFT = 10  # to 1/32 octave
@@ -43,6 +46,10 @@ class IntegerNet(NamedTuple):
     last: np.ndarray
     biases: np.ndarray
     last_bias: np.ndarray
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """As in a weights file, int32."""
+        return {name: array.astype(np.int32) for name, array in self._asdict().items()}
 
 
 def shapes(config: AxConfig) -> dict[str, tuple[int, ...]]:

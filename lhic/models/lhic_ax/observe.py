@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numba
 import numpy as np
 
 from lhic.entropy.logistic import WEIGHT_BITS
@@ -14,11 +15,13 @@ from lhic.models.lhic_ax import walk
 from lhic.models.lhic_ax.config import AxConfig
 from lhic.models.lhic_ax.context import n_features
 from lhic.models.lhic_ax.experts import expert_table
-from lhic.models.lhic_ax.layout import n_waves
 from lhic.models.lhic_ax.levels import split_tile
 from lhic.models.lhic_ax.network import IntegerNet, shapes
 from lhic.models.lhic_ax.state import new_scratch, new_state
 from lhic.models.lhic_ax.symbols import Levels
+
+
+GROUP_PLANES = 16  # a piece of work; changes nothing
 
 
 class Observations(NamedTuple):
@@ -39,9 +42,11 @@ class Observations(NamedTuple):
     share: float
 
 
-def observe(cube: np.ndarray, config: AxConfig, n_samples: int, rng: np.random.Generator) -> Observations:
+def observe(
+    cube: np.ndarray, config: AxConfig, n_samples: int, rng: np.random.Generator, max_error: int = 0
+) -> Observations:
     """Observations of `n_samples` random samples (or all, if there are fewer) of a cube coded as one tile."""
-    planes, _ = split_tile(cube)
+    planes, _ = split_tile(cube, max_error)
     if cube.shape[1] > cube.shape[2]:
         planes_values, mask = planes.values.swapaxes(1, 2), planes.mask.T
     else:
@@ -61,8 +66,9 @@ def observe(cube: np.ndarray, config: AxConfig, n_samples: int, rng: np.random.G
     )
     lower, upper = _edges(levels, values.reshape(n_planes, -1), chosen)
     low, high = values.reshape(n_planes, -1).min(1), values.reshape(n_planes, -1).max(1)
-    state = new_state(table, config.epoch, values.shape, low, high, mask)
-    scratch = new_scratch(config, n_features(n_experts), n_rows, n_columns)
+    n_threads = numba.get_num_threads()
+    n_recent = walk.recent_planes(GROUP_PLANES, n_threads)
+    state = new_state(table, config.epoch, values.shape, low, high, mask, n_recent)
     net = IntegerNet(*(np.zeros(shapes(config)[name], np.float32) for name in IntegerNet._fields))
     n = len(chosen)
     features = np.zeros((n, n_features(n_experts)), np.int8)
@@ -71,9 +77,21 @@ def observe(cube: np.ndarray, config: AxConfig, n_samples: int, rng: np.random.G
         values, rows=rows.reshape(values.shape), features=features, targets=targets, bases=bases, scales=scales,
         repeats=repeats,
     )  # fmt: skip
-    waves = n_waves(n_rows, n_columns)
-    for z in range(n_planes):
-        walk.walk_block(walk.OBSERVE, z, z + 1, 0, waves, config.epoch, 8, table, net, levels, state, scratch, coding)
+    idle = []
+
+    def group(first: int) -> walk.Group:
+        end = min(first + GROUP_PLANES, n_planes)
+
+        def run(begin: int, stop: int) -> None:
+            scratch = idle.pop() if idle else new_scratch(config, n_features(n_experts), n_rows, n_columns)
+            what = table, net, levels, state, scratch, coding
+            walk.walk_block(walk.OBSERVE, first, end, begin, stop, config.epoch, 8, *what)
+            idle.append(scratch)
+
+        return walk.Group(first, end, run)
+
+    groups = [group(first) for first in range(0, n_planes, GROUP_PLANES)]
+    walk.run_groups([((n_rows, n_columns), groups)], n_threads, lambda number, group: None)
     unit = 16.0 / scales  # 1/64 of a level to units of the expected error
     value = (targets + bases) / 64
     return Observations(

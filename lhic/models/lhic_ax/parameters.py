@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lhic.container import Reader, write_varint
-from lhic.errors import CorruptStreamError
 from lhic.models.lhic_ax.near_lossless import MAX_ERROR
 
 FAMILY = "lhic-ax"
@@ -23,31 +22,31 @@ class StreamParameters:
     """lower_bits : bits of the least significant part; max_error : 0 when lossless
 
     group_planes : planes coded into one part of the samples section; n_lanes : of each part's coder
+    changes : of the network's weights (`changes`), empty where they are as in the weights file
     """
 
     lower_bits: int
     max_error: int
     group_planes: int
     n_lanes: int
+    changes: bytes = b""
 
     def to_bytes(self) -> bytes:
-        """Four varints."""
+        """Four varints, and the changes."""
         fields = (self.lower_bits, self.max_error, self.group_planes, self.n_lanes)
-        return b"".join(write_varint(value) for value in fields)
+        return b"".join(write_varint(value) for value in fields) + self.changes
 
     @classmethod
     def from_bytes(cls, data: bytes) -> StreamParameters:
         """Inverse of `to_bytes`; raises `CorruptStreamError`."""
         reader = Reader(data, "lhic-ax parameters")
-        found = cls(
+        return cls(
             reader.varint("lower bits", *LOWER_BITS),
             reader.varint("max error", 0, MAX_ERROR),
             reader.varint("planes in a group", *GROUP_PLANES),
             reader.varint("lanes", *LANES),
+            bytes(reader.take(reader.n_left, "changes")),
         )
-        if reader.n_left:
-            raise CorruptStreamError(f"lhic-ax parameters: expected 4 numbers, found {reader.n_left} bytes more")
-        return found
 
 
 def describe_parameters(parameters: bytes) -> dict:
@@ -58,4 +57,5 @@ def describe_parameters(parameters: bytes) -> dict:
         "max_error": found.max_error,
         "planes in a group": found.group_planes,
         "lanes": found.n_lanes,
+        "bytes of changed weights": len(found.changes),
     }

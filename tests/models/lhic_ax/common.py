@@ -18,9 +18,10 @@ SMALL = AxConfig(
 )  # fmt: skip
 CONFIGS = {
     "small": SMALL,
-    "one expert, one layer": AxConfig(0, 0, 1, 0, 64, 4, 1, 1),
-    "spatial first": AxConfig(0, 0, 1, 5, 1, 8, 2, 2),
-    "no forgetting": AxConfig(2, 1, 0, 4, 3, 8, 1, 4),
+    "one expert, one layer": AxConfig(0, 0, 1, 0, 64, 4, 1, 1, far_neighbours=0, repeats=1, blend=1),
+    "spatial first": AxConfig(0, 0, 1, 5, 1, 8, 2, 2, far_neighbours=2, repeats=2, blend=32),
+    "no forgetting": AxConfig(2, 1, 0, 4, 3, 8, 1, 4, far_neighbours=0, repeats=0, blend=0),
+    "as the first weights": dataclasses.replace(SMALL, far_neighbours=0, repeats=0, blend=0),
 }
 
 
@@ -54,8 +55,11 @@ def extreme_tiles() -> dict[str, np.ndarray]:
     masked = mild.astype("int16")
     masked[:, :4, 5:] = -32768
     masked[:, 9, 0] = -32768
+    repeated = np.kron(mild[:, :4, :5], np.ones((1, 3, 2)))
+    repeated[:, 1::5] += rng.integers(0, 2, repeated[:, 1::5].shape)
     sparse = np.repeat(rng.integers(0, 9, (3, 12, 12)), 1, 0) * 37
     return {
+        "pixels that repeat others": repeated.astype("int16"),
         "one sample": np.full((1, 1, 1), 7, "uint8"),
         "one sample of each of two values": np.array([[[3, 9]]], "uint8"),
         "one row": ramp[:, :1].astype("int16"),
@@ -90,11 +94,11 @@ class ObservedJob(coding._EncodeJob):
         rows = np.where(coded, np.arange(coded.size).reshape(coded.shape), -1).astype(np.int32)
         if not hasattr(self, "seen"):
             n_inputs = n_features(len(self.model.table.about_mean))
-            self.seen = np.zeros((coded.size, n_inputs), np.int8), *(np.zeros(coded.size, np.int64) for _ in range(3))
+            self.seen = np.zeros((coded.size, n_inputs), np.int8), *(np.zeros(coded.size, np.int64) for _ in range(4))
         return super().coding(first, end)._replace(rows=rows, **dict(zip(NAMES, self.seen, strict=True)))
 
 
-NAMES = ("features", "targets", "bases", "scales")
+NAMES = ("features", "targets", "bases", "scales", "repeats")
 
 
 def job_of(kind: type, model: coding.AxModel, tile: np.ndarray, settings: StreamParameters):
@@ -105,7 +109,7 @@ def job_of(kind: type, model: coding.AxModel, tile: np.ndarray, settings: Stream
 
 
 def observed(model: coding.AxModel, tile: np.ndarray, settings: StreamParameters) -> dict[str, np.ndarray]:
-    """Features (n, F), targets, bases and scales (n,) of all samples in raster order of the walk; 0 where not coded."""
+    """Features (n, F), targets, bases, scales and repeats (n,) of all samples in raster order of the walk; 0 where not coded."""
     return dict(zip(NAMES, job_of(ObservedJob, model, tile, settings).seen, strict=True))
 
 

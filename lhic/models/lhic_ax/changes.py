@@ -76,7 +76,9 @@ def write_changes(changes: dict[str, np.ndarray], step_bits: int = STEP_BITS) ->
         mixtures.append(np.full(steps.size, width))
         symbols.append(steps + limit)
     encoder = RansEncoder(1, PRECISION)
-    encoder.push(*interval(_mixture(np.concatenate(mixtures), limit), np.concatenate(symbols), 2 * limit + 1, PRECISION))
+    encoder.push(
+        *interval(_mixture(np.concatenate(mixtures), limit), np.concatenate(symbols), 2 * limit + 1, PRECISION)
+    )
     return b"".join(head) + encoder.finish()
 
 

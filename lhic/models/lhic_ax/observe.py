@@ -54,6 +54,7 @@ def observe(
     values = np.ascontiguousarray(planes_values, np.int32)
     mask = np.ascontiguousarray(mask)
     n_planes, n_rows, n_columns = values.shape
+    flat = values.reshape(n_planes, n_rows * n_columns)
     coded = np.flatnonzero(np.broadcast_to(~mask, values.shape))
     chosen = np.sort(rng.choice(coded, min(n_samples, len(coded)), replace=False))
     rows = np.full(values.size, -1, np.int32)
@@ -64,8 +65,8 @@ def observe(
     levels = Levels(
         *(np.asarray(a, np.int64) for a in (planes.first, planes.n_levels, planes.table_start, planes.table))
     )
-    lower, upper = _edges(levels, values.reshape(n_planes, -1), chosen)
-    low, high = values.reshape(n_planes, -1).min(1), values.reshape(n_planes, -1).max(1)
+    lower, upper = _edges(levels, flat, chosen)
+    low, high = flat.min(1), flat.max(1)
     n_threads = numba.get_num_threads()
     n_recent = walk.recent_planes(GROUP_PLANES, n_threads)
     state = new_state(table, config.epoch, values.shape, low, high, mask, n_recent)

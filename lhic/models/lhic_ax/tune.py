@@ -15,7 +15,14 @@ import numpy as np
 from numba import njit
 
 from lhic.models.lhic_ax.context import LIMIT
-from lhic.models.lhic_ax.network import ACTIVATION_BITS, ACTIVATION_LIMIT, EXACT, FEATURE_BITS, FRACTION_BITS, WEIGHT_BITS
+from lhic.models.lhic_ax.network import (
+    ACTIVATION_BITS,
+    ACTIVATION_LIMIT,
+    EXACT,
+    FEATURE_BITS,
+    FRACTION_BITS,
+    WEIGHT_BITS,
+)
 from lhic.models.lhic_ax.observe import Observations
 
 BATCH = 4096

@@ -19,10 +19,12 @@ import numpy as np
 from numba import njit
 
 from lhic.models.lhic_ax.config import CONSTANT, CONSTANT_INPUT, DETAIL, NEIGHBOUR, Expert
+from lhic.models.lhic_ax.layout import ROW_MARGIN
 from lhic.models.lhic_ax.register_tiles import (
     COLUMNS,
-    QUAD,
     GRAM_ROWS,
+    QUAD,
+    gather_tile,
     gram_tile,
     pivot_tile,
     predict_tile,
@@ -77,40 +79,59 @@ def padded(size):
     return (size + QUAD - 1) // QUAD * QUAD
 
 
+@njit(cache=True, inline="always")
+def _source(regressor, samples, details, z, u, row):
+    """Address of a regressor's int32 for the sample at (u, row) in skewed coordinates; the next samples' follow."""
+    kind, back, du, di = regressor
+    picture = address(details) if kind == DETAIL else address(samples)
+    return picture + 4 * (((z - back) * samples.shape[1] + u + du) * samples.shape[2] + row + di)
+
+
 @njit(cache=True)
-def gather(regressors, samples, details, means, z, u, row, n, inputs):
-    """Inputs (n_regressors, n) of an expert for the n samples of a wave that begin at `row` (skewed coordinates)."""
-    for r in range(regressors.shape[0]):
+def predict(regressors, coefficients, samples, details, means, z, u, row, n, sources, used, predictions):
+    """Sums of products in 1/64, rounded down, of the n samples of a wave that begin at `row` (skewed coordinates).
+
+    Exact in any order: every partial sum is an integer below 2^53, that of the means with all neighbours' coefficients
+    included.  sources : int64 (MAX_REGRESSORS,);  used : float64 (MAX_REGRESSORS + 2,), working memory
+    """
+    count, constant, of_mean = 0, 0.0, 0.0
+    for r in range(coefficients.size):
         kind, back, du, di = regressors[r, 0], regressors[r, 1], regressors[r, 2], regressors[r, 3]
-        values = inputs[r]
         if kind == CONSTANT:
-            values[:n] = CONSTANT_INPUT
-        elif z < back:
-            values[:n] = 0.0
-        elif kind == DETAIL:
-            source = details[z - back, u + du, row + di : row + di + n]
-            for q in range(n):
-                values[q] = source[q]
-        elif kind == NEIGHBOUR:
-            source = samples[z, u + du, row + di : row + di + n]
-            for q in range(n):
-                values[q] = source[q] - means[q]
-        else:
-            source = samples[z - back, u + du, row + di : row + di + n]
-            for q in range(n):
-                values[q] = source[q]
-
-
-@njit(cache=True)
-def predict(coefficients, inputs, n, predictions):
-    """Sum of products in 1/64, rounded down.  Exact in any order: every partial sum is an integer below 2^53."""
+            constant += CONSTANT_INPUT * coefficients[r]
+        elif z >= back:
+            sources[count] = _source((kind, back, du, di), samples, details, z, u, row)
+            used[count] = coefficients[r]
+            count += 1
+            if kind == NEIGHBOUR:
+                of_mean -= coefficients[r]
+    used[count], used[count + 1] = constant, of_mean
     for q in range(0, n, COLUMNS):
-        predict_tile(
-            address(coefficients), 0, address(inputs) + 8 * q, address(predictions) + 8 * q,
-            coefficients.size, inputs.shape[1],
-        )  # fmt: skip
+        predict_tile(address(sources), address(used), count, address(means), address(predictions), q)
     for q in range(n):
         predictions[q] = np.floor(predictions[q] * 2.0 ** (FRACTION_BITS - COEFFICIENT_BITS))
+
+
+@njit(cache=True)
+def gather(regressors, samples, details, means, z, u, row, n, at, inputs):
+    """Inputs of an expert for the n samples of a wave that begin at `row`, as they were: ``inputs[:, at : at + n]``.
+
+    Of the places that a regressor may see only (-2, j + 2) from (0, j) was not known: it counts as 0.
+    """
+    for r in range(regressors.shape[0]):
+        kind, back, du, di = regressors[r, 0], regressors[r, 1], regressors[r, 2], regressors[r, 3]
+        if kind == CONSTANT:
+            inputs[r, at : at + n] = CONSTANT_INPUT
+        elif z < back:
+            inputs[r, at : at + n] = 0.0
+        else:
+            source = _source((kind, back, du, di), samples, details, z, u, row)
+            gather_tile(source, address(inputs) + 8 * (r * inputs.shape[1] + at), n)
+            if back == 0 and du == -2 and di == -2 and row == ROW_MARGIN:
+                inputs[r, at] = 0.0
+            if kind == NEIGHBOUR:
+                for q in range(n):
+                    inputs[r, at + q] -= means[q]
 
 
 @njit(cache=True)

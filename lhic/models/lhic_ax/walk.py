@@ -137,7 +137,7 @@ def walk_block(
                     scratch.targets[q] = value
                 learn_wave(z, wave, first, n, n_rows, n_columns, now, table, state, scratch)
             if (wave + 1) % epoch == 0 and wave + 1 < waves:
-                end_epoch(z, now, table, state, scratch)
+                end_epoch(z, now, n_rows, n_columns, table, state, scratch)
     return True
 
 

@@ -16,6 +16,7 @@ import platform
 import statistics
 import sys
 import time
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -26,9 +27,10 @@ from lhic.models.lhic_ax.config import AxConfig
 from lhic.models.lhic_ax.experts import expert_table
 from lhic.models.lhic_ax.layout import n_waves, wave_rows
 from lhic.models.lhic_ax.state import new_scratch, new_state
-from lhic.models.lhic_ax.symbols import Levels, mixtures_of
+from lhic.models.lhic_ax.symbols import Levels, decode_wave, encode_wave, mixtures_of
 
 N_PLANES = 40
+LOWER_BITS = 8
 COLUMNS = (
     "stage", "samples", "median_ns", "fastest_ns", "slowest_ns", "macs", "gmacs_per_s", "matmul_gmacs_per_s",
     "of_matmul", "machine", "python", "numpy", "numba",
@@ -66,9 +68,47 @@ def repeat_learn(times, z, wave, first, n, epoch, shape, table, net, state, scra
 
 
 @njit
+def repeat_normal_equations(times, z, wave, first, n, epoch, shape, table, net, state, scratch):
+    for _ in range(times):
+        context.learn_epoch(z, epoch, shape[0], shape[1], table, state, scratch)
+
+
+@njit
+def repeat_encode(times, z, wave, first, n, epoch, shape, levels, mixtures, coder):
+    for _ in range(times):
+        encode_wave(z, LOWER_BITS, levels, mixtures, coder.coded, n, coder.starts, coder.freqs, 0)
+
+
+@njit
+def repeat_decode(times, z, wave, first, n, epoch, shape, levels, mixtures, coder):
+    for _ in range(times):
+        if coder.cursor[1] + 2 * n > coder.words.size:
+            coder.cursor[1] = 0
+        decode_wave(z, LOWER_BITS, levels, mixtures, coder.coded, n, coder.states, coder.words, coder.cursor)
+
+
+class Coder(NamedTuple):
+    """What `encode_wave` writes and `decode_wave` reads: of random words levels come as often as they should."""
+
+    coded: np.ndarray
+    starts: np.ndarray
+    freqs: np.ndarray
+    states: np.ndarray
+    words: np.ndarray
+    cursor: np.ndarray
+
+
+def random_coder(n: int, rng: np.random.Generator) -> Coder:
+    return Coder(
+        np.ones(n, bool), np.zeros(2 * n, np.uint32), np.zeros(2 * n, np.uint32), rng.integers(2**31, 2**62, 8),
+        rng.integers(0, 2**32, 1 << 18, dtype=np.uint32), np.zeros(2, np.int64),
+    )  # fmt: skip
+
+
+@njit
 def repeat_solve(times, z, wave, first, n, epoch, shape, table, net, state, scratch):
     for _ in range(times):
-        context.end_epoch(z, epoch, table, state, scratch)
+        context.fit_experts(z, table, state, scratch)
 
 
 def random_net(config: AxConfig, rng: np.random.Generator) -> network.IntegerNet:
@@ -79,7 +119,7 @@ def random_net(config: AxConfig, rng: np.random.Generator) -> network.IntegerNet
 
 
 def walked(config: AxConfig, side: int, rng: np.random.Generator):
-    """Arguments of the stages for the longest wave of the last plane, all before it being known."""
+    """For the longest wave of the last plane, all before it being known: where it is, the stages' arguments, levels."""
     noise = rng.normal(0, 6, (N_PLANES, side, side)).cumsum(1).cumsum(2) * 0.2 + rng.normal(
         0, 3, (N_PLANES, 1, 1)
     ).cumsum(0)
@@ -97,7 +137,8 @@ def walked(config: AxConfig, side: int, rng: np.random.Generator):
         walk.walk_block(
             walk.OBSERVE, plane, plane + 1, 0, end, config.epoch, 8, table, net, levels, state, scratch, coding
         )
-    return z, wave, *wave_rows(wave, side, side), wave // config.epoch, (side, side), table, net, state, scratch
+    where = z, wave, *wave_rows(wave, side, side), wave // config.epoch, (side, side)
+    return where, (table, net, state, scratch), levels
 
 
 def macs_of(config: AxConfig, side: int) -> dict[str, float]:
@@ -108,7 +149,7 @@ def macs_of(config: AxConfig, side: int) -> dict[str, float]:
     return {
         "predict": sum(sizes),
         "network": weights,
-        "learn": sum(n * (n + 1) // 2 + n for n in sizes),
+        "normal equations": sum(n * (n + 1) // 2 + n for n in sizes),
         "solve": epochs * sum(n**3 / 6 + n**2 for n in sizes),
     }
 
@@ -140,8 +181,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     arguments = parser.parse_args()
     config = AxConfig()
-    stage = walked(config, arguments.side, np.random.default_rng(0))
-    n, macs = stage[3], macs_of(config, arguments.side)
+    rng = np.random.default_rng(0)
+    where, stage, levels = walked(config, arguments.side, rng)
+    n, macs = where[3], macs_of(config, arguments.side)
+    coding = (levels, stage[-1].mixtures, random_coder(n, rng))
     rates = {
         np.float32: matmul_rate(np.float32, arguments.repeats),
         np.float64: matmul_rate(np.float64, arguments.repeats),
@@ -160,12 +203,16 @@ def main() -> None:
         "describe": repeat_describe,
         "network": repeat_network,
         "mixtures": repeat_mixtures,
+        "encode": repeat_encode,
+        "decode": repeat_decode,
         "learn": repeat_learn,
+        "normal equations": repeat_normal_equations,
         "solve": repeat_solve,
     }
     for name, kernel in kernels.items():
-        samples = per_epoch if name == "solve" else n
-        seconds = seconds_each(lambda times, kernel=kernel: kernel(times, *stage), 500, arguments.repeats)
+        samples = {"solve": per_epoch, "normal equations": config.epoch * n}.get(name, n)
+        given = (*where, *(coding if name in ("encode", "decode") else stage))
+        seconds = seconds_each(lambda times, kernel=kernel, given=given: kernel(times, *given), 500, arguments.repeats)
         times_ns = [value / samples * 1e9 for value in (statistics.median(seconds), min(seconds), max(seconds))]
         row = [name, round(samples), *(f"{value:.1f}" for value in times_ns)]
         if name in macs:

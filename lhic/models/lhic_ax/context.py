@@ -19,7 +19,9 @@ from lhic.models.lhic_ax.layout import (
     WAVE_MARGIN,
     distances,
     store,
+    wave_rows,
 )
+from lhic.models.lhic_ax.register_tiles import QUAD
 from lhic.models.lhic_ax.repeats import find_repeats, first_table, learn_repeats, next_table
 from lhic.models.lhic_ax.state import FIRST_COUNT, FIRST_MAGNITUDE, FIRST_RATIO, N_LEVELS, UNIT
 
@@ -134,8 +136,71 @@ def begin_plane(z, state):
 
 
 @njit(cache=True)
-def end_epoch(z, epoch, table, state, scratch):
+def learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
+    """Add the samples of an epoch to the normal equations, as many waves at a time as `scratch.inputs` has room for.
+
+    The sums are needed at the epoch's end alone: until then the weights are kept, and inputs are still in the pictures.
+    """
+    columns = scratch.inputs.shape[1] - 2 * QUAD
+    begin, end = epoch * state.weights.shape[1], (epoch + 1) * state.weights.shape[1]
+    at = 0
+    for wave in range(begin, end):
+        at += _recall_wave(z, wave, at, n_rows, n_columns, state, scratch)
+    offset = side = 0
+    for e in range(table.about_mean.size):
+        regressors = table.regressors[table.starts[e] : table.starts[e + 1]]
+        size = padded(regressors.shape[0])
+        gram = state.grams[z, offset : offset + size * size].reshape(size, size)
+        moment = state.moments[z, side : side + size]
+        offset += size * size
+        side += size
+        targets = scratch.recalled[1 if table.about_mean[e] else 0]
+        wave, at = begin, 0
+        while wave < end:
+            n = 0
+            while wave < end:
+                first, n_here = wave_rows(wave, n_rows, n_columns)
+                if n + padded(n_here) > columns:
+                    break
+                gather(
+                    regressors, state.samples, state.details, scratch.recalled[2, at + n :], z, wave + WAVE_MARGIN,
+                    first + ROW_MARGIN, n_here, n_columns, n, scratch.inputs,
+                )  # fmt: skip
+                n += padded(n_here)
+                wave += 1
+            own, weights = targets[at : at + n], scratch.recalled[3, at : at + n]
+            accumulate(scratch.inputs, own, weights, regressors.shape[0], n, gram, moment, scratch.weighted)
+            at += n
+
+
+@njit(cache=True)
+def _recall_wave(z, wave, at, n_rows, n_columns, state, scratch):
+    """Samples, details, means and weights of a wave, from column `at` on; returns how many columns they take."""
+    first, n = wave_rows(wave, n_rows, n_columns)
+    u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
+    weights = state.weights[z % state.residuals.shape[0], wave % state.weights.shape[1]]
+    samples, details = state.samples[z, u, row : row + n], state.details[z, u, row : row + n]
+    recalled = scratch.recalled[:, at : at + padded(n)]
+    recalled[:, n:] = 0.0
+    for q in range(n):
+        recalled[0, q] = samples[q]
+        recalled[1, q] = details[q]
+        recalled[2, q] = samples[q] - details[q]
+        recalled[3, q] = weights[q]
+    return padded(n)
+
+
+@njit(cache=True)
+def end_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
     """Fit the experts of plane z to all waves so far and write the tables of the next epoch."""
+    learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch)
+    fit_experts(z, table, state, scratch)
+    _next_tables(z, epoch, table, state)
+
+
+@njit(cache=True)
+def fit_experts(z, table, state, scratch):
+    """Coefficients of plane z from its normal equations."""
     offset = side = 0
     for e in range(table.about_mean.size):
         start, end = table.starts[e], table.starts[e + 1]
@@ -147,6 +212,11 @@ def end_epoch(z, epoch, table, state, scratch):
         solve(gram, moment, scratch.factor, state.coefficients[z, start:end])
         if table.forgets[e]:
             forget(gram, moment)
+
+
+@njit(cache=True)
+def _next_tables(z, epoch, table, state):
+    """What plane z expects in the next epoch."""
     then = epoch + 1
     count = state.own_count[z]
     before = state.magnitude[z - 1, then] if z > 0 else np.int64(FIRST_MAGNITUDE)
@@ -193,9 +263,11 @@ def predict_wave(z, wave, first, n, n_columns, table, state, scratch):
     low, high = 64.0 * state.low[z], 64.0 * state.high[z]
     for e in range(table.about_mean.size):
         start, end = table.starts[e], table.starts[e + 1]
-        inputs, predictions = scratch.inputs[e], scratch.predictions[e]
-        gather(table.regressors[start:end], state.samples, state.details, means, z, u, row, n, n_columns, inputs)
-        predict(state.coefficients[z, start:end], inputs, n, predictions)
+        predictions = scratch.predictions[e]
+        predict(
+            table.regressors[start:end], state.coefficients[z, start:end], state.samples, state.details, means,
+            z, u, row, n, n_columns, scratch.sources, scratch.used, predictions,
+        )  # fmt: skip
         _limit(predictions, means, 64.0 if table.about_mean[e] else 0.0, low, high, n)
 
 
@@ -452,7 +524,7 @@ def learn_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scratc
     slot = z % state.residuals.shape[0]
     magnitude = float(max(state.magnitude[z, epoch], np.int64(MIN_MAGNITUDE)))
     coded = state.coded[u, row : row + n]
-    targets, details, sizes, weights = scratch.targets, scratch.details, scratch.sizes, scratch.weights
+    targets, details, sizes = scratch.targets, scratch.details, scratch.sizes
     residuals, errors, relative = scratch.work[0], scratch.work[1], scratch.work[2]
     _residuals(targets, scratch.base, n, residuals, sizes)
     for q in range(n):
@@ -481,15 +553,4 @@ def learn_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scratc
             state.own_ratio_count[z, level] += 1
             state.own_count[z] += 1
     state.own_magnitude[z] += np.int64(_sum_coded(sizes, coded, n))
-    _weights(scratch.scale, magnitude, coded, n, weights)
-    weights[n : padded(n)] = 0.0
-    offset = side = 0
-    for e in range(n_experts):
-        n_regressors = table.starts[e + 1] - table.starts[e]
-        size = padded(n_regressors)
-        gram = state.grams[z, offset : offset + size * size].reshape(size, size)
-        moment = state.moments[z, side : side + size]
-        offset += size * size
-        side += size
-        about = details if table.about_mean[e] else targets
-        accumulate(scratch.inputs[e], about, weights, n_regressors, n, gram, moment, scratch.weighted)
+    _weights(scratch.scale, magnitude, coded, n, state.weights[slot, wave % state.weights.shape[1]])

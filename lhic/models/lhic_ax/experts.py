@@ -22,8 +22,9 @@ from lhic.models.lhic_ax.config import CONSTANT, CONSTANT_INPUT, DETAIL, INSIDE,
 from lhic.models.lhic_ax.layout import ROW_MARGIN, WAVE_MARGIN
 from lhic.models.lhic_ax.register_tiles import (
     COLUMNS,
-    QUAD,
     GRAM_ROWS,
+    QUAD,
+    gather_tile,
     gram_tile,
     pivot_tile,
     predict_tile,
@@ -84,49 +85,79 @@ def padded(size):
     return (size + QUAD - 1) // QUAD * QUAD
 
 
+@njit(cache=True, inline="always")
+def _source(regressor, samples, details, z, u, row):
+    """Address of a regressor's int32 for the sample at (u, row) in skewed coordinates; the next samples' follow."""
+    kind, back, du, di = regressor
+    picture = address(details) if kind == DETAIL else address(samples)
+    return picture + 4 * (((z - back) * samples.shape[1] + u + du) * samples.shape[2] + row + di)
+
+
+@njit(cache=True, inline="always")
+def _inside(u, row, n, du, di, n_columns):
+    """Of the samples 0 .. n - 1 from (u, row) on, the first whose neighbour is inside the image, and the first after."""
+    first, column = row - ROW_MARGIN, u - WAVE_MARGIN + du - 2 * di  # the neighbour's column is this less twice the row
+    begin = min(max(-di - first, (column - n_columns) // 2 + 1 - first, 0), n)
+    return begin, max(min(column // 2 - first + 1, n), begin)
+
+
 @njit(cache=True)
-def gather(regressors, samples, details, means, z, u, row, n, n_columns, inputs):
-    """Inputs (n_regressors, n) of an expert for the n samples of a wave that begin at `row` (skewed coordinates)."""
-    wave, first = u - WAVE_MARGIN, row - ROW_MARGIN
-    for r in range(regressors.shape[0]):
+def predict(regressors, coefficients, samples, details, means, z, u, row, n, n_columns, sources, used, predictions):
+    """Sums of products in 1/64, rounded down, of the n samples of a wave that begin at `row` (skewed coordinates).
+
+    Exact in any order: every partial sum is an integer below 2^53, that of the means with all neighbours' coefficients
+    included.  sources : int64 (MAX_REGRESSORS,);  used : float64 (MAX_REGRESSORS + 2,), working memory
+    """
+    count, constant, of_mean = 0, 0.0, 0.0
+    for r in range(coefficients.size):
         kind, back, du, di = regressors[r, 0], regressors[r, 1], regressors[r, 2], regressors[r, 3]
-        values = inputs[r]
         if kind == CONSTANT:
-            values[:n] = CONSTANT_INPUT
-        elif z < back:
-            values[:n] = 0.0
-        elif kind == DETAIL:
-            source = details[z - back, u + du, row + di : row + di + n]
-            for q in range(n):
-                values[q] = source[q]
-        elif kind == NEIGHBOUR:
-            source = samples[z, u + du, row + di : row + di + n]
-            for q in range(n):
-                values[q] = source[q] - means[q]
-        elif kind == INSIDE:
-            # of the samples q = 0 .. n - 1 in rows first + q those whose neighbour has 0 <= row and 0 <= column < W
-            at = wave + du - 2 * di
-            begin = max(-di - first, (at - n_columns) // 2 + 1 - first, 0)
-            end = max(min(at // 2 - first + 1, n), 0)
-            values[:n] = 0.0
-            for q in range(begin, end):
-                values[q] = samples[z, u + du, row + di + q] - means[q]
-        else:
-            source = samples[z - back, u + du, row + di : row + di + n]
-            for q in range(n):
-                values[q] = source[q]
-
-
-@njit(cache=True)
-def predict(coefficients, inputs, n, predictions):
-    """Sum of products in 1/64, rounded down.  Exact in any order: every partial sum is an integer below 2^53."""
+            constant += CONSTANT_INPUT * coefficients[r]
+        elif z >= back:
+            sources[count] = _source((kind, back, du, di), samples, details, z, u, row)
+            used[count] = coefficients[r]
+            count += 1
+            if kind == NEIGHBOUR or kind == INSIDE:
+                of_mean -= coefficients[r]
+    used[count], used[count + 1] = constant, of_mean
     for q in range(0, n, COLUMNS):
-        predict_tile(
-            address(coefficients), 0, address(inputs) + 8 * q, address(predictions) + 8 * q,
-            coefficients.size, inputs.shape[1],
-        )  # fmt: skip
+        predict_tile(address(sources), address(used), count, address(means), address(predictions), q)
+    for r in range(coefficients.size):
+        if regressors[r, 0] == INSIDE:
+            du, di = regressors[r, 2], regressors[r, 3]
+            begin, end = _inside(u, row, n, du, di, n_columns)
+            for q in range(begin):
+                predictions[q] -= coefficients[r] * (samples[z, u + du, row + di + q] - means[q])
+            for q in range(end, n):
+                predictions[q] -= coefficients[r] * (samples[z, u + du, row + di + q] - means[q])
     for q in range(n):
         predictions[q] = np.floor(predictions[q] * 2.0 ** (FRACTION_BITS - COEFFICIENT_BITS))
+
+
+@njit(cache=True)
+def gather(regressors, samples, details, means, z, u, row, n, n_columns, at, inputs):
+    """Inputs of an expert for the n samples of a wave that begin at `row`, as they were: ``inputs[:, at : at + n]``.
+
+    Of the places that a regressor may see only (-2, j + 2) from (0, j) was not known: it counts as 0.
+    """
+    for r in range(regressors.shape[0]):
+        kind, back, du, di = regressors[r, 0], regressors[r, 1], regressors[r, 2], regressors[r, 3]
+        if kind == CONSTANT:
+            inputs[r, at : at + n] = CONSTANT_INPUT
+        elif z < back:
+            inputs[r, at : at + n] = 0.0
+        else:
+            source = _source((kind, back, du, di), samples, details, z, u, row)
+            gather_tile(source, address(inputs) + 8 * (r * inputs.shape[1] + at), n)
+            if back == 0 and du == -2 and di == -2 and row == ROW_MARGIN:
+                inputs[r, at] = 0.0
+            if kind == NEIGHBOUR or kind == INSIDE:
+                for q in range(n):
+                    inputs[r, at + q] -= means[q]
+            if kind == INSIDE:
+                begin, end = _inside(u, row, n, du, di, n_columns)
+                inputs[r, at : at + begin] = 0.0
+                inputs[r, at + end : at + n] = 0.0
 
 
 @njit(cache=True)

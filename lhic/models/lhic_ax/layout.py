@@ -5,7 +5,7 @@ wave number u = 2 i + j all samples of one wave depend only on earlier waves of 
 and NE have smaller u), and of earlier planes on waves up to u + 3.  So sample (z, i, j) can be computed at step
 t = u + 4 z, all samples of a step side by side (docs/format_lhic_ax.md, section 2).
 
-An array of planes has shape (P, 2 H + W + 16, H + 5); sample (i, j) is at
+An array of planes has shape (P, 2 H + W + 36, H + 10); sample (i, j) is at
 ``[z, 2 i + j + WAVE_MARGIN, i + ROW_MARGIN]``.
 A neighbour at (i + di, j + dj) is then at a distance of (2 di + dj, di).
 """
@@ -15,8 +15,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-WAVE_MARGIN = 8
-ROW_MARGIN = 3
+WAVE_MARGIN = 18  # what is read farthest up and left is 8 rows up, 2 columns left
+ROW_MARGIN = 8
 PLANE_LAG = 4  # steps that a plane runs behind the one before it
 
 

@@ -12,6 +12,8 @@ from llvmlite import ir
 from lhic.vectors import (
     DOUBLE,
     FLOAT,
+    INDEX,
+    INT32,
     Vector,
     broadcast,
     constant,
@@ -37,23 +39,21 @@ def _plus_product(builder, total, a, b):
     return builder.fadd(total, builder.fmul(a, b, flags=_CONTRACT), flags=_CONTRACT)
 
 
-def _product_tile(scalar, n_rows, with_bias):
+def _layer_tile(n_rows):
     """An intrinsic: ``outputs[:n_rows, :COLUMNS] = weights[:n_rows] @ inputs[:, :COLUMNS] + bias[:n_rows]``.
 
     Arguments: addresses of weights, bias, inputs and outputs; n_inputs >= 1, which is also the weights' row length;
     elements from one row of inputs or outputs to the next.
     """
-    vector = ir.VectorType(scalar, 8 if scalar is FLOAT else 4)
+    vector = ir.VectorType(FLOAT, 8)
     parts = range(COLUMNS // vector.count)
     rows = range(n_rows)
 
     @kernel
     def tile(builder, *arguments):
         weights, bias, inputs, outputs, n_inputs, stride = arguments
-        start = [ir.Constant(vector, None)] * (n_rows * len(parts))
-        if with_bias:
-            values = [builder.load(element(builder, bias, constant(row), scalar)) for row in rows]
-            start = [broadcast(builder, value, vector) for value in values for _ in parts]
+        values = [builder.load(element(builder, bias, constant(row), FLOAT)) for row in rows]
+        start = [broadcast(builder, value, vector) for value in values for _ in parts]
 
         def body(i, sums):
             line = builder.mul(i, stride)
@@ -62,7 +62,7 @@ def _product_tile(scalar, n_rows, with_bias):
             found = []
             for row in rows:
                 at = builder.add(builder.mul(n_inputs, constant(row)), i)
-                weight = broadcast(builder, builder.load(element(builder, weights, at, scalar)), vector)
+                weight = broadcast(builder, builder.load(element(builder, weights, at, FLOAT)), vector)
                 found += [_plus_product(builder, sums[row * len(parts) + part], weight, values[part]) for part in parts]
             return found
 
@@ -73,6 +73,40 @@ def _product_tile(scalar, n_rows, with_bias):
                 builder.store(found[row * len(parts) + part], vector_at(builder, outputs, at, vector), align=4)
 
     return tile
+
+
+@kernel
+def predict_tile(builder, sources, coefficients, n, means, predictions, q):
+    """``coefficients[:n] @ sources + coefficients[n] + coefficients[n + 1] * means`` of COLUMNS samples from q on.
+
+    Arguments: addresses of sources, int64, themselves addresses of n rows of int32; of coefficients, means and
+    predictions, float64; n, and q.  Every partial sum is an integer below 2^53.
+    """
+    four = ir.VectorType(DOUBLE, 4)
+    parts = [builder.add(q, constant(4 * k)) for k in range(COLUMNS // 4)]
+    first, share = (load_all(builder, coefficients, builder.add(n, constant(k)), four).value for k in (0, 1))
+    start = [_plus_product(builder, first, share, load(builder, means, at, four).value) for at in parts]
+
+    def body(k, sums):
+        row = builder.load(element(builder, sources, k, INDEX))
+        own = load_all(builder, coefficients, k, four).value
+        values = [load(builder, row, at, ir.VectorType(INT32, 4)).to(DOUBLE).value for at in parts]
+        return [_plus_product(builder, total, own, value) for total, value in zip(sums, values, strict=True)]
+
+    for total, at in zip(loop(builder, n, 1, start, body), parts, strict=True):
+        store(builder, Vector(builder, total), predictions, at)
+
+
+@kernel
+def gather_tile(builder, source, out, n):
+    """``out[:n] = source[:n]``, and up to 2 QUAD - 1 more: int32 to float64."""
+
+    def body(q, nothing):
+        for at in (q, builder.add(q, constant(QUAD))):
+            store(builder, load(builder, source, at, ir.VectorType(INT32, QUAD)).to(DOUBLE), out, at)
+        return nothing
+
+    loop(builder, n, 2 * QUAD, [], body)
 
 
 @kernel
@@ -109,8 +143,7 @@ def gram_tile(builder, left, right, sums_0, sums_1, sums_2, n, stride):
         builder.store(builder.fadd(builder.load(pointer, align=8), total), pointer, align=8)
 
 
-layer_tile_4, layer_tile_3, layer_tile_2, layer_tile_1 = (_product_tile(FLOAT, n, True) for n in (4, 3, 2, 1))
-predict_tile = _product_tile(DOUBLE, 1, False)
+layer_tile_4, layer_tile_3, layer_tile_2, layer_tile_1 = (_layer_tile(n) for n in (4, 3, 2, 1))
 
 
 def _solve_tile(whole):

@@ -19,7 +19,7 @@ FIRST_RATIO = 256  # expected error as found and as expected, 1/256
 FIRST_COUNT = 4
 
 N_RUN_LEVELS = 16  # contexts of a repeated spectrum: planes in a row that were equal to a neighbour's
-
+LEARNT_AT_ONCE = 128  # samples, of some waves, whose products are added up at once
 N_LOGS = 6  # rows of `Scratch.logs`
 
 
@@ -40,6 +40,7 @@ class State(NamedTuple):
     own_ratio, own_ratio_count : int64 (P, N_LEVELS);  ratio, ratio_count : int64 (P, T, N_LEVELS)
     own_hits, own_tries : int64 (P, N_RUN_LEVELS);  hits, tries : int64 (P, T, N_RUN_LEVELS), repeated samples in 1/1024
     own_error : int64 (P, E);  error : int64 (P, T, E), mean error of each expert in 1/1024
+    weights : float64 (R, waves of an epoch, n), of the samples of the epoch
     low, high : int64 (P,), least and greatest model value
     coded : bool (A), pixels that are coded
     """
@@ -66,6 +67,7 @@ class State(NamedTuple):
     tries: np.ndarray
     own_error: np.ndarray
     error: np.ndarray
+    weights: np.ndarray
     low: np.ndarray
     high: np.ndarray
     coded: np.ndarray
@@ -94,7 +96,10 @@ class Mixtures(NamedTuple):
 class Scratch(NamedTuple):
     """Working memory of one thread for one wave of up to n samples, n a multiple of the tiles' width."""
 
-    inputs: np.ndarray  # float64 (E, MAX_REGRESSORS, n), beyond an expert's regressors zero
+    sources: np.ndarray  # int64 (MAX_REGRESSORS,)
+    used: np.ndarray  # float64 (MAX_REGRESSORS + 2,)
+    inputs: np.ndarray  # float64 (MAX_REGRESSORS, m), m samples of one or some waves
+    recalled: np.ndarray  # float64 (4, samples of an epoch), samples, details, means and weights
     predictions: np.ndarray  # float64 (E, n)
     means: np.ndarray  # float64 (n,)
     base: np.ndarray  # float64 (n,), 1/64
@@ -109,8 +114,7 @@ class Scratch(NamedTuple):
     repeat_weights: np.ndarray  # int64 (n,), probability that it does again, 1/2^14
     run_weights: np.ndarray  # int64 (N_RUN_LEVELS,), the same by level
     coded_widths: np.ndarray  # int64 (n,), probability with which each sample was coded, 1/2^24
-    weights: np.ndarray  # float64 (n,)
-    weighted: np.ndarray  # float64 (GRAM_ROWS + 1, n)
+    weighted: np.ndarray  # float64 (GRAM_ROWS + 1, m)
     near: np.ndarray  # float64 (E, n), log2_16 of the experts' errors around
     logs: np.ndarray  # float64 (N_LOGS, n)
     work: np.ndarray  # float64 (4, n)
@@ -120,6 +124,11 @@ class Scratch(NamedTuple):
     hidden: np.ndarray  # float32 (2, width, n)
     outputs: np.ndarray  # float32 (3 K, n)
     mixtures: Mixtures
+
+
+def most_samples(n_rows: int, n_columns: int) -> int:
+    """Of a wave, in whole tiles."""
+    return -(-min(n_rows, (n_columns + 1) // 2 + 1) // COLUMNS) * COLUMNS
 
 
 def new_state(
@@ -161,6 +170,7 @@ def new_state(
         *(np.zeros((n_planes, n_epochs, N_RUN_LEVELS), np.int64) for _ in range(2)),
         np.zeros((n_planes, n_experts), np.int64),
         np.zeros((n_planes, n_epochs, n_experts), np.int64),
+        np.zeros((recent[0], epoch, most_samples(n_rows, n_columns))),
         np.asarray(low, np.int64),
         np.asarray(high, np.int64),
         coded,
@@ -182,9 +192,13 @@ def new_mixtures(components: int, n: int) -> Mixtures:
 
 def new_scratch(config: AxConfig, n_features: int, n_rows: int, n_columns: int) -> Scratch:
     n_experts, width, components = len(config.experts()), config.width, config.components
-    n = -(-min(n_rows, (n_columns + 1) // 2 + 1) // COLUMNS) * COLUMNS
+    n = most_samples(n_rows, n_columns)
+    m = max(n, LEARNT_AT_ONCE) + 2 * QUAD
     return Scratch(
-        np.zeros((n_experts, MAX_REGRESSORS, n)),
+        np.zeros(MAX_REGRESSORS, np.int64),
+        np.zeros(MAX_REGRESSORS + 2),
+        np.zeros((MAX_REGRESSORS, m)),
+        np.zeros((4, config.epoch * n)),
         np.zeros((n_experts, n)),
         *(np.zeros(n) for _ in range(4)),
         np.zeros(n, np.int64),
@@ -192,8 +206,7 @@ def new_scratch(config: AxConfig, n_features: int, n_rows: int, n_columns: int) 
         *(np.zeros(n, np.int64) for _ in range(3)),
         np.zeros(N_RUN_LEVELS, np.int64),
         np.zeros(n, np.int64),
-        np.zeros(n),
-        np.zeros((GRAM_ROWS + 1, n)),
+        np.zeros((GRAM_ROWS + 1, m)),
         np.zeros((n_experts, n)),
         np.zeros((N_LOGS, n)),
         np.zeros((4, n)),

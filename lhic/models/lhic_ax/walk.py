@@ -153,7 +153,7 @@ def walk_block(
                     widths_of(levels.n_levels[z] > np.int64(1) << lower_bits, n, scratch)
                 learn_wave(z, wave, first, n, n_rows, n_columns, now, table, state, scratch)
             if (wave + 1) % epoch == 0 and wave + 1 < waves:
-                end_epoch(z, now, table, state, scratch)
+                end_epoch(z, now, n_rows, n_columns, table, state, scratch)
     return True
 
 

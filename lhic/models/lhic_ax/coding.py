@@ -161,6 +161,7 @@ class AxModel:
         costs = np.zeros((2, *cube.shape))
         for tile in TileGrid(*cube.shape[1:], *self.tile_shape(*cube.shape[1:])):
             job = _EncodeJob(self, *split_tile(np.ascontiguousarray(cube[tile.window]), settings.max_error), settings)
+            job.wants_intervals = True
             self._run([job], settings, lambda n: None)
             np.add.at(costs[(slice(None), *tile.window)], (slice(None), job.layout.band), job.bit_costs())
         return costs
@@ -347,6 +348,8 @@ class _EncodeJob(_Job):
         self.values = np.ascontiguousarray(self.oriented(planes.values), np.int32)
         self.level_of = self.oriented(_levels_of(planes))
         self.codings: list[walk.Coding] = []
+        self.wants_intervals = False
+        self.parts: list[bytes] | None = None  # of the samples section, where a device has coded them itself
 
     def coding(self, first: int, end: int) -> walk.Coding:
         n_symbols = 2 * (end - first) * self.shape[0] * self.shape[1]
@@ -370,7 +373,7 @@ class _EncodeJob(_Job):
         return np.stack([self.oriented(part) for part in costs])
 
     def sections(self) -> tuple[bytes, ...]:
-        parts = []
+        parts = self.parts or []
         for coding in self.codings:
             encoder = RansEncoder(self.settings.n_lanes, PRECISION)
             n_symbols = int(coding.n_symbols[0])

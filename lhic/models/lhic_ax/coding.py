@@ -38,7 +38,7 @@ MAX_LANES = 8
 LANE_SAMPLES = 1 << 15  # samples of a group for each of its lanes, whose state takes 8 bytes
 DEFAULT_LOWER_BITS = 8
 SAMPLES_AT_ONCE = 1 << 22  # of tiles in memory together
-SAMPLES_ON_DEVICE = 1 << 26  # the same on a GPU, which wants many tiles at once
+SAMPLES_ON_DEVICE = 1 << 28  # the same on a GPU, which wants many tiles at once; its own memory is `torch_engine`'s
 
 
 def load(name: str, config: dict, tensors: dict[str, np.ndarray], weights_hash: bytes, device: str = "cpu") -> AxModel:

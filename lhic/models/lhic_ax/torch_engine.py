@@ -38,7 +38,7 @@ from lhic.entropy.logistic import (
     WEIGHT_BITS,
 )
 from lhic.models.lhic_ax import arithmetic, context, device_coder, experts, network
-from lhic.models.lhic_ax.config import CONSTANT, CONSTANT_INPUT, DETAIL, NEIGHBOUR
+from lhic.models.lhic_ax.config import CONSTANT, CONSTANT_INPUT, DETAIL, NEIGHBOUR, AxConfig
 from lhic.models.lhic_ax.layout import (
     AROUND,
     CAUSAL,
@@ -78,6 +78,12 @@ REPEATS = (
     ((False, True, False, True), 3, 1),
 )
 
+
+# Memory on a GPU (`tile_bytes`).
+MEMORY_SHARE = 0.8  # of what is free may be filled
+CODER_BYTES = 32  # a sample: values, levels and intervals of an encoder, with room for the words of two symbols
+STEP_BYTES = 24  # an input or a sum of a sample: as int32, int64, float64 and weighted
+STEP_TENSORS = 300  # everything else that a step computes for a sample
 
 WARM_UP = 3  # times that work runs before it is recorded, so that libraries have set themselves up
 
@@ -672,7 +678,37 @@ def run_jobs(model, jobs: Sequence, settings: StreamParameters, device: torch.de
             by_shape.setdefault(job.shape, []).append(job)
     for some in by_shape.values():
         run = encode_jobs if hasattr(some[0], "level_of") else decode_jobs
-        run(model, some, settings.lower_bits, settings.group_planes, device)
+        n_at_once = tiles_at_once(model, some, device)
+        for first in range(0, len(some), n_at_once):
+            run(model, some[first : first + n_at_once], settings.lower_bits, settings.group_planes, device)
+
+
+def tiles_at_once(model, jobs: Sequence, device: torch.device) -> int:
+    """How many tiles fit the free memory of the device; without a GPU all of them."""
+    if device.type != "cuda":
+        return len(jobs)
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info(device)
+    each = tile_bytes(model.settings, max(job.n_planes for job in jobs), *jobs[0].shape)
+    return max(1, int(MEMORY_SHARE * free) // each)
+
+
+def tile_bytes(config: AxConfig, n_planes: int, n_rows: int, n_columns: int) -> int:
+    """At most so much memory does a tile need on the device, `Batch` and coder together."""
+    waves = n_waves(n_rows, n_columns)
+    sizes = [len(expert.regressors) for expert in config.experts()]
+    n, r = len(sizes), max(sizes)
+    _, n_kept, wave_apart = skewed_shape(1, n_rows, n_columns)
+    n_epochs = -(-waves // config.epoch) + 1
+    of_plane = 4 * (ERROR + n) * n_kept * wave_apart  # pictures
+    of_plane += 8 * n * r * (r + 3)  # sums and coefficients
+    of_plane += 8 * (n_epochs + 1) * (1 + n + 2 * N_LEVELS) + 64  # tables
+    of_plane += CODER_BYTES * n_rows * n_columns
+    n_active, n_most = min(n_planes, -(-waves // PLANE_LAG)), min(n_rows, (n_columns + 1) // 2)
+    # Twice, for what a step leaves behind while the next one runs, and for the sizes in which memory is handed out.
+    of_step = 2 * STEP_BYTES * (n * r + sum(sizes) + config.width + 3 * config.components + STEP_TENSORS)
+    of_solve = 8 * 6 * n * r * (r + 1) * n_active // 2
+    return n_planes * of_plane + n_active * n_most * of_step + of_solve + (8 * waves + 16) * n_most
 
 
 @torch.no_grad()

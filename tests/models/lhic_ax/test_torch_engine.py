@@ -4,7 +4,9 @@ import numba
 import numpy as np
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 
+import lhic
 from lhic.errors import LhicError
 from lhic.models.lhic_ax import coding, experts, reference, torch_engine
 from lhic.models.lhic_ax.arithmetic import log2_16
@@ -138,6 +140,37 @@ def test_logarithm_equals_the_compiled_one():
     values = np.unique(np.concatenate([np.arange(1, 3000), *(2 ** np.arange(3, 45)[:, None] + np.arange(-3, 4))]))
     found = torch_engine.Tables(CPU).log2_16(torch.from_numpy(values))
     assert found.tolist() == [log2_16(value) for value in values] == [reference.log2_16(int(v)) for v in values]
+
+
+def peak_bytes(work) -> int:
+    """Most memory of tensors that the work adds to what was there."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        work()
+    events = [event for event in found.profiler.kineto_results.events() if event.name() == "[memory]"]
+    return int(np.cumsum([event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]).max())
+
+
+@pytest.mark.parametrize("shape", [(6, 20, 24)])
+def test_memory_of_a_tile_is_within_its_estimate(shape):
+    tile = np.random.default_rng(2).normal(0, 300, shape).cumsum(0).astype("int16")
+    loaded = lhic.load_model("lhic-ax", "cpu")
+    model = coding.AxModel(loaded.name, loaded.settings, loaded.net, loaded.weights_hash, "cpu:0")
+    job = coding._EncodeJob(model, *split_tile(tile), settings_of(16))
+    found = peak_bytes(lambda: torch_engine.encode_jobs(model, [job], 8, 16, CPU))
+    estimate = torch_engine.tile_bytes(model.settings, *shape)
+    assert found < estimate < 4 * found
+
+
+def test_a_batch_fits_the_memory_that_is_free(monkeypatch):
+    model, n_run = random_model(), []
+    jobs = [coding._EncodeJob(model, *split_tile(tile), settings_of()) for tile in some_tiles()[::3] * 3]
+    each = torch_engine.tile_bytes(model.settings, 7, 9, 12)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch_engine, "encode_jobs", lambda model, some, *rest: n_run.append(len(some)))
+    for free in (0, 2.6 * each, 1e12):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 1e12))
+        torch_engine.run_jobs(model, jobs, settings_of(), torch.device("cuda"))
+    assert n_run == [1] * 6 + [2] * 3 + [6]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="can record")

@@ -8,7 +8,8 @@ Format: docs/format_lhic_ax.md.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -105,7 +106,7 @@ class AxModel:
         settings = StreamParameters.from_bytes(parameters)
         sections = []
         for some in _batches([tile.size for tile in tiles], self.samples_at_once):
-            jobs = [_EncodeJob(self, *split_tile(tiles[k], settings.max_error), settings) for k in some]
+            jobs = self._each(lambda k: _EncodeJob(self, *split_tile(tiles[k], settings.max_error), settings), some)
             self._run(jobs, settings, progress)
             sections += [job.sections() for job in jobs]
         return sections
@@ -122,9 +123,11 @@ class AxModel:
         settings = StreamParameters.from_bytes(parameters)
         tiles = []
         for some in _batches([int(np.prod(shape)) for shape in shapes], self.samples_at_once):
-            jobs = [_DecodeJob(self, read_tile(sections[k], shapes[k], dtype, settings), settings) for k in some]
+            jobs = self._each(
+                lambda k: _DecodeJob(self, read_tile(sections[k], shapes[k], dtype, settings), settings), some
+            )
             self._run(jobs, settings, progress)
-            tiles += [job.tile() for job in jobs]
+            tiles += self._each(_DecodeJob.tile, jobs)
         return tiles
 
     def decode_first_bands(
@@ -165,6 +168,13 @@ class AxModel:
             self._run([job], settings, lambda n: None)
             np.add.at(costs[(slice(None), *tile.window)], (slice(None), job.layout.band), job.bit_costs())
         return costs
+
+    def _each(self, work: Callable, items: Sequence) -> list:
+        """What the host does for each tile; beside a GPU, which codes many of them at once, in threads."""
+        if self.device == "cpu" or len(items) < 2:
+            return [work(item) for item in items]
+        with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+            return list(pool.map(work, items))
 
     def _run(self, jobs: Sequence[_Job], settings: StreamParameters, progress: Progress) -> None:
         if self.device != "cpu":

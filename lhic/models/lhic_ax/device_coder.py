@@ -9,6 +9,8 @@ raises.
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -31,8 +33,10 @@ MANY_STREAMS = 512  # several for each multiprocessor of a large GPU
 
 
 def uses_triton(device: torch.device) -> bool:
-    """Whether kernels are compiled for this device."""
-    return device.type == "cuda" and importlib.util.find_spec("triton") is not None
+    """Whether kernels are compiled for this device; triton calls a C compiler for what launches them."""
+    if device.type != "cuda" or importlib.util.find_spec("triton") is None:
+        return False
+    return "CC" in os.environ or any(map(shutil.which, ("clang", "gcc")))
 
 
 class Streams:
@@ -76,6 +80,7 @@ class StreamDecoder(Streams):
         self.states = batch.tensor(np.stack([decoder.states for decoder in self.decoders]))
         self.cursors = torch.zeros((self.n_streams, 2), dtype=torch.int64, device=batch.device)
         self.failed = torch.full((self.n_streams,), NEVER, dtype=torch.int64, device=batch.device)
+        self.window = torch.zeros(1, dtype=torch.int64, device=batch.device)  # first plane of a step, for kernels
         shape = batch.n_tiles, batch.n_active, batch.n_most
         self.decoded = torch.zeros(shape, dtype=torch.int64, device=batch.device)
         if log_width is None:
@@ -104,7 +109,7 @@ class StreamDecoder(Streams):
         batch = self.batch
         lanes = max(2, 1 << (self.n_lanes - 1).bit_length())
         triton_kernels.decode_step[(self.n_streams,)](
-            batch.t, batch.z, components, self.decoded, batch.counts, batch.places,
+            batch.t, self.window, components, self.decoded, batch.counts, batch.places,
             batch.n_levels, batch.first, batch.table_start, batch.level_table, batch.tables.sigmoid32,
             self.ends, self.states, self.words, self.word_starts, self.cursors, self.failed,
             *self.shape,

@@ -37,7 +37,7 @@ from lhic.entropy.logistic import (
     TABLE_BITS,
     WEIGHT_BITS,
 )
-from lhic.models.lhic_ax import arithmetic, context, device_coder, experts, network
+from lhic.models.lhic_ax import arithmetic, context, device_coder, device_step, experts, network
 from lhic.models.lhic_ax.config import CONSTANT, CONSTANT_INPUT, DETAIL, NEIGHBOUR, AxConfig
 from lhic.models.lhic_ax.layout import (
     AROUND,
@@ -723,6 +723,11 @@ def encode_jobs(model, jobs: Sequence, lower_bits: int, group_planes: int, devic
     # Intervals by place; the order of the coding is found at the end, for all steps at once.
     found = torch.zeros((len(jobs), values.shape[1] + 1, 2, 2), dtype=torch.int32, device=device)
 
+    def step_by_kernels() -> None:
+        kernels.look()
+        kernels.intervals(values, levels, lower_bits, found)
+        kernels.learn()
+
     def step() -> None:
         sums = batch.look()
         place = batch.z[:, None] * (batch.n_rows * batch.n_columns) + batch.pixel
@@ -732,7 +737,8 @@ def encode_jobs(model, jobs: Sequence, lower_bits: int, group_planes: int, devic
         found[:, place.reshape(-1)] = intervals.int().flatten(1, 2)
         batch.learn(torch.where(batch.is_coded, known, batch.filled()))
 
-    batch.walk(step)
+    kernels = device_step.of(batch)
+    batch.walk(step_by_kernels if kernels else step)
     if device_coder.uses_triton(device) and not any(job.wants_intervals for job in jobs):
         coder = device_coder.StreamEncoder(batch, jobs, lower_bits, group_planes, jobs[0].settings.n_lanes)
         for job, parts in zip(jobs, coder.parts(found), strict=True):
@@ -770,11 +776,18 @@ def decode_jobs(model, jobs: Sequence, lower_bits: int, group_planes: int, devic
     batch = Batch(model, jobs, device)
     coder = device_coder.StreamDecoder(batch, jobs, lower_bits, group_planes)
 
+    def step_by_kernels() -> None:
+        coder.step(kernels.look())
+        kernels.learn()
+
     def step() -> None:
         decoded = coder.step(batch.components(batch.look()))
         batch.learn(torch.where(batch.is_coded, decoded, batch.filled()))
 
-    batch.walk(step)
+    kernels = device_step.of(batch)
+    if kernels:
+        coder.decoded, coder.window = kernels.given, kernels.window
+    batch.walk(step_by_kernels if kernels else step)
     coder.finish()
     values = batch.values().cpu().numpy()
     for job, own in zip(jobs, values, strict=True):

@@ -1,5 +1,7 @@
 """The torch engine codes the same integers: here on the CPU, where there is a GPU on that."""
 
+import warnings
+
 import numba
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 
 import lhic
 from lhic.errors import LhicError
-from lhic.models.lhic_ax import coding, experts, reference, torch_engine
+from lhic.models.lhic_ax import coding, device_coder, experts, reference, torch_engine
 from lhic.models.lhic_ax.arithmetic import log2_16
 from lhic.models.lhic_ax.levels import split_tile
 from tests.models.lhic_ax.common import CONFIGS, SMALL, extreme_tiles, intervals, random_model, settings_of
@@ -192,6 +194,33 @@ def test_streams_cross_from_cpu_to_cuda_and_back(name, cuda):
 
 
 @pytest.mark.gpu
+def test_damage_is_told_on_a_gpu(cuda):
+    tile, parameters = some_tiles()[0], settings_of(3, 6, 8).to_bytes()
+    compiled, gpu = random_model(share=0.02), random_model(share=0.02, device="cuda")
+    ((side, groups, samples),) = compiled.encode_tiles([tile], parameters, lambda n: None)
+    for at in range(0, len(samples), len(samples) // 9):
+        damaged = samples[:at] + bytes([samples[at] ^ 0x40]) + samples[at + 1 :]
+        errors = []
+        for model in (compiled, gpu):
+            with pytest.raises(LhicError) as caught:
+                model.decode_tiles([tile.shape], tile.dtype, [(side, groups, damaged)], parameters, lambda n: None)
+            errors.append((type(caught.value), str(caught.value)))
+        assert errors[0] == errors[1]
+
+
+@pytest.mark.gpu
+def test_nothing_is_left_to_plain_torch_on_a_gpu(cuda):
+    """Or it would be exact, but slow."""
+    assert device_coder.uses_triton(torch.device("cuda"))
+    model, tile = random_model(share=0.02, device="cuda"), some_tiles()[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # `_record` warns when a step is not recorded
+        job = coding._EncodeJob(model, *split_tile(tile), settings_of())
+        torch_engine.run_jobs(model, [job], settings_of(), torch.device("cuda"))
+    assert job.parts and not job.codings
+
+
+@pytest.mark.gpu
 def test_a_batch_of_patches_on_a_gpu(cuda):
     rng = np.random.default_rng(8)
     tiles = [rng.normal(0, 20, (40, 64, 64)).cumsum(0).astype("int16") for _ in range(4)]
@@ -201,3 +230,15 @@ def test_a_batch_of_patches_on_a_gpu(cuda):
     assert gpu.encode_tiles(tiles, parameters, lambda n: None) == expected
     found = gpu.decode_tiles([tile.shape for tile in tiles], tiles[0].dtype, expected, parameters, lambda n: None)
     assert all(torch.equal(torch.from_numpy(a), torch.from_numpy(b)) for a, b in zip(found, tiles, strict=True))
+
+
+def test_kernels_are_used_where_they_can_be_built(monkeypatch):
+    found = {"triton": True, "gcc": True}
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(device_coder.importlib.util, "find_spec", lambda name: found[name] or None)
+    monkeypatch.setattr(device_coder.shutil, "which", lambda name: found.get(name) or None)
+    assert device_coder.uses_triton(torch.device("cuda")) and not device_coder.uses_triton(CPU)
+    for missing in found:
+        monkeypatch.setitem(found, missing, False)
+        assert not device_coder.uses_triton(torch.device("cuda"))
+        monkeypatch.setitem(found, missing, True)

@@ -80,7 +80,7 @@ class StreamDecoder(Streams):
         self.states = batch.tensor(np.stack([decoder.states for decoder in self.decoders]))
         self.cursors = torch.zeros((self.n_streams, 2), dtype=torch.int64, device=batch.device)
         self.failed = torch.full((self.n_streams,), NEVER, dtype=torch.int64, device=batch.device)
-        self.window = torch.zeros(1, dtype=torch.int64, device=batch.device)  # first plane of a step, for kernels
+        self.window: torch.Tensor | None = None  # first plane of a step, where `device_step` finds it
         shape = batch.n_tiles, batch.n_active, batch.n_most
         self.decoded = torch.zeros(shape, dtype=torch.int64, device=batch.device)
         if log_width is None:
@@ -108,8 +108,9 @@ class StreamDecoder(Streams):
 
         batch = self.batch
         lanes = max(2, 1 << (self.n_lanes - 1).bit_length())
+        window = batch.z if self.window is None else self.window
         triton_kernels.decode_step[(self.n_streams,)](
-            batch.t, self.window, components, self.decoded, batch.counts, batch.places,
+            batch.t, window, components, self.decoded, batch.counts, batch.places,
             batch.n_levels, batch.first, batch.table_start, batch.level_table, batch.tables.sigmoid32,
             self.ends, self.states, self.words, self.word_starts, self.cursors, self.failed,
             *self.shape,

@@ -282,7 +282,7 @@ def solve_system(
         pivot = diagonal + (RIDGE + diagonal * RELATIVE_RIDGE)
         rest = tl.where(row == j, pivot, column)
         for k in range(0, j):
-            product = tl.load(factor + k * n + row, mask=inside, other=0.0) * tl.load(factor + k * n + j)
+            product = tl.load(factor + k * n + row, mask=inside & (row >= j), other=0.0) * tl.load(factor + k * n + j)
             rest = rest - product
         pivot = tl.sum(tl.where(row == j, rest, 0.0), 0)
         degenerate = (pivot > diagonal * DEGENERATE) == 0

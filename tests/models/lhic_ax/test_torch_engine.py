@@ -13,7 +13,7 @@ from lhic.errors import LhicError
 from lhic.models.lhic_ax import coding, device_coder, experts, reference, torch_engine
 from lhic.models.lhic_ax.arithmetic import log2_16
 from lhic.models.lhic_ax.levels import split_tile
-from tests.models.lhic_ax.common import CONFIGS, SMALL, extreme_tiles, intervals, random_model, settings_of
+from tests.models.lhic_ax.common import CONFIGS, SMALL, extreme_tiles, intervals, random_model, settings_of, threads
 from tests.models.lhic_ax.test_bounds import systems
 
 CPU = torch.device("cpu")
@@ -202,7 +202,8 @@ def test_damage_is_told_on_a_gpu(cuda):
         damaged = samples[:at] + bytes([samples[at] ^ 0x40]) + samples[at + 1 :]
         errors = []
         for model in (compiled, gpu):
-            with pytest.raises(LhicError) as caught:
+            # With more threads it is chance which of several groups fails first.
+            with threads(1), pytest.raises(LhicError) as caught:
                 model.decode_tiles([tile.shape], tile.dtype, [(side, groups, damaged)], parameters, lambda n: None)
             errors.append((type(caught.value), str(caught.value)))
         assert errors[0] == errors[1]

@@ -152,6 +152,23 @@ def bench(
     _exit_on_error(run_bench, dataset, codecs, threads, timing, what, where)
 
 
+@task(
+    name="bench-gpu",
+    help={
+        "model": "weights of lhic-ax: a name or a path",
+        "batches": "tiles coded at once, separated by commas",
+        "passes": "timings behind each median",
+    },
+)
+def bench_gpu(context, model="lhic-ax", batches="1,4,16,64", passes="5"):
+    """Measure lhic-ax on the CUDA device, batches of the bundled patch; rows go to results/gpu/."""
+    from benchmarks.gpu import bench_gpu
+
+    sizes = [_whole("batches", size) for size in batches.split(",")]
+    table = _exit_on_error(bench_gpu, model, sizes, _whole("passes", passes))
+    print(table.to_string(index=False))
+
+
 @task(help={"profile": "folder of results/ to report on"})
 def report(context, profile="small"):
     """Collect a study's tables and figures into one HTML and one Markdown report."""

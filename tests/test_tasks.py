@@ -27,6 +27,7 @@ def test_every_task_is_there_and_says_what_it_does():
         (["bench", "--codecs", "lerc", "--threads", "two"], "error: thread_modes: expected some of one, all, found"),
         (["bench", "--codecs", "lerc", "--worker", "2"], "No idea what '--worker' is!"),
         (["verify-results", "--profile", "other"], "error: profile: expected a folder of results"),
+        (["bench-gpu", "--batches", "1,x"], "error: --batches: expected a whole number, found 'x'"),
         (["study", "--parameter", "no-assignment"], "--parameter: expected NAME=VALUE"),
     ],
 )

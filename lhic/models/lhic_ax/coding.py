@@ -8,7 +8,8 @@ Format: docs/format_lhic_ax.md.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -41,7 +42,7 @@ LANE_SAMPLES = 1 << 15  # samples of a group for each of its lanes, whose state 
 DEFAULT_LOWER_BITS = 8
 TUNING_SAMPLES = 150_000  # of one tile
 SAMPLES_AT_ONCE = 1 << 22  # of tiles in memory together
-SAMPLES_ON_DEVICE = 1 << 26  # the same on a GPU, which wants many tiles at once
+SAMPLES_ON_DEVICE = 1 << 28  # the same on a GPU, which wants many tiles at once; its own memory is `torch_engine`'s
 
 
 def load(name: str, config: dict, tensors: dict[str, np.ndarray], weights_hash: bytes, device: str = "cpu") -> AxModel:
@@ -168,7 +169,7 @@ class AxModel:
         settings = StreamParameters.from_bytes(parameters)
         sections = []
         for some in _batches([tile.size for tile in tiles], self.samples_at_once):
-            jobs = [_EncodeJob(self, *split_tile(tiles[k], settings.max_error), settings) for k in some]
+            jobs = self._each(lambda k: _EncodeJob(self, *split_tile(tiles[k], settings.max_error), settings), some)
             self._run(jobs, settings, progress)
             sections += [job.sections() for job in jobs]
         return sections
@@ -185,9 +186,11 @@ class AxModel:
         settings = StreamParameters.from_bytes(parameters)
         tiles = []
         for some in _batches([int(np.prod(shape)) for shape in shapes], self.samples_at_once):
-            jobs = [_DecodeJob(self, read_tile(sections[k], shapes[k], dtype, settings), settings) for k in some]
+            jobs = self._each(
+                lambda k: _DecodeJob(self, read_tile(sections[k], shapes[k], dtype, settings), settings), some
+            )
             self._run(jobs, settings, progress)
-            tiles += [job.tile() for job in jobs]
+            tiles += self._each(_DecodeJob.tile, jobs)
         return tiles
 
     def decode_first_bands(
@@ -224,9 +227,17 @@ class AxModel:
         costs = np.zeros((2, *cube.shape))
         for tile in TileGrid(*cube.shape[1:], *self.tile_shape(*cube.shape[1:])):
             job = _EncodeJob(self, *split_tile(np.ascontiguousarray(cube[tile.window]), settings.max_error), settings)
+            job.wants_intervals = True
             self._run([job], settings, lambda n: None)
             np.add.at(costs[(slice(None), *tile.window)], (slice(None), job.layout.band), job.bit_costs())
         return costs
+
+    def _each(self, work: Callable, items: Sequence) -> list:
+        """What the host does for each tile; beside a GPU, which codes many of them at once, in threads."""
+        if self.device == "cpu" or len(items) < 2:
+            return [work(item) for item in items]
+        with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+            return list(pool.map(work, items))
 
     def _run(self, jobs: Sequence[_Job], settings: StreamParameters, progress: Progress) -> None:
         if self.device != "cpu":
@@ -410,6 +421,8 @@ class _EncodeJob(_Job):
         self.values = np.ascontiguousarray(self.oriented(planes.values), np.int32)
         self.level_of = self.oriented(_levels_of(planes))
         self.codings: list[walk.Coding] = []
+        self.wants_intervals = False
+        self.parts: list[bytes] | None = None  # of the samples section, where a device has coded them itself
 
     def coding(self, first: int, end: int) -> walk.Coding:
         n_symbols = 2 * (end - first) * self.shape[0] * self.shape[1]
@@ -433,7 +446,7 @@ class _EncodeJob(_Job):
         return np.stack([self.oriented(part) for part in costs])
 
     def sections(self) -> tuple[bytes, ...]:
-        parts = []
+        parts = self.parts or []
         for coding in self.codings:
             encoder = RansEncoder(self.settings.n_lanes, PRECISION)
             n_symbols = int(coding.n_symbols[0])

@@ -7,22 +7,19 @@ uses separate operations that no compiler sees together, so nothing becomes a fu
 
 Plane z computes wave t - 4 z at step t, whatever its group.  Tiles of one shape form a batch; a tile with fewer planes
 than others has idle ones behind its last.  A step looks at the same number of planes whether all of them have samples
-or not, so that it always launches the same work, which a GPU replays from a graph.  Intervals are computed on the
-device; symbols, which follow one another within a lane, are decoded by the compiled coder on the host, one stream
-beside another.
+or not, so that it always launches the same work, which a GPU replays from a graph.  Symbols are decoded and encoded
+where the walk runs (`device_coder`); the host is told nothing before a batch is done.
 """
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from math import gcd
 
-import numba
 import numpy as np
 import torch
-from numba import njit
 
 from lhic.entropy.logistic import (
     ARGUMENT_BITS,
@@ -40,9 +37,8 @@ from lhic.entropy.logistic import (
     TABLE_BITS,
     WEIGHT_BITS,
 )
-from lhic.entropy.logistic_numba import prepare
-from lhic.models.lhic_ax import arithmetic, context, experts, network
-from lhic.models.lhic_ax.config import CONSTANT, CONSTANT_INPUT, DETAIL, NEIGHBOUR
+from lhic.models.lhic_ax import arithmetic, context, device_coder, device_step, experts, network
+from lhic.models.lhic_ax.config import CONSTANT, CONSTANT_INPUT, DETAIL, NEIGHBOUR, AxConfig
 from lhic.models.lhic_ax.layout import (
     AROUND,
     CAUSAL,
@@ -60,7 +56,7 @@ from lhic.models.lhic_ax.layout import (
 )
 from lhic.models.lhic_ax.parameters import StreamParameters
 from lhic.models.lhic_ax.state import FIRST_COUNT, FIRST_MAGNITUDE, FIRST_RATIO, N_LEVELS, UNIT
-from lhic.models.lhic_ax.symbols import PRECISION, SCALE_OFFSET, TOTAL, Levels, decode_level, model_value
+from lhic.models.lhic_ax.symbols import PRECISION, SCALE_OFFSET, TOTAL, Levels
 
 HERE, WW, NN = (0, 0), (0, -2), (-2, 0)
 OWN = (*CAUSAL, WW, NN)
@@ -83,6 +79,12 @@ REPEATS = (
 )
 
 
+# Memory on a GPU (`tile_bytes`).
+MEMORY_SHARE = 0.8  # of what is free may be filled
+CODER_BYTES = 32  # a sample: values, levels and intervals of an encoder, with room for the words of two symbols
+STEP_BYTES = 24  # an input or a sum of a sample: as int32, int64, float64 and weighted
+STEP_TENSORS = 300  # everything else that a step computes for a sample
+
 WARM_UP = 3  # times that work runs before it is recorded, so that libraries have set themselves up
 
 
@@ -99,6 +101,7 @@ class Tables:
 
         self.log, self.power = on_device(arithmetic.LOG_TABLE), on_device(arithmetic.POWER_TABLE)
         self.exp2, self.sigmoid = on_device(EXP2_TABLE), on_device(SIGMOID_TABLE)
+        self.sigmoid32 = self.sigmoid.int()
 
     def log2_16(self, value: torch.Tensor) -> torch.Tensor:
         """See `arithmetic.log2_16`; values of 1 .. 2^53 have their exponent exactly in a float64."""
@@ -148,6 +151,22 @@ def solve(gram: torch.Tensor, moment: torch.Tensor) -> torch.Tensor:
     return rounded.clamp(-experts.COEFFICIENT_LIMIT, experts.COEFFICIENT_LIMIT)
 
 
+def solve_on_gpu(gram: torch.Tensor, moment: torch.Tensor) -> torch.Tensor:
+    """`solve` by a kernel."""
+    from lhic.models.lhic_ax import triton_kernels
+
+    n = moment.shape[1]
+    gram, moment = gram.contiguous(), moment.contiguous()
+    factor, solution = torch.empty_like(gram), torch.empty_like(moment)
+    triton_kernels.solve_system[(len(gram),)](
+        gram, moment, factor, solution, n, SIZE=max(2, 1 << (n - 1).bit_length()),
+        RIDGE=float(experts.RIDGE), RELATIVE_RIDGE=experts.RELATIVE_RIDGE, DEGENERATE=experts.DEGENERATE,
+        ONE_COEFFICIENT=2.0**experts.COEFFICIENT_BITS, LIMIT=float(experts.COEFFICIENT_LIMIT),
+        num_warps=1, enable_fp_fusion=False,
+    )  # fmt: skip
+    return solution
+
+
 class Reads:
     """Which cells of the buffer the samples of a step are predicted and described from, gathered at once."""
 
@@ -174,15 +193,22 @@ class Batch:
 
     def __init__(self, model, jobs: Sequence, device: torch.device):
         self.model, self.device, self.tables = model, device, Tables(device)
+        self.kernels = device_coder.uses_triton(device)
         self.config, self.n_tiles = model.settings, len(jobs)
         self.n_rows, self.n_columns = jobs[0].shape
         self.n_planes = max(job.n_planes for job in jobs)
         self.waves = n_waves(self.n_rows, self.n_columns)
         self.n_steps = self.waves + PLANE_LAG * (self.n_planes - 1)
         self.n_active = min(self.n_planes, -(-self.waves // PLANE_LAG))
-        self.z, self.wave = (torch.zeros(self.n_active, dtype=torch.int64, device=device) for _ in range(2))
+        self.n_most = min(self.n_rows, (self.n_columns + 1) // 2)  # samples of a wave
+        self.t = torch.zeros(1, dtype=torch.int64, device=device)
         per_epoch = self.config.epoch // gcd(PLANE_LAG, self.config.epoch)  # one plane in so many ends it in a step
-        self.ending = torch.zeros((2, -(-self.n_active // per_epoch)), dtype=torch.int64, device=device)
+        self.n_ending = -(-self.n_active // per_epoch)
+        self.ends_at = np.zeros(self.n_steps, bool)
+        for z in range(self.n_planes):
+            self.ends_at[PLANE_LAG * z + self.config.epoch - 1 : PLANE_LAG * z + self.waves - 1 : self.config.epoch] = (
+                True
+            )
         self.graphs: dict[str, torch.cuda.CUDAGraph | int | None] = {}
         self.level_tables = join_levels(jobs, self.n_planes)
         self.experts = self.config.experts()
@@ -193,12 +219,13 @@ class Batch:
         self._make_tables()
         coded = np.stack([~job.oriented(job.layout.mask) for job in jobs])
         exists = np.arange(self.n_planes) < np.array([job.n_planes for job in jobs])[:, None]
-        self.coded, self.exists = self._tensor(coded.reshape(self.n_tiles, -1)), self._tensor(exists)
+        self.coded, self.exists = self.tensor(coded.reshape(self.n_tiles, -1)), self.tensor(exists)
+        self._make_waves()
         net = model.net
-        self.layers = [self._tensor(w).double() for w in (net.first, *net.middle, net.last)]
-        self.biases = [self._tensor(b).double() for b in (*net.biases, net.last_bias)]
+        self.layers = [self.tensor(w).double() for w in (net.first, *net.middle, net.last)]
+        self.biases = [self.tensor(b).double() for b in (*net.biases, net.last_bias)]
 
-    def _tensor(self, values) -> torch.Tensor:
+    def tensor(self, values) -> torch.Tensor:
         return torch.as_tensor(np.ascontiguousarray(values), device=self.device)
 
     def _zeros(self, *shape, dtype=torch.int64) -> torch.Tensor:
@@ -215,10 +242,10 @@ class Batch:
         self.buffer[:, ACTIVITY * self.picture_apart : ERROR * self.picture_apart] = UNIT
         self.nowhere = size - 1
         repeats = [(0, 0), *((du, di) for _, du, di in REPEATS[1:])]
-        self.repeat_offsets = self._tensor(np.array([du * self.wave_apart + di for du, di in repeats]))
-        self.repeat_edges = self._tensor(np.array([edges for edges, _, _ in REPEATS]))
+        self.repeat_offsets = self.tensor(np.array([du * self.wave_apart + di for du, di in repeats]))
+        self.repeat_edges = self.tensor(np.array([edges for edges, _, _ in REPEATS]))
         stored = [SAMPLE, DETAILS, RESIDUAL, *range(ERROR, n_pictures)]
-        self.stored_offsets = self._tensor(np.array(stored) * self.picture_apart)
+        self.stored_offsets = self.tensor(np.array(stored) * self.picture_apart)
 
     def _make_reads(self) -> None:
         reads = Reads(self.plane_apart, self.wave_apart, self.picture_apart)
@@ -241,10 +268,10 @@ class Batch:
                     reads.backs[-1] = self.n_planes  # never there
                 minus_mean.append(kind == NEIGHBOUR)
                 constant.append(kind == CONSTANT and r < len(rows))
-        self.offsets, self.backs = self._tensor(np.array(reads.offsets)), self._tensor(np.array(reads.backs))
-        self.minus_mean = self._tensor(np.array(minus_mean, np.int64))
-        self.constant = self._tensor(np.array(constant) * int(CONSTANT_INPUT))
-        self.about_mean = self._tensor(np.array([expert.about_mean for expert in self.experts], np.int64))
+        self.offsets, self.backs = self.tensor(np.array(reads.offsets)), self.tensor(np.array(reads.backs))
+        self.minus_mean = self.tensor(np.array(minus_mean, np.int64))
+        self.constant = self.tensor(np.array(constant) * int(CONSTANT_INPUT))
+        self.about_mean = self.tensor(np.array([expert.about_mean for expert in self.experts], np.int64))
         self.forgets = [e for e, expert in enumerate(self.experts) if expert.forgets]
 
     def _make_tables(self) -> None:
@@ -254,8 +281,8 @@ class Batch:
         first = self.model.table.first_coefficients
         for e in range(n):
             start, end = self.model.table.starts[e : e + 2]
-            self.coefficients[:, :, e, : end - start] = self._tensor(first[0, start:end])
-            self.coefficients[:, 0, e, : end - start] = self._tensor(first[1, start:end])
+            self.coefficients[:, :, e, : end - start] = self.tensor(first[0, start:end])
+            self.coefficients[:, 0, e, : end - start] = self.tensor(first[1, start:end])
         self.gram, self.moment = self._zeros(n, r, r, dtype=torch.float64), self._zeros(n, r, dtype=torch.float64)
         self.magnitude, self.error = self._zeros(n_epochs), self._zeros(n_epochs, n)
         self.ratio, self.ratio_count = self._zeros(n_epochs, N_LEVELS), self._zeros(n_epochs, N_LEVELS)
@@ -269,15 +296,40 @@ class Batch:
         levels = self.level_tables
         ends = (levels.first, levels.n_levels, levels.table_start)
         self.first, self.n_levels, self.table_start = (
-            self._tensor(values.reshape(self.n_tiles, self.n_planes)) for values in ends
+            self.tensor(values.reshape(self.n_tiles, self.n_planes)) for values in ends
         )
-        self.level_table = self._tensor(np.append(levels.table, 0))
+        self.level_table = self.tensor(np.append(levels.table, 0))
         self.low = self.model_value(torch.zeros_like(self.first), self.first, self.table_start)
         self.high = self.model_value(self.n_levels - 1, self.first, self.table_start)
 
     def model_value(self, level, first, start):
         listed = self.level_table[(start + level).clamp(0, len(self.level_table) - 1)]
         return torch.where(start < 0, first + level, listed)
+
+    def _make_waves(self) -> None:
+        """Which samples of each wave are coded: `counts` int32 (n, waves), and their `places` int32 (n, waves, q).
+
+        A place is a sample's distance from the wave's first row.
+        """
+        i, j, there = self.pixels_of(torch.arange(self.waves, device=self.device))
+        pixel = (i * self.n_columns + j).reshape(-1)
+        coded = self.coded[:, pixel].view(self.n_tiles, *i.shape) & there
+        self.counts = coded.sum(2).int()
+        rank = torch.where(coded, coded.cumsum(2) - 1, self.n_most)
+        places = torch.zeros((*coded.shape[:2], self.n_most + 1), dtype=torch.int32, device=self.device)
+        number = torch.arange(self.n_most, dtype=torch.int32, device=self.device)
+        self.places = places.scatter_(2, rank, number.expand(coded.shape))[:, :, :-1].contiguous()
+
+    def pixels_of(self, wave: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Rows and columns (waves, q) of the pixels of waves, and which exist; the others are somewhere inside."""
+        first = ((wave - self.n_columns + 2) >> 1).clamp(min=0)
+        last = (wave >> 1).clamp(max=self.n_rows - 1)
+        i = first[:, None] + torch.arange(self.n_most, device=self.device)
+        there = i <= last[:, None]
+        i = torch.minimum(i, last[:, None]).clamp(min=0)
+        j = wave[:, None] - 2 * i
+        there &= (j >= 0) & (j < self.n_columns)
+        return i, j.clamp(0, self.n_columns - 1), there
 
     # --- one step -----------------------------------------------------------------------------------------------------
 
@@ -298,30 +350,27 @@ class Batch:
                 graph.replay()
 
     def begin(self, t: int) -> None:
-        """Go to a step: planes `z` and their waves, some perhaps before the first or after the last."""
-        first_plane = max(0, -(-(t - self.waves + 1) // PLANE_LAG))
-        self.first_plane = min(first_plane, self.n_planes - self.n_active)
-        self.z.copy_(torch.arange(self.first_plane, self.first_plane + self.n_active))
-        self.wave.copy_(t - PLANE_LAG * self.z)
+        """Go to a step, which is all that the host says about it."""
+        self.t.fill_(t)
 
     def place(self) -> None:
-        """Which samples a step holds: pixels `i`, `j` (Z, q), of which `there` exist."""
-        wave = self.wave
+        """Which planes `z` and waves a step holds, some perhaps before the first or after the last; which samples.
+
+        Pixels `i`, `j` (Z, q), of which `there` exist.
+        """
+        self.z = self.active_planes(self.t)
+        wave = self.t - PLANE_LAG * self.z
         self.epoch = (wave // self.config.epoch).clamp(0, self.n_epochs - 1)
-        first = ((wave - self.n_columns + 2) >> 1).clamp(min=0)
-        last = (wave >> 1).clamp(max=self.n_rows - 1)
-        n_most = min(self.n_rows, (self.n_columns + 1) // 2)
-        self.i = first[:, None] + torch.arange(n_most, device=self.device)
-        self.there = self.i <= last[:, None]
-        self.i = torch.minimum(self.i, last[:, None]).clamp(min=0)
-        self.j = wave[:, None] - 2 * self.i
-        self.there &= (self.j >= 0) & (self.j < self.n_columns)
-        self.j = self.j.clamp(0, self.n_columns - 1)
+        self.i, self.j, self.there = self.pixels_of(wave)
         rows = self.i + ROW_MARGIN
         self.cell = self.z[:, None] * self.plane_apart + (2 * self.i + self.j + WAVE_MARGIN) * self.wave_apart + rows
         self.pixel = self.i * self.n_columns + self.j
         coded = self.coded[:, self.pixel.reshape(-1)].view(self.n_tiles, *self.pixel.shape)
         self.is_coded = coded & self.there & self.exists[:, self.z, None]
+
+    def active_planes(self, t: torch.Tensor) -> torch.Tensor:
+        first = (-((self.waves - 1 - t) // PLANE_LAG)).clamp(0, self.n_planes - self.n_active)
+        return first + torch.arange(self.n_active, device=self.device)
 
     def gather(self) -> torch.Tensor:
         """Everything read from the pictures, int64 (reads, n, Z, q); 0 where there is no such plane."""
@@ -432,12 +481,19 @@ class Batch:
         heaviest = (below == 0) & ((below == 0).cumsum(-1) == 1)
         return weight + heaviest * ((1 << WEIGHT_BITS) - weight.sum(-1, keepdim=True))
 
-    def cumulative(self, level: torch.Tensor, mixture: torch.Tensor) -> torch.Tensor:
-        """F of some levels of each sample, int64 (n, Z, q, levels)."""
-        first, start, n = (a[:, self.z, None, None] for a in (self.first, self.table_start, self.n_levels))
+    def components(self, sums: torch.Tensor) -> torch.Tensor:
+        """Mean, mantissa and shift of the inverse scale, and weight of each component, int32 (n, Z, q, 4, K)."""
+        mean, scale, logit = self.mixture(sums)
+        mantissa, shift = self.tables.exp2[scale % SCALE_STEPS], scale // SCALE_STEPS
+        return torch.stack([mean, mantissa, shift, self.weights(logit)], -2).int()
+
+    def cumulative(self, level, first, start, n, components: torch.Tensor) -> torch.Tensor:
+        """F of some levels of samples, int64 (..., levels).
+
+        first, start, n : of the planes, to be broadcast;  components : (..., 4, K)
+        """
         edge = (self.model_value(level - 1, first, start) + self.model_value(level, first, start)) << (MEAN_BITS - 1)
-        mean, scale, logit = mixture[..., None, :]
-        mantissa, shift, weight = self.tables.exp2[scale % SCALE_STEPS], scale // SCALE_STEPS, self.weights(logit)
+        mean, mantissa, shift, weight = components.long()[..., None, :, :].unbind(-2)
         distance = edge[..., None] - mean
         argument = (distance.abs() * mantissa << (ARGUMENT_BITS - MEAN_BITS - SCALE_MIN_LOG2 - MANTISSA_BITS)) >> shift
         argument = argument.clamp(max=SIGMOID_OCTAVES << ARGUMENT_BITS)
@@ -451,10 +507,12 @@ class Batch:
 
     def intervals(self, level: torch.Tensor, sums: torch.Tensor, lower_bits: int) -> torch.Tensor:
         """Start and freq of the upper and of the lower part, (n, Z, q, 2, 2); freq 0: there is no upper part."""
-        n = self.n_levels[:, self.z, None]
+        levels_of = [a[:, self.z, None, None] for a in (self.first, self.table_start, self.n_levels)]
+        n = levels_of[2][..., 0]
         cell = level >> lower_bits << lower_bits
         after = torch.minimum(cell + (1 << lower_bits), n)
-        found = self.cumulative(torch.stack([cell, after, level, level + 1], -1), self.mixture(sums))
+        wanted = torch.stack([cell, after, level, level + 1], -1)
+        found = self.cumulative(wanted, *levels_of, self.components(sums))
         low, high = found[..., :1], found[..., 1:2]
         inside = floor_divide((found[..., 2:] - low) << PRECISION, high - low)
         upper = torch.cat([low, (high - low) * (n > 1 << lower_bits)[..., None]], -1)
@@ -500,21 +558,29 @@ class Batch:
 
     def end_epochs(self, t: int) -> None:
         """Fit the experts of those planes whose epoch ends with this step, and open their next tables."""
-        ending = []
-        for z in range(self.first_plane, self.first_plane + self.n_active):
-            n_done = t - PLANE_LAG * z + 1
-            if 0 < n_done < self.waves and n_done % self.config.epoch == 0:
-                ending.append((z, n_done // self.config.epoch))
-        if ending:
-            # One that stands here twice is computed twice, with the same result.
-            ending += ending[:1] * (self.ending.shape[1] - len(ending))
-            self.ending.copy_(torch.tensor(ending).T)
+        if self.ends_at[t]:
             self.run("end", self._end_epochs)
 
+    def ending_planes(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Planes whose epoch ends with this step, and their next epochs; one at least must be there.
+
+        There are always as many: the first of them may stand here several times, and is then computed several times,
+        with the same result.
+        """
+        z = self.active_planes(self.t)
+        n_done = self.t + 1 - PLANE_LAG * z
+        ends = (n_done > 0) & (n_done < self.waves) & (n_done % self.config.epoch == 0)
+        # Planes that end an epoch in one step are `per_epoch` apart.
+        rank = torch.where(ends, ends.cumsum(0) - 1, self.n_ending)
+        which = torch.argmax(ends.long()).expand(self.n_ending + 1).clone()
+        which = which.scatter_(0, rank, torch.arange(self.n_active, device=self.device))[:-1]
+        return z[which], n_done[which] // self.config.epoch
+
     def _end_epochs(self) -> None:
-        z, then = self.ending
+        z, then = self.ending_planes()
         gram, moment = self.gram[:, z], self.moment[:, z]
-        found = solve(gram.flatten(0, 2), moment.flatten(0, 2))
+        solve_all = solve_on_gpu if self.kernels else solve
+        found = solve_all(gram.flatten(0, 2), moment.flatten(0, 2))
         self.coefficients[:, z] = found.view(moment.shape)
         for e in self.forgets:
             gram[:, :, e] -= torch.floor(gram[:, :, e] * 2.0**-experts.FORGET_SHIFT)
@@ -542,6 +608,20 @@ class Batch:
         read = self.gather()
         self.predict(read)
         return self.run_network(self.describe(read))
+
+    def walk(self, step: Callable[[], None]) -> None:
+        """Go through all steps; nothing is asked of the device in between."""
+        for t in range(self.n_steps):
+            self.begin(t)
+            self.run("step", step)
+            self.end_epochs(t)
+
+    def values(self) -> torch.Tensor:
+        """All samples as the pictures hold them, int32 (n, P, H, W)."""
+        i, j = (torch.arange(n, device=self.device) for n in (self.n_rows, self.n_columns))
+        cell = (2 * i[:, None] + j + WAVE_MARGIN) * self.wave_apart + i[:, None] + ROW_MARGIN
+        pictures = self.buffer[:, : self.picture_apart].view(self.n_tiles, self.n_planes, self.plane_apart)
+        return pictures[:, :, cell.reshape(-1)].view(self.n_tiles, self.n_planes, self.n_rows, self.n_columns)
 
     def filled(self) -> torch.Tensor:
         """Model values of pixels that are not coded."""
@@ -598,34 +678,72 @@ def run_jobs(model, jobs: Sequence, settings: StreamParameters, device: torch.de
             by_shape.setdefault(job.shape, []).append(job)
     for some in by_shape.values():
         run = encode_jobs if hasattr(some[0], "level_of") else decode_jobs
-        run(model, some, settings.lower_bits, settings.group_planes, device)
+        n_at_once = tiles_at_once(model, some, device)
+        for first in range(0, len(some), n_at_once):
+            run(model, some[first : first + n_at_once], settings.lower_bits, settings.group_planes, device)
+
+
+def tiles_at_once(model, jobs: Sequence, device: torch.device) -> int:
+    """How many tiles fit the free memory of the device; without a GPU all of them."""
+    if device.type != "cuda":
+        return len(jobs)
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info(device)
+    each = tile_bytes(model.settings, max(job.n_planes for job in jobs), *jobs[0].shape)
+    return max(1, int(MEMORY_SHARE * free) // each)
+
+
+def tile_bytes(config: AxConfig, n_planes: int, n_rows: int, n_columns: int) -> int:
+    """At most so much memory does a tile need on the device, `Batch` and coder together."""
+    waves = n_waves(n_rows, n_columns)
+    sizes = [len(expert.regressors) for expert in config.experts()]
+    n, r = len(sizes), max(sizes)
+    _, n_kept, wave_apart = skewed_shape(1, n_rows, n_columns)
+    n_epochs = -(-waves // config.epoch) + 1
+    of_plane = 4 * (ERROR + n) * n_kept * wave_apart  # pictures
+    of_plane += 8 * n * r * (r + 3)  # sums and coefficients
+    of_plane += 8 * (n_epochs + 1) * (1 + n + 2 * N_LEVELS) + 64  # tables
+    of_plane += CODER_BYTES * n_rows * n_columns
+    n_active, n_most = min(n_planes, -(-waves // PLANE_LAG)), min(n_rows, (n_columns + 1) // 2)
+    # Twice, for what a step leaves behind while the next one runs, and for the sizes in which memory is handed out.
+    of_step = 2 * STEP_BYTES * (n * r + sum(sizes) + config.width + 3 * config.components + STEP_TENSORS)
+    of_solve = 8 * 6 * n * r * (r + 1) * n_active // 2
+    return n_planes * of_plane + n_active * n_most * of_step + of_solve + (8 * waves + 16) * n_most
 
 
 @torch.no_grad()
 def encode_jobs(model, jobs: Sequence, lower_bits: int, group_planes: int, device: torch.device) -> None:
-    """Run encoding jobs of one shape; fills the intervals of their codings."""
+    """Run encoding jobs of one shape; fills their parts, or the intervals of their codings for a coder on the host."""
     batch = Batch(model, jobs, device)
     shape = batch.n_planes, batch.n_rows, batch.n_columns
-    values, levels = (np.zeros((len(jobs), *shape), np.int64) for _ in range(2))
+    values, levels = (np.zeros((len(jobs), *shape), np.int32) for _ in range(2))
     for k, job in enumerate(jobs):
         values[k, : job.n_planes], levels[k, : job.n_planes] = job.values, job.level_of
-    values, levels = (batch._tensor(a.reshape(len(jobs), -1)) for a in (values, levels))
+    values, levels = (batch.tensor(a.reshape(len(jobs), -1)) for a in (values, levels))
     # Intervals by place; the order of the coding is found at the end, for all steps at once.
     found = torch.zeros((len(jobs), values.shape[1] + 1, 2, 2), dtype=torch.int32, device=device)
+
+    def step_by_kernels() -> None:
+        kernels.look()
+        kernels.intervals(values, levels, lower_bits, found)
+        kernels.learn()
 
     def step() -> None:
         sums = batch.look()
         place = batch.z[:, None] * (batch.n_rows * batch.n_columns) + batch.pixel
-        known, level = (a[:, place.reshape(-1)].view(len(jobs), *place.shape) for a in (values, levels))
+        known, level = (a[:, place.reshape(-1)].view(len(jobs), *place.shape).long() for a in (values, levels))
         intervals = batch.intervals(level, sums, lower_bits) * batch.is_coded[..., None, None]
         place = torch.where(batch.there, place, values.shape[1])
         found[:, place.reshape(-1)] = intervals.int().flatten(1, 2)
         batch.learn(torch.where(batch.is_coded, known, batch.filled()))
 
-    for t in range(batch.n_steps):
-        batch.begin(t)
-        batch.run("step", step)
-        batch.end_epochs(t)
+    kernels = device_step.of(batch)
+    batch.walk(step_by_kernels if kernels else step)
+    if device_coder.uses_triton(device) and not any(job.wants_intervals for job in jobs):
+        coder = device_coder.StreamEncoder(batch, jobs, lower_bits, group_planes, jobs[0].settings.n_lanes)
+        for job, parts in zip(jobs, coder.parts(found), strict=True):
+            job.parts = parts
+        return
     coded = found[:, :-1].reshape(len(jobs), batch.n_planes, -1, 2, 2).cpu().numpy()
     for job, own in zip(jobs, coded, strict=True):
         job.codings.clear()
@@ -639,6 +757,7 @@ def encode_jobs(model, jobs: Sequence, lower_bits: int, group_planes: int, devic
             coding.starts[:n_symbols], coding.freqs[:n_symbols] = starts[present], freqs[present]
 
 
+@functools.lru_cache(maxsize=8)
 def coding_order(n_planes: int, n_rows: int, n_columns: int) -> np.ndarray:
     """Indices into (planes, rows, columns) of a group's samples in the order in which they are coded."""
     plane, i, j = (index.reshape(-1) for index in np.indices((n_planes, n_rows, n_columns)))
@@ -655,79 +774,21 @@ def decode_jobs(model, jobs: Sequence, lower_bits: int, group_planes: int, devic
         The words of a part run out.
     """
     batch = Batch(model, jobs, device)
-    streams = [(k, g) for k, job in enumerate(jobs) for g in range(len(job.decoders))]
-    decoders = [jobs[k].decoders[g] for k, g in streams]
-    numbers = np.array(streams, np.int64).reshape(-1, 2)
-    words = np.concatenate([decoder.words for decoder in decoders])
-    ends = np.cumsum([0] + [decoder.words.size for decoder in decoders])
-    states = np.stack([decoder.states for decoder in decoders])
-    cursors = np.zeros((len(decoders), 2), np.int64)
-    values = np.zeros((len(jobs), batch.n_planes, batch.n_rows, batch.n_columns), np.int32)
-    n_threads = max(1, min(numba.get_num_threads(), len(decoders)))
-    shares = [(len(decoders) * k // n_threads, len(decoders) * (k + 1) // n_threads) for k in range(n_threads)]
-    batch.given = batch.decoded = None
+    coder = device_coder.StreamDecoder(batch, jobs, lower_bits, group_planes)
 
-    def look() -> None:
-        mixture = batch.mixture(batch.look()).int()
-        batch.given = mixture, batch.is_coded, batch.there, batch.i, batch.j
-        batch.decoded = torch.zeros_like(batch.base)
+    def step_by_kernels() -> None:
+        coder.step(kernels.look())
+        kernels.learn()
 
-    def learn() -> None:
-        batch.value = torch.where(batch.is_coded, batch.decoded, batch.filled())
-        batch.learn(batch.value)
+    def step() -> None:
+        decoded = coder.step(batch.components(batch.look()))
+        batch.learn(torch.where(batch.is_coded, decoded, batch.filled()))
 
-    with ThreadPoolExecutor(n_threads) as pool:
-        for t in range(batch.n_steps):
-            batch.begin(t)
-            batch.run("look", look)
-            mixture, coded, there, i, j = (a.cpu().numpy() for a in batch.given)
-            found = np.zeros(coded.shape, np.int64)
-
-            def decode(share, mixture=mixture, coded=coded, found=found, first_plane=batch.first_plane):
-                return _decode_streams(
-                    *share, numbers, group_planes, batch.n_planes, first_plane, mixture, coded, found, lower_bits,
-                    batch.level_tables, words, ends, states, cursors,
-                )  # fmt: skip
-
-            for failed in pool.map(decode, shares):
-                if failed >= 0:
-                    decoders[failed].cursor[:] = cursors[failed]
-                    raise decoders[failed].words_ran_out()
-            batch.decoded.copy_(torch.from_numpy(found))
-            batch.run("learn", learn)
-            slot, q = np.nonzero(there)
-            values[:, batch.first_plane + slot, i[slot, q], j[slot, q]] = batch.value.cpu().numpy()[:, slot, q]
-            batch.end_epochs(t)
-    for decoder, state, cursor in zip(decoders, states, cursors, strict=True):
-        decoder.states[:], decoder.cursor[:] = state, cursor
+    kernels = device_step.of(batch)
+    if kernels:
+        coder.decoded, coder.window = kernels.given, kernels.window
+    batch.walk(step_by_kernels if kernels else step)
+    coder.finish()
+    values = batch.values().cpu().numpy()
     for job, own in zip(jobs, values, strict=True):
         job.values[:] = own[: job.n_planes]
-
-
-@njit(cache=True, nogil=True)
-def _decode_streams(
-    first_stream, end_stream, numbers, group_planes, n_planes, first_plane, mixture, coded, values, lower_bits, levels,
-    words, ends, states, cursors,
-):  # fmt: skip
-    """Decode what a step holds of some streams into `values`; a stream whose words ran out, or -1."""
-    active = np.empty((mixture.shape[4], 4), np.int64)
-    for stream in range(first_stream, end_stream):
-        tile, group = numbers[stream, 0], numbers[stream, 1]
-        own_words = words[ends[stream] : ends[stream + 1]]
-        for slot in range(coded.shape[1]):
-            z = first_plane + slot
-            if z // group_planes != group:
-                continue
-            plane = tile * n_planes + z
-            for q in range(coded.shape[2]):
-                if not coded[tile, slot, q]:
-                    continue
-                mean, scale, logit = mixture[0, tile, slot, q], mixture[1, tile, slot, q], mixture[2, tile, slot, q]
-                n_active, heaviest = prepare(mean, scale, logit, active)
-                level = decode_level(
-                    plane, lower_bits, levels, active, n_active, heaviest, states[stream], own_words, cursors[stream]
-                )
-                if level < 0:
-                    return stream
-                values[tile, slot, q] = model_value(level, plane, levels)
-    return -1

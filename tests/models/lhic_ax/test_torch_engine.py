@@ -1,15 +1,28 @@
 """The torch engine codes the same integers: here on the CPU, where there is a GPU on that."""
 
+import warnings
+
 import numba
 import numpy as np
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 
+import lhic
 from lhic.errors import LhicError
-from lhic.models.lhic_ax import coding, reference, torch_engine
+from lhic.models.lhic_ax import coding, device_coder, reference, torch_engine
 from lhic.models.lhic_ax.arithmetic import log2_16
 from lhic.models.lhic_ax.levels import split_tile
-from tests.models.lhic_ax.common import CONFIGS, SMALL, extreme_tiles, intervals, random_model, settings_of, solved
+from tests.models.lhic_ax.common import (
+    CONFIGS,
+    SMALL,
+    extreme_tiles,
+    intervals,
+    random_model,
+    settings_of,
+    solved,
+    threads,
+)
 from tests.models.lhic_ax.test_bounds import systems
 
 CPU = torch.device("cpu")
@@ -139,6 +152,37 @@ def test_logarithm_equals_the_compiled_one():
     assert found.tolist() == [log2_16(value) for value in values] == [reference.log2_16(int(v)) for v in values]
 
 
+def peak_bytes(work) -> int:
+    """Most memory of tensors that the work adds to what was there."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        work()
+    events = [event for event in found.profiler.kineto_results.events() if event.name() == "[memory]"]
+    return int(np.cumsum([event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]).max())
+
+
+@pytest.mark.parametrize("shape", [(6, 20, 24)])
+def test_memory_of_a_tile_is_within_its_estimate(shape):
+    tile = np.random.default_rng(2).normal(0, 300, shape).cumsum(0).astype("int16")
+    loaded = lhic.load_model("lhic-ax", "cpu")
+    model = coding.AxModel(loaded.name, loaded.settings, loaded.net, loaded.weights_hash, "cpu:0")
+    job = coding._EncodeJob(model, *split_tile(tile), settings_of(16))
+    found = peak_bytes(lambda: torch_engine.encode_jobs(model, [job], 8, 16, CPU))
+    estimate = torch_engine.tile_bytes(model.settings, *shape)
+    assert found < estimate < 4 * found
+
+
+def test_a_batch_fits_the_memory_that_is_free(monkeypatch):
+    model, n_run = random_model(), []
+    jobs = [coding._EncodeJob(model, *split_tile(tile), settings_of()) for tile in some_tiles()[::3] * 3]
+    each = torch_engine.tile_bytes(model.settings, 7, 9, 12)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch_engine, "encode_jobs", lambda model, some, *rest: n_run.append(len(some)))
+    for free in (0, 2.6 * each, 1e12):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 1e12))
+        torch_engine.run_jobs(model, jobs, settings_of(), torch.device("cuda"))
+    assert n_run == [1] * 6 + [2] * 3 + [6]
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="can record")
 def test_what_cannot_be_recorded_runs_as_it_is():
     with pytest.warns(RuntimeWarning, match="without a CUDA graph"):
@@ -158,6 +202,34 @@ def test_streams_cross_from_cpu_to_cuda_and_back(name, cuda):
 
 
 @pytest.mark.gpu
+def test_damage_is_told_on_a_gpu(cuda):
+    tile, parameters = some_tiles()[0], settings_of(3, 6, 8).to_bytes()
+    compiled, gpu = random_model(share=0.02), random_model(share=0.02, device="cuda")
+    ((side, groups, samples),) = compiled.encode_tiles([tile], parameters, lambda n: None)
+    for at in range(0, len(samples), len(samples) // 9):
+        damaged = samples[:at] + bytes([samples[at] ^ 0x40]) + samples[at + 1 :]
+        errors = []
+        for model in (compiled, gpu):
+            # With more threads it is chance which of several groups fails first.
+            with threads(1), pytest.raises(LhicError) as caught:
+                model.decode_tiles([tile.shape], tile.dtype, [(side, groups, damaged)], parameters, lambda n: None)
+            errors.append((type(caught.value), str(caught.value)))
+        assert errors[0] == errors[1]
+
+
+@pytest.mark.gpu
+def test_nothing_is_left_to_plain_torch_on_a_gpu(cuda):
+    """Or it would be exact, but slow."""
+    assert device_coder.uses_triton(torch.device("cuda"))
+    model, tile = random_model(share=0.02, device="cuda"), some_tiles()[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # `_record` warns when a step is not recorded
+        job = coding._EncodeJob(model, *split_tile(tile), settings_of())
+        torch_engine.run_jobs(model, [job], settings_of(), torch.device("cuda"))
+    assert job.parts and not job.codings
+
+
+@pytest.mark.gpu
 def test_a_batch_of_patches_on_a_gpu(cuda):
     rng = np.random.default_rng(8)
     tiles = [rng.normal(0, 20, (40, 64, 64)).cumsum(0).astype("int16") for _ in range(4)]
@@ -167,3 +239,15 @@ def test_a_batch_of_patches_on_a_gpu(cuda):
     assert gpu.encode_tiles(tiles, parameters, lambda n: None) == expected
     found = gpu.decode_tiles([tile.shape for tile in tiles], tiles[0].dtype, expected, parameters, lambda n: None)
     assert all(torch.equal(torch.from_numpy(a), torch.from_numpy(b)) for a, b in zip(found, tiles, strict=True))
+
+
+def test_kernels_are_used_where_they_can_be_built(monkeypatch):
+    found = {"triton": True, "gcc": True}
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(device_coder.importlib.util, "find_spec", lambda name: found[name] or None)
+    monkeypatch.setattr(device_coder.shutil, "which", lambda name: found.get(name) or None)
+    assert device_coder.uses_triton(torch.device("cuda")) and not device_coder.uses_triton(CPU)
+    for missing in found:
+        monkeypatch.setitem(found, missing, False)
+        assert not device_coder.uses_triton(torch.device("cuda"))
+        monkeypatch.setitem(found, missing, True)

@@ -1,0 +1,220 @@
+"""The kernels for a GPU, run by Triton's interpreter: the integers of the compiled walk."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from lhic.container import Reader, write_varint
+from lhic.errors import LhicError, TruncatedStreamError
+from lhic.models.lhic_ax import device_coder, device_step, experts, torch_engine
+from lhic.models.lhic_ax.config import AxConfig
+from tests.common import REPOSITORY
+from tests.models.lhic_ax.common import extreme_tiles, random_model, settings_of, threads
+from tests.models.lhic_ax.test_bounds import systems
+from tests.models.lhic_ax.test_torch_engine import one_thread
+
+pytest.importorskip("triton", reason="triton is not installed, so its interpreter cannot run the kernels")
+
+__all__ = ["one_thread"]  # a fixture of all tests here
+
+
+@pytest.fixture
+def all_kernels(monkeypatch):
+    """A torch engine on the CPU that launches the kernels."""
+    if os.environ.get("TRITON_INTERPRET") != "1":
+        pytest.skip("kernels are compiled here, not interpreted")
+    monkeypatch.setattr(device_coder, "uses_triton", lambda device: True)
+
+
+@pytest.fixture
+def kernels(all_kernels, monkeypatch):
+    """The same without those of a step's samples, which take the interpreter longest."""
+    monkeypatch.setattr(device_step, "of", lambda batch: None)
+
+
+def engine_model(*arguments, **keywords):
+    return random_model(*arguments, device="cpu:0", **keywords)  # not the compiled walk
+
+
+def check_both_ways(compiled, engine, tiles, settings):
+    """Streams of the compiled walk and of the engine are equal, and the engine decodes them."""
+    parameters = settings.to_bytes()
+    expected = compiled.encode_tiles(tiles, parameters, lambda n: None)
+    assert engine.encode_tiles(tiles, parameters, lambda n: None) == expected
+    shapes = [tile.shape for tile in tiles]
+    found = engine.decode_tiles(shapes, tiles[0].dtype, expected, parameters, lambda n: None)
+    assert all(torch.equal(torch.from_numpy(a), torch.from_numpy(b)) for a, b in zip(found, tiles, strict=True))
+
+
+TWO = AxConfig(0, 0, 1, 0, epoch=2, width=4, depth=1, components=2)
+
+
+def small_tiles() -> dict[str, list[np.ndarray]]:
+    """The interpreter takes about a millisecond for each operation on a vector."""
+    rng = np.random.default_rng(3)
+    wide = rng.integers(-900, 900, (3, 2, 4)).astype("int16")
+    few = rng.integers(0, 9, (1, 2, 4)).astype("int16")
+    masked = np.concatenate([wide[:1], few, wide[1:2]])
+    masked[:, 1, 1:3] = -32768
+    return {
+        "upper parts, and a tile of fewer planes": [wide, few],
+        "a mask, planes with and without upper parts": [masked],
+        "values with gaps": [extreme_tiles()["values with gaps"][:1]],
+        "extremes, taller than wide": [extreme_tiles()["noise of all of uint16"][:, :4, :2]],
+    }
+
+
+CASES = [(name, 8) for name in small_tiles()] + [(name, n) for name in list(small_tiles())[1:2] for n in (1, 3)]
+
+
+@pytest.mark.parametrize("name, n_lanes", CASES)
+def test_streams_are_those_of_the_compiled_walk(name, n_lanes, kernels):
+    models = random_model(TWO, share=0.02), engine_model(TWO, share=0.02)
+    check_both_ways(*models, small_tiles()[name], settings_of(2, 8, n_lanes))
+
+
+@pytest.mark.slow
+def test_steps_by_kernels_are_those_of_the_compiled_walk(all_kernels):
+    """Two experts, of which one forgets; a mask; a tile of fewer planes, whose idle one must not matter."""
+    config = AxConfig(2, 0, 1, 0, epoch=2, width=4, depth=2, components=3)
+    tile = np.random.default_rng(9).integers(-500, 500, (2, 2, 3)).astype("int16")
+    tile[:, 1, 1] = -32768
+    tiles = [tile, tile[1:, ::-1].copy()]
+    check_both_ways(random_model(config, share=0.02), engine_model(config, share=0.02), tiles, settings_of(2, 8, 2))
+
+
+@pytest.mark.parametrize("system", list(systems()))
+def test_solve_equals_the_compiled_one(system, kernels):
+    gram, moment = (torch.from_numpy(a).double() for a in system)
+    n = min(len(moment), 12)  # the interpreter takes its time
+    gram, moment = gram[:n, :n].contiguous(), moment[:n].contiguous()
+    expected = np.empty(n)
+    experts.solve(gram.numpy(), moment.numpy(), np.zeros((n, n)), expected)
+    found = torch_engine.solve_on_gpu(torch.stack([torch.zeros(n, n).double(), gram]), torch.stack([moment, moment]))
+    assert torch.equal(found[1], torch.from_numpy(expected))
+
+
+@pytest.mark.parametrize("log_width", [1, 2])
+def test_the_width_of_a_search_changes_nothing(log_width, kernels, monkeypatch):
+    monkeypatch.setattr(device_coder, "LOG_WIDTH_FEW", log_width)
+    tiles = [small_tiles()["upper parts, and a tile of fewer planes"][0][:1, :, :2]]
+    check_both_ways(random_model(), engine_model(), tiles, settings_of(2, 7, 4))
+
+
+@pytest.mark.parametrize("with_kernels", [True, False])
+def test_damage_is_told_with_the_same_error(with_kernels, request, monkeypatch):
+    if with_kernels:
+        request.getfixturevalue("kernels")
+    else:
+        monkeypatch.setattr(device_coder, "uses_triton", lambda device: False)
+    tile, settings = small_tiles()["upper parts, and a tile of fewer planes"][0][:, :, :3], settings_of(2, 8, 8)
+    compiled, engine = random_model(TWO, share=0.02), engine_model(TWO, share=0.02)
+    ((side, groups, samples),) = compiled.encode_tiles([tile], settings.to_bytes(), lambda n: None)
+
+    def error_of(model, samples, groups=groups):
+        # With more threads it is chance which of several groups fails first.
+        with threads(1), pytest.raises(LhicError) as caught:
+            sections = [(side, groups, samples)]
+            model.decode_tiles([tile.shape], tile.dtype, sections, settings.to_bytes(), lambda n: None)
+        return type(caught.value), str(caught.value)
+
+    for at in (3, len(samples) - 2):
+        damaged = samples[:at] + bytes([samples[at] ^ 0x55]) + samples[at + 1 :]
+        assert error_of(engine, damaged) == error_of(compiled, damaged)
+    # Words that run out: without the last words of the last group.
+    reader = Reader(groups, "groups")
+    lengths = [reader.varint("length", 0, len(samples)) for _ in range(2)]
+    short = write_varint(lengths[0]) + write_varint(lengths[1] - 8)
+    expected = error_of(compiled, samples[:-8], short)
+    assert expected[0] is TruncatedStreamError and error_of(engine, samples[:-8], short) == expected
+
+
+COMPILE = """
+import json, re, sys
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from lhic.models.lhic_ax import triton_kernels, triton_step
+
+for name, pointers, constants, warps in json.load(sys.stdin):
+    kernel = getattr(triton_kernels, name, None) or getattr(triton_step, name)
+    types = {argument: pointers.get(argument, "i32") for argument in kernel.arg_names}
+    types |= dict.fromkeys(constants, "constexpr")
+    source = ASTSource(fn=kernel, signature=types, constexprs=constants)
+    options = {"num_warps": warps, "enable_fp_fusion": False}
+    compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+    assert compiled.asm["cubin"]
+    print(name, *sorted(set(re.findall(r"(?:fma|div|sqrt)[a-z.]*[.]f64", compiled.asm["ptx"]))))
+"""
+
+
+def pointers(**of_type):
+    kinds = {"long": "*i64", "int": "*i32", "real": "*fp64", "flag": "*i1", "byte": "*i8"}
+    return {name: kinds[kind] for kind, names in of_type.items() for name in names.split()}
+
+
+DECODE = pointers(
+    long="step window decoded n_levels first_level table_starts table stream_ends states word_starts cursors failed",
+    int="components counts places sigmoid words",
+)
+ENCODE = pointers(int="intervals counts places words", long="n_levels stream_ends n_symbols states word_starts n_free")
+SOLVE = pointers(real="gram moment factor solution")
+OF_STEP = "step window base_of scale_of mean_of predictions raw_of level_of activity_of mag_of low high about_mean"
+LOOK = pointers(
+    long=f"{OF_STEP} near_of offsets regressors sizes magnitude error ratio ratio_count own_count "
+    "log_table power_table",
+    int="buffer",
+    real="coefficients features inputs",
+    flag="coded exists",
+    byte="is_coded",
+)
+MIX = pointers(long="base_of scale_of log_table exp2_table", int="components", real="sums")
+INTERVALS = pointers(
+    long="step window n_levels first_level table_starts table given",
+    int="values levels components sigmoid intervals",
+    byte="is_coded",
+)
+LEARN = pointers(
+    long=f"{OF_STEP} given own_magnitude own_count own_error own_ratio own_ratio_count",
+    int="buffer",
+    real="weights targets",
+    flag="exists",
+    byte="is_coded",
+)
+SOLVE_CONSTANTS = {"SIZE": 64, "RIDGE": 1024.0, "RELATIVE_RIDGE": 2.0**-23, "DEGENERATE": 2.0**-36}
+SOLVE_CONSTANTS |= {"ONE_COEFFICIENT": 2.0**20, "LIMIT": 2.0**26}
+
+
+def decode_constants(lanes, log_width):
+    rounds = {"UPPER_ROUNDS": -(-8 // log_width), "LOWER_ROUNDS": -(-8 // log_width)}
+    return {"LANES": lanes, "WIDTH": 1 << log_width, "LOG_WIDTH": log_width, "K": 2, "LOWER_BITS": 8} | rounds
+
+
+@pytest.mark.slow
+def test_kernels_compile_for_a_gpu_and_fuse_nothing(tmp_path):
+    """What the interpreter forgives a compiler may not; and `solve_system` must round after each operation."""
+    kernels = [
+        ("decode_step", DECODE, decode_constants(8, 4), 1),
+        ("decode_step", DECODE, decode_constants(2, 2) | {"n_lanes": 1}, 1),
+    ]
+    kernels += [("encode_stream", ENCODE, {"LANES": 8, "LOWER_BITS": 8}, 1)]
+    kernels += [("look_wave", LOOK, {"EPOCH": 8, "E": 2, "R": 16, "Q": 64}, 2), ("mix", MIX, {"K": 5, "BLOCK": 128}, 4)]
+    kernels += [("find_intervals", INTERVALS, {"K": 5, "Q": 64, "LOWER_BITS": 8}, 2)]
+    kernels += [("learn_wave", LEARN, {"E": 4, "Q": 64}, 2), ("solve_system", SOLVE, SOLVE_CONSTANTS, 1)]
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE],
+        input=json.dumps(kernels),
+        capture_output=True,
+        text=True,
+        env=environment | {"TRITON_CACHE_DIR": str(tmp_path)},
+        cwd=REPOSITORY,
+    )
+    assert done.returncode == 0, done.stderr
+    found = [line.split() for line in done.stdout.splitlines()]
+    assert found == [[name] for name, *_ in kernels[:-1]] + [["solve_system", "div.rn.f64", "sqrt.rn.f64"]]

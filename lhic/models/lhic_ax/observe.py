@@ -20,7 +20,6 @@ from lhic.models.lhic_ax.network import IntegerNet, shapes
 from lhic.models.lhic_ax.state import new_scratch, new_state
 from lhic.models.lhic_ax.symbols import Levels
 
-
 GROUP_PLANES = 16  # a piece of work; changes nothing
 
 

@@ -47,7 +47,7 @@ def test_changes_cost_about_their_entropy():
     rng = np.random.default_rng(0)
     sent = {name: np.rint(rng.logistic(0, 2, s)).astype(int) for name, s in network.shapes(AxConfig()).items()}
     n = sum(a.size for a in sent.values())
-    values, counts = np.unique(np.concatenate([a.reshape(-1) for a in sent.values()]), return_counts=True)
+    _values, counts = np.unique(np.concatenate([a.reshape(-1) for a in sent.values()]), return_counts=True)
     entropy = -(counts * np.log2(counts / n)).sum() / 8
     assert len(changes.write_changes(sent)) < 1.02 * entropy + 40
 

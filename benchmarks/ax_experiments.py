@@ -43,8 +43,8 @@ def run_experiment(name: str, out: Path) -> list[dict]:
 def cross_validate(config_path: Path, out: Path, kinds: Iterable[str] = ("scenes", "sensors")) -> list[dict]:
     """Train each fold without its cubes, code these, and compare with the best of CCSDS-123.
 
-    Returns a row for each cube and kind of fold: kind, fold, cube, bps, baseline_bps, ratio, the same with the network tuned to the cube by the encoder; also written to `out` as
-    ``rows.csv`` and ``table.md``.
+    Returns a row for each cube and kind of fold: kind, fold, cube, bps, baseline_bps, ratio, and the same where the
+    encoder tunes the network to the cube; also written to `out` as ``rows.csv`` and ``table.md``.
 
     Raises
     ------
@@ -81,10 +81,8 @@ def cross_validate(config_path: Path, out: Path, kinds: Iterable[str] = ("scenes
             row |= {"ratio": bps / baselines[cube_name], "tuned_ratio": tuned_bps / baselines[cube_name]}
             row |= {"training_s": seconds, "commit": provenance.commit(), "machine": provenance.machine()}
             rows.append(row)
-            print(
-                f"{kind:<8} {name:<10} {cube_name:<36} {bps:.4f} {row['ratio']:.4f} tuned {tuned_bps:.4f} {row['tuned_ratio']:.4f}",
-                flush=True,
-            )
+            done = f"{kind:<8} {name:<10} {cube_name:<36} {bps:.4f} {row['ratio']:.4f}"
+            print(f"{done} tuned {tuned_bps:.4f} {row['tuned_ratio']:.4f}", flush=True)
         _write(out, rows, cross_validation_table(rows))
     return rows
 

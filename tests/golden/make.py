@@ -27,9 +27,9 @@ MODELS = {
     "v1_lhic_bp_tiny": TINY,
     "v1_lhic_bp_xs": "lhic-bp-xs",
     "v1_lhic_ax_tiny": AX_TINY,
-    "v1_lhic_ax": "lhic-ax",
-    "v1_lhic_ax_fast": "lhic-ax-fast",
-    "v1_lhic_ax_max": "lhic-ax-max",
+    "v1_lhic_ax": "lhic-ax-1",
+    "v1_lhic_ax_fast": "lhic-ax-fast-1",
+    "v1_lhic_ax_max": "lhic-ax-max-1",
     "v1_raw": RawModel(),
 }
 """Folder -> model, by path, by the name of shipped weights, or itself."""

@@ -65,7 +65,7 @@ def applied(
 
 
 def write_changes(changes: dict[str, np.ndarray], step_bits: int = STEP_BITS) -> bytes:
-    """Varints: the bits of the step, and of each tensor the greatest change and the index of its width; then symbols."""
+    """Varints: bits of the step, the greatest change, the index of each tensor's width; then the coded section."""
     head, mixtures, symbols = [write_varint(step_bits)], [], []
     limit = max(int(np.abs(steps).max(initial=0)) for steps in changes.values())
     head.append(write_varint(limit))

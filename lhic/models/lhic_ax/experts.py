@@ -95,8 +95,9 @@ def _source(regressor, samples, details, z, u, row):
 
 @njit(cache=True, inline="always")
 def _inside(u, row, n, du, di, n_columns):
-    """Of the samples 0 .. n - 1 from (u, row) on, the first whose neighbour is inside the image, and the first after."""
-    first, column = row - ROW_MARGIN, u - WAVE_MARGIN + du - 2 * di  # the neighbour's column is this less twice the row
+    """First of the samples 0 .. n - 1 from (u, row) on whose neighbour is inside the image, and the first after them."""
+    # The neighbour's column is `column` less twice the sample's row.
+    first, column = row - ROW_MARGIN, u - WAVE_MARGIN + du - 2 * di
     begin = min(max(-di - first, (column - n_columns) // 2 + 1 - first, 0), n)
     return begin, max(min(column // 2 - first + 1, n), begin)
 

@@ -121,7 +121,7 @@ SLOT, BEGIN, STEP, LOW, HIGH, LOW_VALUE, HIGH_VALUE = range(7)
 
 @njit(cache=True)
 def decode_wave(z, lower_bits, levels, mixtures, coded, n, states, words, cursor):
-    """Decode ``mixtures.levels`` and ``mixtures.freqs`` where `coded`: mirrors `encode_wave`.  False if the words ran out.
+    """Decode `mixtures`' levels and freqs where `coded`: mirrors `encode_wave`.  False if the words ran out.
 
     Symbols follow one another over the lanes of the coder, so as many samples as have lanes of their own are searched
     at once; only the words are read in turn.

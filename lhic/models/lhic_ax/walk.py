@@ -67,7 +67,7 @@ class Coding(NamedTuple):
     starts, freqs : uint32 (symbols,), intervals written so far;  n_symbols : int64 (1,)
     states, words, cursor : of the group's decoder (`rans_numba.RansDecoder`)
     rows : int32 (P, H, W), row of a sample in what follows, or -1
-    features : int8 (n, features);  targets, bases, scales, repeats : int64 (n,); a repeat that does not happen is negative
+    features : int8 (n, features);  targets, bases, scales, repeats : int64 (n,), a repeat that is none being negative
     """
 
     values: np.ndarray

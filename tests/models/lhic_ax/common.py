@@ -109,7 +109,7 @@ def job_of(kind: type, model: coding.AxModel, tile: np.ndarray, settings: Stream
 
 
 def observed(model: coding.AxModel, tile: np.ndarray, settings: StreamParameters) -> dict[str, np.ndarray]:
-    """Features (n, F), targets, bases, scales and repeats (n,) of all samples in raster order of the walk; 0 where not coded."""
+    """Features (n, F) and the other `NAMES` (n,) of all samples in raster order of the walk; 0 where not coded."""
     return dict(zip(NAMES, job_of(ObservedJob, model, tile, settings).seen, strict=True))
 
 

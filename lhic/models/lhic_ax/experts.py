@@ -95,7 +95,7 @@ def _source(regressor, samples, details, z, u, row):
 
 @njit(cache=True, inline="always")
 def _inside(u, row, n, du, di, n_columns):
-    """First of the samples 0 .. n - 1 from (u, row) on whose neighbour is inside the image, and the first after them."""
+    """First of the samples 0 .. n - 1 from (u, row) on whose neighbour is inside the image, and the first after."""
     # The neighbour's column is `column` less twice the sample's row.
     first, column = row - ROW_MARGIN, u - WAVE_MARGIN + du - 2 * di
     begin = min(max(-di - first, (column - n_columns) // 2 + 1 - first, 0), n)

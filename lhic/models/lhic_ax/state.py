@@ -80,7 +80,7 @@ class Mixtures(NamedTuple):
     near, steps : float64, int32 (n,), mean of the heaviest component in 1/256, its scale in levels
     levels : int32 (n,), levels to encode, or where a search begins
     starts, freqs : int32 (2, n), intervals of upper and lower parts
-    search : int32 (7, QUAD), slots, begins, steps, and what is found: low, high, F(low), F(high)
+    search : int32 (9, QUAD), slots, begins, steps, what is found: low, high, F(low), F(high), and F of the cell's ends
     """
 
     parts: np.ndarray
@@ -186,7 +186,7 @@ def new_mixtures(components: int, n: int) -> Mixtures:
         np.zeros(n),
         *(np.zeros(n, np.int32) for _ in range(2)),
         *(np.zeros((2, n), np.int32) for _ in range(2)),
-        np.zeros((7, QUAD), np.int32),
+        np.zeros((9, QUAD), np.int32),
     )
 
 

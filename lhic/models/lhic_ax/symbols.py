@@ -116,7 +116,7 @@ def encode_wave(z, lower_bits, levels, mixtures, coded, n, starts, freqs, cursor
     return cursor
 
 
-SLOT, BEGIN, STEP, LOW, HIGH, LOW_VALUE, HIGH_VALUE = range(7)
+SLOT, BEGIN, STEP, LOW, HIGH, LOW_VALUE, HIGH_VALUE, CELL_START, CELL_END = range(9)
 
 
 @njit(cache=True)
@@ -151,11 +151,11 @@ def decode_wave(z, lower_bits, levels, mixtures, coded, n, states, words, cursor
                 if not advance(states, lane, words, cursor, low_value, search[HIGH_VALUE, 0] - low_value, PRECISION):
                     return False
             lane = (lane + 1) % n_lanes
-        upper = search[LOW_VALUE:].copy()
         _peek_all(states, lane, per_sample, coded, q, n_here, search)
         for s in range(n_here):
             # the greatest F whose stretched value is not above the slot
             start, end = np.int64(search[LOW_VALUE, s]), np.int64(search[HIGH_VALUE, s])
+            search[CELL_START, s], search[CELL_END, s] = start, end
             search[SLOT, s] = start + (((search[SLOT, s] + 1) * (end - start) - 1) >> PRECISION)
             search[STEP, s] = mixtures.steps[q + s]
         _search(z, 0, levels, mixtures, q)
@@ -163,7 +163,7 @@ def decode_wave(z, lower_bits, levels, mixtures, coded, n, states, words, cursor
         for s in range(n_here):
             if not coded[q + s]:
                 continue
-            cell_start, cell_end = np.int64(upper[0, s]), np.int64(upper[1, s])
+            cell_start, cell_end = np.int64(search[CELL_START, s]), np.int64(search[CELL_END, s])
             if two_parts and at_once > 1:
                 if not advance(states, lane, words, cursor, cell_start, cell_end - cell_start, PRECISION):
                     return False

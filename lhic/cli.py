@@ -74,6 +74,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--max-error", type=int, default=0, metavar="E", help="let samples change by up to E (default: 0, lossless)"
     )
     encode.add_argument(
+        "--tuning-steps",
+        type=int,
+        metavar="N",
+        help="fit the network of lhic-ax to the cube by N steps, e.g. 300, and send what changed, where that pays "
+        "(default: up to the model; decoding takes no longer)",
+    )
+    encode.add_argument(
         "--metadata", type=Path, metavar="FILE.json", help="wavelengths, fwhm, nodata, crs, ... to store"
     )
     _add_quiet(encode)
@@ -127,6 +134,7 @@ ENCODE_EXAMPLES = """examples:
   lhic encode cube.npy cube.lhic --model lhic-bp-xs --param-d 8 --device cpu
   lhic encode cube.npy cube.lhic --metadata bands.json
   lhic encode cube.npy cube.lhic --max-error 2
+  lhic encode cube.npy cube.lhic --tuning-steps 300
 """
 DECODE_EXAMPLES = """examples:
   lhic decode cube.lhic again.npy
@@ -188,7 +196,8 @@ def run_encode(options: argparse.Namespace) -> None:
     with CubeReader(options.input) as cube:  # tells a bad cube first
         n_samples, n_bytes = cube.size, cube.nbytes
     metadata = _read_json(options.metadata) if options.metadata else None
-    extra = {} if options.param_d is None else {"param_d": options.param_d}
+    wanted = {"param_d": options.param_d, "tuning_steps": options.tuning_steps}
+    extra = {name: value for name, value in wanted.items() if value is not None}
     if options.max_error:  # 0 is what every family does
         extra["max_error"] = options.max_error
     with _progress_bar(n_samples, "encode", options.quiet) as progress:

@@ -47,7 +47,7 @@ def encode(
     memory_budget : bytes; default `lhic.cube.memory_budget`
     progress : called with the number of samples finished since its last call
     fallback : store the samples as they are where the model's stream would be longer
-    options : of the model's family, e.g. ``param_d=8`` for lhic-bp, ``max_error=2`` for lhic-ax
+    options : of the model's family, e.g. ``param_d=8`` for lhic-bp, ``max_error=2`` or ``tuning_steps=300`` for lhic-ax
 
     Returns
     -------

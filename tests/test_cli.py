@@ -72,6 +72,17 @@ def test_near_lossless(stored_models, cube_file, tmp_path, capsys):
     check_failure(capsys, tmp_path, 2, ["lhic-bp", "max_error"], *encode[:3], "--model", SHIPPED, "--max-error", "1")
 
 
+def test_tuning(cube_file, tmp_path, capsys):
+    stream, again = tmp_path / "cube.lhic", tmp_path / "again.npy"
+    encode = ["encode", cube_file, stream, "--quiet"]
+    assert run(capsys, *encode, "--model", "lhic-ax-fast", "--tuning-steps", "2")[0] == 0
+    assert run(capsys, "decode", stream, again, "--verify", cube_file, "--quiet")[0] == 0
+    check_failure(capsys, tmp_path, 2, ["tuning_steps: expected 0..", "found -1"], *encode, "--tuning-steps", "-1")
+    stream.unlink()
+    arguments = [*encode, "--model", SHIPPED, "--tuning-steps", "2"]
+    check_failure(capsys, tmp_path, 2, ["lhic-bp", "tuning_steps"], *arguments)
+
+
 def test_preview(stored_models, cube_file, tmp_path, capsys):
     stream, picture = tmp_path / "cube.lhic", tmp_path / "look.png"
     run(capsys, "encode", cube_file, stream, "--model", "stored", "--quiet")

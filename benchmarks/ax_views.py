@@ -52,7 +52,8 @@ class View(NamedTuple):
     band : int64 (n,)
     bits : float64 (n,), ideal code length
     blend : float64 (n, E), weight of each expert in the base prediction; rows add up to 1
-    mean, scale, weight : float32 (n, K), in expected errors, in octaves around it, adding up to 1
+    mean, scale : float32 (n, K), in expected errors, in octaves around it
+    weight : float32 (n, K + 1), adding up to 1; the last is that of the candidate for a repeat
     """
 
     band: np.ndarray
@@ -107,24 +108,28 @@ def view(cube: np.ndarray, model: str) -> View:
     band = np.repeat(np.asarray(planes.band, np.int64), int((~planes.mask).sum()))
     parts = [_bits_and_mixture(net, seen, slice(n, n + AT_ONCE)) for n in range(0, len(band), AT_ONCE)]
     bits, mean, scale, weight = (np.concatenate(found) for found in zip(*parts, strict=True))
-    return View(band, bits, _blend(seen.features, len(net.config.experts())), mean, scale, weight)
+    return View(band, bits, _blend(seen.features, net.config), mean, scale, weight)
 
 
 def _bits_and_mixture(net: AxNet, seen: Observations, part: slice) -> tuple[np.ndarray, ...]:
-    features, error, below, above = (torch.from_numpy(field[part]) for field in seen[:4])
+    features, *known = (torch.from_numpy(field[part]) for field in seen[:5])
     mean, scale, logit = net(features)
-    bits = code_length((mean, scale, logit), error, below, above).double()
-    return tuple(found.numpy() for found in (bits, mean, scale, torch.softmax(logit * np.log(2.0), 1)))
+    bits = code_length((mean, scale, logit), *known).double()
+    repeat = known[-1].abs()[:, None]
+    weight = torch.softmax(logit * np.log(2.0), 1) * (1 - repeat)
+    return tuple(found.numpy() for found in (bits, mean, scale, torch.cat([weight, repeat], 1)))
 
 
-def _blend(features: np.ndarray, n_experts: int) -> np.ndarray:
-    """Blend weights (n, E) from the features that say how wrong each expert was around.
+def _blend(features: np.ndarray, config: AxConfig) -> np.ndarray:
+    """Blend weights (n, E) from the features that say how wrong each expert was around, and in the plane so far.
 
-    They are 16 log2 of that error over the expected one, so their differences are what the blend is made of, as long as
+    They are 16 log2 of those errors over others, so their differences are what the blend is made of, as long as
     none is clipped: errors of 256 times the expected one, whose weight is next to nothing.
     """
-    near = features[:, n_experts : 2 * n_experts].astype(np.int64)
-    below = np.minimum(2 * (near - near.min(axis=1, keepdims=True)), MOST_BELOW)
+    n_experts = len(config.experts())
+    near, in_plane = (features[:, k * n_experts : (k + 1) * n_experts].astype(np.int64) for k in (1, 2))
+    cost = 2 * near + config.blend * in_plane
+    below = np.minimum(cost - cost.min(axis=1, keepdims=True), MOST_BELOW)
     power = arithmetic.POWER_TABLE[below % arithmetic.LOG_STEPS] << 1 >> below // arithmetic.LOG_STEPS
     return power / power.sum(axis=1, keepdims=True)
 
@@ -152,19 +157,23 @@ def blend_by_band(seen: View, names: Sequence[str]) -> pd.DataFrame:
 def component_table(seen: View) -> pd.DataFrame:
     """One line a component: mean weight, share of samples in which it is the heaviest, its mean place and width.
 
+    The last component is the sample of a neighbour whose spectrum the pixel repeats; it has no width.
+
     Means of place (in expected errors from the base prediction) and width (the logistic's scale as a multiple of the
     expected error, geometric mean) are weighted by the component's weight.
     """
     heaviest = seen.weight.argmax(axis=1)
     total = seen.weight.sum(axis=0, dtype=np.float64)
-    safe = np.maximum(total, 1e-12)
+    logistics, safe = seen.weight[:, :-1], np.maximum(total[:-1], 1e-12)
+    place = (logistics * seen.mean).sum(axis=0, dtype=np.float64) / safe
+    width = 2 ** ((logistics * seen.scale).sum(axis=0, dtype=np.float64) / safe)
     return pd.DataFrame(
         {
-            "component": np.arange(seen.weight.shape[1]),
+            "component": [*map(str, range(seen.mean.shape[1])), "repeat"],
             "mean weight": total / len(seen.weight),
             "heaviest in": np.bincount(heaviest, minlength=seen.weight.shape[1]) / len(heaviest),
-            "place": (seen.weight * seen.mean).sum(axis=0, dtype=np.float64) / safe,
-            "width": 2 ** ((seen.weight * seen.scale).sum(axis=0, dtype=np.float64) / safe),
+            "place": [*place, np.nan],
+            "width": [*width, np.nan],
         }
     )
 

@@ -29,7 +29,7 @@ cube_index = 0  # which cube of the dataset
 crop = 32  # rows and columns taken from the upper left corner; 0 takes all, at most 32,768 pixels
 max_bands = 0  # only so many of the first bands; 0 takes all
 ax_model = "lhic-ax-unseen"  # laid open; of the family lhic-ax
-ax_models = ["lhic-ax-fast", "lhic-ax-unseen", "lhic-ax", "lhic-ax-max"]  # compared on the crop
+ax_models = ["lhic-ax-fast-unseen", "lhic-ax-unseen", "lhic-ax-max-unseen", "lhic-ax"]  # compared on the crop
 reference = "ccsds123-p3"  # whose bits are shown beside, band by band
 max_errors = [0, 1, 2, 5]  # bounds of near-lossless coding
 device = "auto"  # auto, cpu or cuda
@@ -67,7 +67,7 @@ print(f"{item.name}\n{cube.dtype} {cube.shape} of {whole.shape}, {cube.min()} to
 #
 # From the rows that the study has measured on whole cubes, not from this crop. A dagger marks weights that have seen
 # some of the cubes in training: `lhic-ax` and its presets `fast` and `max` have seen the bundled patch,
-# `lhic-ax-unseen` is the recipe of `lhic-ax` without it.
+# those whose names end in `-unseen` are the same recipes without it.
 
 # %%
 rows_path = folder / "rows.csv"

@@ -53,7 +53,7 @@ def test_blend_is_that_of_the_reference(cube):
 
 def test_components_add_up(seen):
     table = ax_views.component_table(seen)
-    assert len(table) == 3 and np.allclose(table[["mean weight", "heaviest in"]].sum(), 1)
+    assert len(table) == 4 and np.allclose(table[["mean weight", "heaviest in"]].sum(), 1)
     assert (table["width"] > 0).all()
 
 

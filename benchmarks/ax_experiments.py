@@ -7,6 +7,7 @@ coding `lhic`'s; both tables are written as CSV and Markdown into a folder of re
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import tempfile
 import time
@@ -26,6 +27,7 @@ from lhic.errors import ConfigError, DatasetError, UsageError
 from lhic.models.lhic_ax.coding import load
 from lhic.train.ax.config import AxTrainConfig, parse_config
 from lhic.train.ax.loop import bits_per_sample, fit, observe_item, samples_of
+from lhic.train.ax.network import AxNet
 from lhic.train.config import read_yaml
 
 BASELINE = "ccsds123-best"
@@ -106,47 +108,65 @@ def cross_validation_table(rows: list[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def ablate(config_path: Path, out: Path) -> list[dict]:
+def ablate(config_path: Path, out: Path, keep: bool = False) -> list[dict]:
     """Train and test each row of an ablation configuration.
 
-    Returns a row for each: name, bits of each test cube, mean, change against the first row in percent,
-    multiply-accumulates of the network, weights' bytes; also written to `out` as ``rows.csv`` and ``table.md``.
+    Returns a row for each: name, bits of each test cube, mean, change in percent against the row that it names (else
+    the first), multiply-accumulates of the network, a remark; also written to `out` as ``rows.csv`` and ``table.md``.
+    keep : take rows that are there already as they are
     """
     settings = read_yaml(config_path)
-    root, crop = Path(settings["root"]), int(settings["crop"])
+    there = _read(out / "rows.csv") if keep else {}
+    commit = provenance.commit()
     rows: list[dict] = []
     for change in tqdm(settings["rows"], desc="ablations", unit="row"):
-        training = _training(
-            {**settings, "training": {**settings["training"], **change.get("training", {})}}, "", change
-        )
-        seen = [observe_item(_item(root / f"{name}.npy", crop), training) for name in settings["train"]]
-        tests = {name: observe_item(_item(root / f"{name}.npy", crop), training)[1] for name in settings["test"]}
-        started = time.perf_counter()
-        rounded = change.get("rounded", True)
-        net = _fit(training, [own for _, own, _ in seen], [c for _, _, copies in seen for c in copies], rounded)
-        row = {"name": change["name"]}
-        row |= {name: bits_per_sample(net, test, CPU) for name, test in tests.items()}
-        row["mean"] = float(np.mean([row[name] for name in tests]))
-        row["change_percent"] = 100 * (row["mean"] / rows[0]["mean"] - 1) if rows else 0.0
-        tensors = net.tensors()
-        row["macs"] = sum(int(tensors[name].size) for name in ("first", "middle", "last"))
-        row["training_s"] = time.perf_counter() - started
-        row |= {"commit": provenance.commit(), "machine": provenance.machine()}
+        name = change["name"]
+        if name in there:
+            row = there[name]
+        else:
+            started = time.perf_counter()
+            bits, macs = _trial(settings, change)
+            row = {"name": name, **bits, "mean": float(np.mean(list(bits.values()))), "change_percent": 0.0}
+            row |= {"against": change.get("against", settings["rows"][0]["name"]), "macs": macs}
+            row |= {"remark": change.get("remark", ""), "seconds": time.perf_counter() - started}
+            row |= {"commit": commit, "machine": provenance.machine()}
         rows.append(row)
+        means = {row["name"]: float(row["mean"]) for row in rows}
+        row["change_percent"] = 100 * (float(row["mean"]) / means[row["against"]] - 1)
         _write(out, rows, ablation_table(rows, settings["test"]))
     return rows
+
+
+def _trial(settings: dict, change: dict) -> tuple[dict[str, float], int]:
+    """Bits per sample of each test cube, and the network's multiply-accumulates."""
+    root, crop = Path(settings["root"]), int(settings["crop"])
+    training = _training({**settings, "training": {**settings["training"], **change.get("training", {})}}, "", change)
+    seen = [observe_item(_item(root / f"{name}.npy", crop), training) for name in settings["train"]]
+    net = _fit(
+        training, [own for _, own, _ in seen], [c for _, _, copies in seen for c in copies], change.get("rounded", True)
+    )
+    # Of a test cube no copies are needed, so these are observed apart from those.
+    alone = dataclasses.replace(training, observations=dataclasses.replace(training.observations, copies=0))
+    tests = {name: observe_item(_item(root / f"{name}.npy", crop), alone)[1] for name in settings["test"]}
+    return {name: bits_per_sample(net, test, CPU) for name, test in tests.items()}, _macs(net)
+
+
+def _macs(net: AxNet) -> int:
+    tensors = net.tensors()
+    return sum(int(tensors[name].size) for name in ("first", "middle", "last"))
 
 
 def ablation_table(rows: list[dict], tests: list[str]) -> str:
     """Markdown: a row per variant."""
     lines = [
-        f"| variant | {' | '.join(tests)} | mean | change | MACs |",
-        "|---|" + "---:|" * (len(tests) + 3),
+        f"| variant | {' | '.join(tests)} | mean | change | MACs | |",
+        "|---|" + "---:|" * (len(tests) + 3) + "---|",
     ]
     for row in rows:
-        bits = " | ".join(f"{row[name]:.3f}" for name in tests)
+        bits = " | ".join(f"{float(row[name]):.3f}" for name in tests)
+        change = f"{row['change_percent']:+.2f} %"
         lines.append(
-            f"| {row['name']} | {bits} | {row['mean']:.4f} | {row['change_percent']:+.2f} % | {row['macs']:,} |"
+            f"| {row['name']} | {bits} | {float(row['mean']):.4f} | {change} | {int(row['macs']):,} | {row['remark']} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -176,6 +196,14 @@ def _item(path: Path, crop: int | None = None) -> Item:
         return np.ascontiguousarray(cube[:, rows : rows + crop, columns : columns + crop])
 
     return Item(path.stem, path, "", read)
+
+
+def _read(path: Path) -> dict[str, dict]:
+    """Rows of a table by name."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="") as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
 
 
 def _write(out: Path, rows: list[dict], table: str) -> None:

@@ -1,35 +1,29 @@
-"""Cross-validation and ablations of lhic-ax: what the weights are worth on scenes and sensors they have not seen.
+"""Cross-validation of lhic-ax: what the weights are worth on scenes and sensors they have not seen.
 
-Decides how folds and rows of the configurations become trained networks and figures.  Training is `lhic.train.ax`'s,
-coding `lhic`'s; both tables are written as CSV and Markdown into a folder of results.
+Decides how folds of the configuration become trained networks and figures.  Training is `lhic.train.ax`'s, coding
+`lhic`'s; the table is written as CSV and Markdown into a folder of results.  Ablations: `ax_ablations`.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 import lhic
 from benchmarks import provenance
+from benchmarks.ax_ablations import ablate
+from benchmarks.ax_runs import item_of, trained, training_of, write_table
 from benchmarks.codecs.registry import make
-from lhic.cube import atomic_write, load_cube
-from lhic.data import Item
-from lhic.errors import ConfigError, DatasetError, UsageError
+from lhic.errors import DatasetError, UsageError
 from lhic.models.lhic_ax.coding import load
-from lhic.train.ax.config import AxTrainConfig, parse_config
-from lhic.train.ax.loop import bits_per_sample, fit, observe_item, samples_of
+from lhic.train.ax.loop import observe_item
 from lhic.train.config import read_yaml
 
 BASELINE = "ccsds123-best"
-CPU = torch.device("cpu")
 
 
 def run_experiment(name: str, out: Path) -> list[dict]:
@@ -53,21 +47,21 @@ def cross_validate(config_path: Path, out: Path, kinds: Iterable[str] = ("scenes
     settings = read_yaml(config_path)
     root = Path(settings["root"])
     left_out = set(settings.get("leave_out", ()))
-    items = {path.stem: _item(path) for path in sorted(root.glob("*.npy")) if path.stem not in left_out}
+    items = {path.stem: item_of(path) for path in sorted(root.glob("*.npy")) if path.stem not in left_out}
     tuning_steps = int(settings["tuning_steps"])
     folds = [(kind, name, cubes) for kind in kinds for name, cubes in settings["folds"][kind].items()]
     for _, name, cubes in folds:
         unknown = sorted(set(cubes) - items.keys())
         if unknown:
             raise DatasetError(f"{root}: fold {name}: expected a cube {unknown[0]!r}, found none of that name")
-    training = _training(settings, str(config_path))
+    training = training_of(settings, where=str(config_path))
     observed = {name: observe_item(item, training) for name, item in tqdm(items.items(), desc="observe", unit="cube")}
     baselines: dict[str, float] = {}
     rows = []
     for kind, name, cubes in folds:
         seen = [observed[cube] for cube in items if cube not in cubes]
         started = time.perf_counter()
-        net = _fit(training, [own for _, own, _ in seen], [copy for _, _, copies in seen for copy in copies])
+        net = trained(training, [own for _, own, _ in seen], [copy for _, _, copies in seen for copy in copies])
         seconds = time.perf_counter() - started
         model = load(f"fold-{name.replace(' ', '-')}".lower(), net.config.to_dict(), net.tensors(), bytes(32))
         for cube_name in cubes:
@@ -83,7 +77,7 @@ def cross_validate(config_path: Path, out: Path, kinds: Iterable[str] = ("scenes
             rows.append(row)
             done = f"{kind:<8} {name:<10} {cube_name:<36} {bps:.4f} {row['ratio']:.4f}"
             print(f"{done} tuned {tuned_bps:.4f} {row['tuned_ratio']:.4f}", flush=True)
-        _write(out, rows, cross_validation_table(rows))
+        write_table(out, rows, cross_validation_table(rows))
     return rows
 
 
@@ -102,86 +96,3 @@ def cross_validation_table(rows: list[dict]) -> str:
         lines.append(f"| {kind} | all | mean of {len(plain)} cubes | | | {means} |")
         lines.append(f"| {kind} | all | worst cube | | | {max(plain):.3f} | | {max(tuned):.3f} |")
     return "\n".join(lines) + "\n"
-
-
-def ablate(config_path: Path, out: Path) -> list[dict]:
-    """Train and test each row of an ablation configuration.
-
-    Returns a row for each: name, bits of each test cube, mean, change against the first row in percent,
-    multiply-accumulates of the network, weights' bytes; also written to `out` as ``rows.csv`` and ``table.md``.
-    """
-    settings = read_yaml(config_path)
-    root, crop = Path(settings["root"]), int(settings["crop"])
-    rows: list[dict] = []
-    for change in tqdm(settings["rows"], desc="ablations", unit="row"):
-        training = _training(
-            {**settings, "training": {**settings["training"], **change.get("training", {})}}, "", change
-        )
-        seen = [observe_item(_item(root / f"{name}.npy", crop), training) for name in settings["train"]]
-        tests = {name: observe_item(_item(root / f"{name}.npy", crop), training)[1] for name in settings["test"]}
-        started = time.perf_counter()
-        rounded = change.get("rounded", True)
-        net = _fit(training, [own for _, own, _ in seen], [c for _, _, copies in seen for c in copies], rounded)
-        row = {"name": change["name"]}
-        row |= {name: bits_per_sample(net, test, CPU) for name, test in tests.items()}
-        row["mean"] = float(np.mean([row[name] for name in tests]))
-        row["change_percent"] = 100 * (row["mean"] / rows[0]["mean"] - 1) if rows else 0.0
-        tensors = net.tensors()
-        row["macs"] = sum(int(tensors[name].size) for name in ("first", "middle", "last"))
-        row["training_s"] = time.perf_counter() - started
-        row |= {"commit": provenance.commit(), "machine": provenance.machine()}
-        rows.append(row)
-        _write(out, rows, ablation_table(rows, settings["test"]))
-    return rows
-
-
-def ablation_table(rows: list[dict], tests: list[str]) -> str:
-    """Markdown: a row per variant."""
-    lines = [
-        f"| variant | {' | '.join(tests)} | mean | change | MACs |",
-        "|---|" + "---:|" * (len(tests) + 3),
-    ]
-    for row in rows:
-        bits = " | ".join(f"{row[name]:.3f}" for name in tests)
-        lines.append(
-            f"| {row['name']} | {bits} | {row['mean']:.4f} | {row['change_percent']:+.2f} % | {row['macs']:,} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _training(settings: dict, where: str, change: dict | None = None) -> AxTrainConfig:
-    content = {"name": "experiment", "family": "lhic-ax", "train": [{"kind": "corpus", "root": settings["root"]}]}
-    content |= settings["training"] | {"model": (change or {}).get("model", {})}
-    return parse_config(content, where or "ablations")
-
-
-def _fit(training: AxTrainConfig, own: list, copies: list, rounded: bool = True):
-    if training.threads:
-        torch.set_num_threads(training.threads)
-    if not own:
-        raise ConfigError("expected cubes to train on, found none beside the fold's own")
-    with tempfile.TemporaryDirectory() as folder:
-        changed = samples_of(copies) if copies else None
-        return fit(training, samples_of(own), changed, {}, CPU, Path(folder), rounded=rounded)
-
-
-def _item(path: Path, crop: int | None = None) -> Item:
-    def read() -> np.ndarray:
-        cube = load_cube(path)
-        if crop is None:
-            return cube
-        rows, columns = ((max(n - crop, 0) // 2) for n in cube.shape[1:])
-        return np.ascontiguousarray(cube[:, rows : rows + crop, columns : columns + crop])
-
-    return Item(path.stem, path, "", read)
-
-
-def _write(out: Path, rows: list[dict], table: str) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows([{k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows])
-    out.mkdir(parents=True, exist_ok=True)
-    for name, content in (("rows.csv", text.getvalue()), ("table.md", table)):
-        with atomic_write(out / name) as file:
-            file.write(content.encode())

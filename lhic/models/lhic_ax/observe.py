@@ -5,6 +5,7 @@ Features do not depend on the network, so one walk over a cube gives its samples
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numba
@@ -14,10 +15,10 @@ from lhic.entropy.logistic import WEIGHT_BITS
 from lhic.models.lhic_ax import walk
 from lhic.models.lhic_ax.config import AxConfig
 from lhic.models.lhic_ax.context import n_features
-from lhic.models.lhic_ax.experts import expert_table
+from lhic.models.lhic_ax.experts import ExpertTable, expert_table
 from lhic.models.lhic_ax.levels import split_tile
 from lhic.models.lhic_ax.network import IntegerNet, shapes
-from lhic.models.lhic_ax.state import new_scratch, new_state
+from lhic.models.lhic_ax.state import State, new_scratch, new_state
 from lhic.models.lhic_ax.symbols import Levels
 
 GROUP_PLANES = 16  # a piece of work; changes nothing
@@ -42,9 +43,20 @@ class Observations(NamedTuple):
 
 
 def observe(
-    cube: np.ndarray, config: AxConfig, n_samples: int, rng: np.random.Generator, max_error: int = 0
+    cube: np.ndarray,
+    config: AxConfig,
+    n_samples: int,
+    rng: np.random.Generator,
+    max_error: int = 0,
+    spectra: bool = False,
+    begin: Callable[[ExpertTable, State], None] = lambda table, state: None,
 ) -> Observations:
-    """Observations of `n_samples` random samples (or all, if there are fewer) of a cube coded as one tile."""
+    """Observations of `n_samples` random samples (or all, if there are fewer) of a cube coded as one tile.
+
+    spectra : instead, all planes of so many random pixels that at most `n_samples` (and one spectrum) result, plane
+        by plane
+    begin : may change the state before the first sample, or keep it to see what it became
+    """
     planes, _ = split_tile(cube, max_error)
     if cube.shape[1] > cube.shape[2]:
         planes_values, mask = planes.values.swapaxes(1, 2), planes.mask.T
@@ -54,8 +66,13 @@ def observe(
     mask = np.ascontiguousarray(mask)
     n_planes, n_rows, n_columns = values.shape
     flat = values.reshape(n_planes, n_rows * n_columns)
-    coded = np.flatnonzero(np.broadcast_to(~mask, values.shape))
-    chosen = np.sort(rng.choice(coded, min(n_samples, len(coded)), replace=False))
+    if spectra:
+        pixels = np.flatnonzero(~mask)
+        pixels = np.sort(rng.choice(pixels, min(max(n_samples // max(n_planes, 1), 1), len(pixels)), replace=False))
+        chosen = (np.arange(n_planes)[:, None] * (n_rows * n_columns) + pixels).reshape(-1)
+    else:
+        coded = np.flatnonzero(np.broadcast_to(~mask, values.shape))
+        chosen = np.sort(rng.choice(coded, min(n_samples, len(coded)), replace=False))
     rows = np.full(values.size, -1, np.int32)
     rows[chosen] = np.arange(len(chosen))
 
@@ -69,6 +86,7 @@ def observe(
     n_threads = numba.get_num_threads()
     n_recent = walk.recent_planes(GROUP_PLANES, n_threads)
     state = new_state(table, config.epoch, values.shape, low, high, mask, n_recent)
+    begin(table, state)
     net = IntegerNet(*(np.zeros(shapes(config)[name], np.float32) for name in IntegerNet._fields))
     n = len(chosen)
     features = np.zeros((n, n_features(n_experts)), np.int8)
@@ -100,7 +118,7 @@ def observe(
         ((value - lower) * 64 * unit).astype(np.float32),
         ((upper - value) * 64 * unit).astype(np.float32),
         (repeats / 2.0**WEIGHT_BITS).astype(np.float32),
-        len(coded) / cube.size,
+        n_planes * np.count_nonzero(~mask) / cube.size,
     )
 
 

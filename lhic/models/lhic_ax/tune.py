@@ -36,25 +36,29 @@ FLOOR = 2.0**-22  # of a sample's probability, as the coder's interval of at lea
 SHARE = 1 - 2.0**-12
 
 
-def tune(tensors: dict[str, np.ndarray], seen: Observations, n_steps: int, seed: int = 0) -> dict[str, np.ndarray]:
+def tune(
+    tensors: dict[str, np.ndarray], seen: Observations, n_steps: int, seed: int = 0, n_last: int | None = None
+) -> dict[str, np.ndarray]:
     """Weights better suited to what was observed.
 
     tensors : int32, of `network.shapes`
+    n_last : of so many layers, counted from the last one; of all without it
     Returns float64 arrays in the units of the tensors, to be rounded; their sums keep clear of the exact bound.
     """
     layers, known = _layers(tensors), _known(seen)
+    still = 0 if n_last is None else max(len(layers) - 2 * n_last, 0)  # arrays that do not move
     rng = np.random.default_rng(seed)
     first, second = ([np.zeros_like(a) for a in layers] for _ in range(2))
     for step in range(1, n_steps + 1):
         chosen = rng.integers(len(seen.error), size=BATCH)
         gradients = _gradients(layers, seen.features[chosen], known[chosen])
         rate = _learning_rate(step, n_steps)
-        for k, gradient in enumerate(gradients):
+        for k, gradient in list(enumerate(gradients))[still:]:
             first[k] += np.float32(1 - MOMENTS[0]) * (gradient - first[k])
             second[k] += np.float32(1 - MOMENTS[1]) * (gradient * gradient - second[k])
             size = np.sqrt(second[k] / np.float32(1 - MOMENTS[1] ** step)) + np.float32(1e-8)
             layers[k] -= np.float32(rate / (1 - MOMENTS[0] ** step)) * first[k] / size
-        _project(layers)
+        _project(layers, still)
     return _tensors(layers)
 
 
@@ -177,13 +181,14 @@ def _loss(outputs, known, gradient):
     return total
 
 
-def _project(layers: list[np.ndarray]) -> None:
-    """Keep the sums of every row within the bound that makes the integer network exact."""
+def _project(layers: list[np.ndarray], still: int = 0) -> None:
+    """Keep the sums of every row within the bound that makes the integer network exact, but for the first arrays."""
     bits = FRACTION_BITS["first_bias"]
     limit = LIMIT * 2.0**-FEATURE_BITS
-    for weight, bias in zip(layers[::2], layers[1::2], strict=True):
+    for k, (weight, bias) in enumerate(zip(layers[::2], layers[1::2], strict=True)):
         reach = np.abs(weight).sum(1) * limit + np.abs(bias)
         factor = np.minimum(MARGIN * EXACT * 2.0**-bits / np.maximum(reach, 1e-9), 1).astype(np.float32)
-        weight *= factor[:, None]
-        bias *= factor
+        if 2 * k >= still:
+            weight *= factor[:, None]
+            bias *= factor
         bits, limit = FRACTION_BITS["bias"], ACTIVATION_LIMIT * 2.0**-ACTIVATION_BITS

@@ -138,6 +138,16 @@ def test_no_step_changes_nothing():
     assert not any(steps.any() for steps in found.values())
 
 
+def test_the_last_layer_can_move_alone():
+    tensors = untrained()
+    seen = observe(scene(), CONFIG, 3000, np.random.default_rng(0))
+    found = changes.rounded(tensors, tune.tune(tensors, seen, 30, n_last=1))
+    assert {name for name, steps in found.items() if steps.any()} == {"last", "last_bias"}
+    assert tune.bits_per_sample(changes.applied(tensors, found), seen) < tune.bits_per_sample(tensors, seen)
+    every = tune.tune(tensors, seen, 5, n_last=CONFIG.depth + 1)
+    assert all(np.array_equal(a, every[name]) for name, a in tune.tune(tensors, seen, 5).items())
+
+
 def test_tuned_weights_keep_their_bounds():
     tensors = random_tensors(CONFIG)
     seen = observe(scene(), CONFIG, 500, np.random.default_rng(0))

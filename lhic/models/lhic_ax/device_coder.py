@@ -83,6 +83,7 @@ class StreamDecoder(Streams):
         self.window: torch.Tensor | None = None  # first plane of a step, where `device_step` finds it
         shape = batch.n_tiles, batch.n_active, batch.n_most
         self.decoded = torch.zeros(shape, dtype=torch.int64, device=batch.device)
+        self.widths = torch.ones(shape, dtype=torch.int64, device=batch.device)
         if log_width is None:
             log_width = LOG_WIDTH_FEW if self.n_streams < MANY_STREAMS else LOG_WIDTH_MANY
         while log_width > 1 and n_lanes << log_width > 1024:
@@ -199,7 +200,9 @@ def decode_step(coder: StreamDecoder, components: torch.Tensor) -> None:
             stop = ((high - cell_low) << PRECISION) // width
             value = batch.model_value(level, *(a[..., 0] for a in levels_of[:2]))
             at = (tile[:, None], slot_of_plane, q)
-            coder.decoded[tuple(a.expand_as(lower)[lower] for a in at)] = value[lower]
+            at = tuple(a.expand_as(lower)[lower] for a in at)
+            coder.decoded[at] = value[lower]
+            coder.widths[at] = (width * (stop - start) >> PRECISION).clamp(min=1)[lower]
 
             start, stop = torch.where(upper, upper_low, start), torch.where(upper, upper_high, stop)
             stepped = (stop - start) * (state >> PRECISION) + slot - start

@@ -301,7 +301,7 @@ class Batch:
         self.ratio_count[:, :, 0] = FIRST_COUNT
         self.own_magnitude, self.own_count, self.own_error = self._zeros(), self._zeros(), self._zeros(n)
         self.own_ratio, self.own_ratio_count = self._zeros(N_LEVELS), self._zeros(N_LEVELS)
-        n_kept, n_levels = (n_epochs, N_RUN_LEVELS) if self.config.repeats else (0, 0)
+        n_kept, n_levels = (n_epochs, N_RUN_LEVELS) if self.config.repeats else (1, 1)
         self.hits, self.tries = self._zeros(n_kept, n_levels), self._zeros(n_kept, n_levels)
         self.hits[:], self.tries[:] = self.tables.first_hits[:n_levels], repeats.FIRST_TRIES
         self.own_hits, self.own_tries = self._zeros(n_levels), self._zeros(n_levels)

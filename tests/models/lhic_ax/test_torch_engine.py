@@ -25,7 +25,6 @@ from tests.models.lhic_ax.common import (
     threads,
 )
 from tests.models.lhic_ax.test_bounds import systems
-from tests.models.lhic_ax.test_changes import CONFIG, scene, untrained
 
 CPU = torch.device("cpu")
 
@@ -151,15 +150,6 @@ def test_changed_weights_are_used(name):
     assert model.encode_tiles([tile], parameters, lambda n: None) == sections
     (found,) = model.decode_tiles([tile.shape], tile.dtype, sections, parameters, lambda n: None)
     assert torch.equal(torch.from_numpy(found), torch.from_numpy(tile))
-
-
-def test_a_tuned_stream_is_decoded():
-    cube, config = scene()[:, :30], dataclasses.replace(CONFIG, detail_planes=1, sample_planes=0, short_planes=0)
-    model = coding.load("untrained", config.to_dict(), untrained(config), bytes(32))
-    stream = lhic.encode(cube, model, tuning_steps=60)
-    assert lhic.inspect(stream)["parameters"]["bytes of changed weights"] > 0
-    model.device = "cpu:0"
-    assert torch.equal(torch.from_numpy(lhic.decode(stream, model=model)), torch.from_numpy(cube))
 
 
 def test_damage_is_told():

@@ -149,10 +149,11 @@ class AxModel:
         """
         if not settings.changes:
             return self.net
-        if self._changed is None or self._changed[0] != settings.changes:
+        known = self._changed  # other threads may code other streams
+        if known is None or known[0] != settings.changes:
             tensors = changes.changed(self.net.tensors(), settings.changes, self.settings)
-            self._changed = settings.changes, from_tensors(self.settings, tensors, self.name)
-        return self._changed[1]
+            known = self._changed = settings.changes, from_tensors(self.settings, tensors, self.name)
+        return known[1]
 
     def reconstruct(self, tile: np.ndarray, parameters: bytes) -> np.ndarray:
         """What decoding gives for a tile."""

@@ -66,6 +66,7 @@ class StreamDecoder(Streams):
 
     states : int64 (streams, lanes);  cursors : int64 (streams, 2), as of `rans_numba.RansDecoder`
     words : int32, of all streams, their bits those of uint32;  word_starts : int64 (streams + 1)
+    widths : int64 (n, Z, q), of the samples of a step, see `symbols.widths_of`
     failed : int64 (streams,), number of the symbol whose word was not there, or `NEVER`
     """
 
@@ -83,6 +84,7 @@ class StreamDecoder(Streams):
         self.window: torch.Tensor | None = None  # first plane of a step, where `device_step` finds it
         shape = batch.n_tiles, batch.n_active, batch.n_most
         self.decoded = torch.zeros(shape, dtype=torch.int64, device=batch.device)
+        self.widths = torch.ones(shape, dtype=torch.int64, device=batch.device)
         if log_width is None:
             log_width = LOG_WIDTH_FEW if self.n_streams < MANY_STREAMS else LOG_WIDTH_MANY
         while log_width > 1 and n_lanes << log_width > 1024:
@@ -93,7 +95,7 @@ class StreamDecoder(Streams):
         self.lower_rounds = -(-lower_bits // log_width)
 
     def step(self, components: torch.Tensor) -> torch.Tensor:
-        """Model values of the step's samples, int64 (n, Z, q), anything where none is coded.
+        """Model values of the step's samples, int64 (n, Z, q), anything where none is coded; sets their `widths`.
 
         components : int32 (n, Z, q, 4, K), see `Batch.components`
         """
@@ -110,7 +112,7 @@ class StreamDecoder(Streams):
         lanes = max(2, 1 << (self.n_lanes - 1).bit_length())
         window = batch.z if self.window is None else self.window
         triton_kernels.decode_step[(self.n_streams,)](
-            batch.t, window, components, self.decoded, batch.counts, batch.places,
+            batch.t, window, components, self.decoded, self.widths, batch.counts, batch.places,
             batch.n_levels, batch.first, batch.table_start, batch.level_table, batch.tables.sigmoid32,
             self.ends, self.states, self.words, self.word_starts, self.cursors, self.failed,
             *self.shape,
@@ -199,7 +201,9 @@ def decode_step(coder: StreamDecoder, components: torch.Tensor) -> None:
             stop = ((high - cell_low) << PRECISION) // width
             value = batch.model_value(level, *(a[..., 0] for a in levels_of[:2]))
             at = (tile[:, None], slot_of_plane, q)
-            coder.decoded[tuple(a.expand_as(lower)[lower] for a in at)] = value[lower]
+            at = tuple(a.expand_as(lower)[lower] for a in at)
+            coder.decoded[at] = value[lower]
+            coder.widths[at] = (width * (stop - start) >> PRECISION).clamp(min=1)[lower]
 
             start, stop = torch.where(upper, upper_low, start), torch.where(upper, upper_high, stop)
             stepped = (stop - start) * (state >> PRECISION) + slot - start

@@ -40,7 +40,10 @@ class KernelStep:
             torch.zeros((e, *shape), dtype=torch.int64, device=batch.device) for _ in range(2)
         )
         self.is_coded = torch.zeros(shape, dtype=torch.int8, device=batch.device)
-        self.given = torch.zeros(shape, dtype=torch.int64, device=batch.device)
+        self.given, self.candidate, self.run_level, self.repeat_weight = (
+            torch.zeros(shape, dtype=torch.int64, device=batch.device) for _ in range(4)
+        )
+        self.widths = torch.ones(shape, dtype=torch.int64, device=batch.device)
 
         def floats(*shape):
             return torch.zeros(shape, dtype=torch.float64, device=batch.device)
@@ -48,14 +51,15 @@ class KernelStep:
         self.features = floats(n_features(e), self.n_all)
         self.inputs = floats(*shape[:2], e, r, shape[2])
         self.weights, self.targets = floats(*shape), floats(*shape[:2], e, shape[2])
-        k = batch.layers[-1].shape[0] // 3
+        self.repeats = batch.config.repeats
+        k = batch.config.components + (self.repeats > 0)
         self.components = torch.zeros((*shape, 4, k), dtype=torch.int32, device=batch.device)
         sizes = [len(expert.regressors) for expert in batch.experts]
         self.sizes = batch.tensor(np.array(sizes))
         about = [batch.offsets, batch.backs, torch.zeros_like(batch.backs), torch.zeros_like(batch.backs)]
         regressors = torch.stack([a[batch.n_fixed :] for a in about], 1)
         regressors[:, 2], regressors[:, 3] = batch.minus_mean, batch.constant
-        self.regressors = regressors.contiguous()
+        self.regressors = torch.cat([regressors, batch.inside], 1).contiguous()
         self.grid = (batch.n_active, batch.n_tiles)
         self.size = max(2, 1 << (batch.n_most - 1).bit_length())
         self.n_warps = min(max(self.size // 32, 1), 4)
@@ -71,18 +75,19 @@ class KernelStep:
         triton_step.look_wave[self.grid](
             batch.t, self.window, batch.buffer, batch.offsets, self.regressors, self.sizes, batch.about_mean,
             batch.coefficients, batch.coded, batch.exists, batch.low, batch.high,
-            batch.magnitude, batch.error, batch.ratio, batch.ratio_count, batch.own_count, tables.log, tables.power,
+            batch.magnitude, batch.error, batch.ratio, batch.ratio_count, batch.own_count, batch.hits, batch.tries,
+            tables.log, tables.power, tables.run_level,
             self.features, self.inputs, self.base, self.scale, self.mean, self.predictions, self.near, self.raw,
-            self.level, self.activity, self.mag, self.is_coded,
+            self.level, self.activity, self.mag, self.is_coded, self.candidate, self.run_level, self.repeat_weight,
             batch.buffer.shape[1], batch.plane_apart, batch.wave_apart, batch.n_planes, *self._shape(),
             batch.n_epochs, self.n_all,
-            EPOCH=batch.config.epoch, E=batch.n_experts, R=batch.n_regressors, Q=self.size, num_warps=self.n_warps,
+            EPOCH=batch.config.epoch, E=batch.n_experts, R=batch.n_regressors, Q=self.size, BLEND=batch.config.blend,
+            REPEATS=self.repeats, INSIDE=batch.looks_inside, num_warps=self.n_warps,
         )  # fmt: skip
         sums = self._network()
-        n_components = self.components.shape[-1]
         triton_step.mix[(-(-self.n_all // MIX_BLOCK),)](
-            sums, self.base, self.scale, self.components, tables.log, tables.exp2, self.n_all,
-            K=n_components, BLOCK=MIX_BLOCK, num_warps=4,
+            sums, self.base, self.scale, self.candidate, self.repeat_weight, self.components, tables.log, tables.exp2,
+            self.n_all, K=batch.config.components, REPEATS=self.repeats > 0, BLOCK=MIX_BLOCK, num_warps=4,
         )  # fmt: skip
         return self.components
 
@@ -111,7 +116,7 @@ class KernelStep:
         triton_step.find_intervals[self.grid](
             batch.t, self.window, values, levels, self.components, self.is_coded,
             batch.n_levels, batch.first, batch.table_start, batch.level_table, batch.tables.sigmoid32,
-            self.given, found, batch.n_planes, *self._shape(),
+            self.given, self.widths, found, batch.n_planes, *self._shape(),
             K=self.components.shape[-1], Q=self.size, LOWER_BITS=lower_bits, num_warps=self.n_warps,
         )  # fmt: skip
 
@@ -121,12 +126,13 @@ class KernelStep:
 
         batch = self.batch
         triton_step.learn_wave[self.grid](
-            batch.t, self.window, batch.buffer, self.given, self.is_coded, batch.exists, batch.about_mean,
-            batch.low, batch.high, self.base, self.scale, self.mean, self.predictions, self.raw, self.level,
-            self.activity, self.mag, batch.own_magnitude, batch.own_count, batch.own_error, batch.own_ratio,
-            batch.own_ratio_count, self.weights, self.targets,
+            batch.t, self.window, batch.buffer, batch.offsets, self.given, self.widths, self.is_coded, batch.exists,
+            batch.about_mean, batch.low, batch.high, self.base, self.scale, self.mean, self.predictions, self.raw,
+            self.level, self.activity, self.mag, self.candidate, self.run_level, self.repeat_weight,
+            batch.own_magnitude, batch.own_count, batch.own_error, batch.own_ratio, batch.own_ratio_count,
+            batch.own_hits, batch.own_tries, self.weights, self.targets,
             batch.buffer.shape[1], batch.picture_apart, batch.plane_apart, batch.wave_apart, batch.n_planes,
-            *self._shape(), self.n_all, E=batch.n_experts, Q=self.size, num_warps=self.n_warps,
+            *self._shape(), self.n_all, E=batch.n_experts, Q=self.size, REPEATS=self.repeats, num_warps=self.n_warps,
         )  # fmt: skip
         weighted = self.inputs * self.weights[:, :, None, None]
         batch.gram.index_add_(1, self.z, weighted @ self.inputs.transpose(-1, -2))

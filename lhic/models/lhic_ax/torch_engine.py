@@ -37,8 +37,8 @@ from lhic.entropy.logistic import (
     TABLE_BITS,
     WEIGHT_BITS,
 )
-from lhic.models.lhic_ax import arithmetic, context, device_coder, device_step, experts, network
-from lhic.models.lhic_ax.config import CONSTANT, CONSTANT_INPUT, DETAIL, NEIGHBOUR, AxConfig
+from lhic.models.lhic_ax import arithmetic, context, device_coder, device_step, experts, network, repeats
+from lhic.models.lhic_ax.config import CONSTANT, CONSTANT_INPUT, DETAIL, INSIDE, NEIGHBOUR, AxConfig
 from lhic.models.lhic_ax.layout import (
     AROUND,
     CAUSAL,
@@ -55,7 +55,7 @@ from lhic.models.lhic_ax.layout import (
     skewed_shape,
 )
 from lhic.models.lhic_ax.parameters import StreamParameters
-from lhic.models.lhic_ax.state import FIRST_COUNT, FIRST_MAGNITUDE, FIRST_RATIO, N_LEVELS, UNIT
+from lhic.models.lhic_ax.state import FIRST_COUNT, FIRST_MAGNITUDE, FIRST_RATIO, N_LEVELS, N_RUN_LEVELS, UNIT
 from lhic.models.lhic_ax.symbols import PRECISION, SCALE_OFFSET, TOTAL, Levels
 
 HERE, WW, NN = (0, 0), (0, -2), (-2, 0)
@@ -63,7 +63,8 @@ OWN = (*CAUSAL, WW, NN)
 CAUSAL_WEIGHTS = (2, 2, 1, 1, 1, 1)  # of OWN: W, N, NW, NE, WW, NN
 assert CAUSAL == (W, N, NW, NE) and context.FAR_PLANES == 4
 
-# Pictures, in the order in which the buffer holds them; one of errors for each expert follows.
+# Pictures, in the order in which the buffer holds them; one of errors for each expert follows,
+# then that of runs (`State.runs`), if there are any.
 SAMPLE, DETAILS, RESIDUAL, ACTIVITY, ERROR = range(5)
 
 # Where `layout.store` repeats a sample: (at the left, right, upper, lower edge), distance in waves, in rows.
@@ -102,6 +103,7 @@ class Tables:
         self.log, self.power = on_device(arithmetic.LOG_TABLE), on_device(arithmetic.POWER_TABLE)
         self.exp2, self.sigmoid = on_device(EXP2_TABLE), on_device(SIGMOID_TABLE)
         self.sigmoid32 = self.sigmoid.int()
+        self.run_level, self.first_hits = on_device(repeats.RUN_LEVEL), on_device(repeats.FIRST_HITS_TABLE)
 
     def log2_16(self, value: torch.Tensor) -> torch.Tensor:
         """See `arithmetic.log2_16`; values of 1 .. 2^53 have their exponent exactly in a float64."""
@@ -221,7 +223,7 @@ class Batch:
         exists = np.arange(self.n_planes) < np.array([job.n_planes for job in jobs])[:, None]
         self.coded, self.exists = self.tensor(coded.reshape(self.n_tiles, -1)), self.tensor(exists)
         self._make_waves()
-        net = model.net
+        net = jobs[0].net
         self.layers = [self.tensor(w).double() for w in (net.first, *net.middle, net.last)]
         self.biases = [self.tensor(b).double() for b in (*net.biases, net.last_bias)]
 
@@ -235,16 +237,16 @@ class Batch:
         _, n_waves_kept, self.wave_apart = skewed_shape(1, self.n_rows, self.n_columns)
         self.plane_apart = n_waves_kept * self.wave_apart
         self.picture_apart = self.n_planes * self.plane_apart
-        n_pictures = ERROR + self.n_experts
+        self.runs_picture = ERROR + self.n_experts
+        n_pictures = self.runs_picture + bool(self.config.repeats)
         # The last cell takes what need not be kept.
         size = n_pictures * self.picture_apart + 1
         self.buffer = torch.zeros((self.n_tiles, size), dtype=torch.int32, device=self.device)
         self.buffer[:, ACTIVITY * self.picture_apart : ERROR * self.picture_apart] = UNIT
         self.nowhere = size - 1
-        repeats = [(0, 0), *((du, di) for _, du, di in REPEATS[1:])]
-        self.repeat_offsets = self.tensor(np.array([du * self.wave_apart + di for du, di in repeats]))
+        self.repeat_offsets = self.tensor(np.array([du * self.wave_apart + di for _, du, di in REPEATS]))
         self.repeat_edges = self.tensor(np.array([edges for edges, _, _ in REPEATS]))
-        stored = [SAMPLE, DETAILS, RESIDUAL, *range(ERROR, n_pictures)]
+        stored = [SAMPLE, DETAILS, RESIDUAL, *range(ERROR, self.runs_picture)]
         self.stored_offsets = self.tensor(np.array(stored) * self.picture_apart)
 
     def _make_reads(self) -> None:
@@ -257,8 +259,10 @@ class Batch:
         self.activity = reads.add(ACTIVITY, 1, (HERE,))
         self.errors = [reads.add(picture, 0, OWN) for picture in pictures_of_errors]
         self.earlier_errors = [reads.add(picture, 1, (HERE, E, S, W, N)) for picture in pictures_of_errors]
+        if self.config.repeats:
+            self.runs = reads.add(self.runs_picture, 1, (HERE,))
         self.n_fixed = len(reads.offsets)
-        minus_mean, constant = [], []
+        minus_mean, constant, inside = [], [], []
         for expert in self.experts:
             rows = expert.regressors.tolist()
             idle = [(CONSTANT, 0, 0, 0)] * (self.n_regressors - len(rows))
@@ -266,11 +270,15 @@ class Batch:
                 reads.add(DETAILS if kind == DETAIL else SAMPLE, back, [(di, du - 2 * di)])
                 if kind == CONSTANT:
                     reads.backs[-1] = self.n_planes  # never there
-                minus_mean.append(kind == NEIGHBOUR)
+                minus_mean.append(kind in (NEIGHBOUR, INSIDE))
+                inside.append((di, du - 2 * di) if kind == INSIDE else (0, 0))
                 constant.append(kind == CONSTANT and r < len(rows))
         self.offsets, self.backs = self.tensor(np.array(reads.offsets)), self.tensor(np.array(reads.backs))
         self.minus_mean = self.tensor(np.array(minus_mean, np.int64))
         self.constant = self.tensor(np.array(constant) * int(CONSTANT_INPUT))
+        # Rows down and columns right of what counts only inside; a place itself always is.
+        self.inside = self.tensor(np.array(inside, np.int64))
+        self.looks_inside = self.config.far_neighbours > 0
         self.about_mean = self.tensor(np.array([expert.about_mean for expert in self.experts], np.int64))
         self.forgets = [e for e, expert in enumerate(self.experts) if expert.forgets]
 
@@ -293,6 +301,10 @@ class Batch:
         self.ratio_count[:, :, 0] = FIRST_COUNT
         self.own_magnitude, self.own_count, self.own_error = self._zeros(), self._zeros(), self._zeros(n)
         self.own_ratio, self.own_ratio_count = self._zeros(N_LEVELS), self._zeros(N_LEVELS)
+        n_kept, n_levels = (n_epochs, N_RUN_LEVELS) if self.config.repeats else (1, 1)
+        self.hits, self.tries = self._zeros(n_kept, n_levels), self._zeros(n_kept, n_levels)
+        self.hits[:], self.tries[:] = self.tables.first_hits[:n_levels], repeats.FIRST_TRIES
+        self.own_hits, self.own_tries = self._zeros(n_levels), self._zeros(n_levels)
         levels = self.level_tables
         ends = (levels.first, levels.n_levels, levels.table_start)
         self.first, self.n_levels, self.table_start = (
@@ -384,6 +396,8 @@ class Batch:
         self.mean = (read[self.samples][:4].sum(0) + 2) >> 2
         inputs = read[self.n_fixed :] - self.minus_mean[:, None, None, None] * self.mean
         inputs = inputs + self.constant[:, None, None, None]
+        if self.looks_inside:
+            inputs = inputs * self._is_inside()[:, None]
         shape = self.n_experts, self.n_regressors, *inputs.shape[1:]
         self.inputs = inputs.view(shape).permute(2, 3, 0, 1, 4).double()
         sums = (self.coefficients[:, self.z, :, None, :] @ self.inputs)[:, :, :, 0]  # (n, Z, E, q)
@@ -391,6 +405,29 @@ class Batch:
         found = found + 64 * self.mean * self.about_mean[:, None, None, None]
         low, high = 64 * self.low[:, self.z, None], 64 * self.high[:, self.z, None]
         self.predictions = torch.minimum(torch.maximum(found, low), high)
+
+    def _is_inside(self) -> torch.Tensor:
+        """Whether regressors may be read, (regressors, Z, q)."""
+        i, j = (at + self.inside[:, k, None, None] for k, at in enumerate((self.i, self.j)))
+        return (i >= 0) & (i < self.n_rows) & (j >= 0) & (j < self.n_columns)
+
+    def find_repeats(self, read: torch.Tensor) -> None:
+        """Candidates, their runs' levels and weights: `repeats.find_repeats`, each (n, Z, q)."""
+        if not self.config.repeats:
+            return
+        packed = read[self.runs][0]
+        neighbours = read[self.samples]
+        longest, self.candidate = packed & repeats.LONGEST_RUN, neighbours[0]
+        for c in range(1, self.config.repeats):
+            run = packed >> (repeats.RUN_BITS * c) & repeats.LONGEST_RUN
+            self.candidate = torch.where(run > longest, neighbours[c], self.candidate)
+            longest = torch.maximum(longest, run)
+        self.runs_before, self.repeatable = packed, neighbours[: self.config.repeats]
+        self.run_level = self.tables.run_level[longest]
+        hits = self.hits[:, self.z, self.epoch].gather(2, self.run_level)
+        tries = self.tries[:, self.z, self.epoch].gather(2, self.run_level)
+        weight = floor_divide(16 * hits, tries)
+        self.repeat_weight = weight.clamp(repeats.LEAST_WEIGHT, repeats.GREATEST_WEIGHT)
 
     def magnitude_back(self, back: int) -> torch.Tensor:
         """Of the plane so many planes back, at least 16, (n, Z, 1)."""
@@ -410,7 +447,9 @@ class Batch:
             around = floor_divide((around.sum(0) + 3 * around[0]) * own, earlier)
             near.append(log(total + around.clamp(max=1 << 24) + 8))
         near = torch.stack(near)
-        below = (2 * (near - near.amin(0))).clamp(max=240)
+        log_error = log(self.error[:, self.z, self.epoch] + 16).permute(2, 0, 1)[..., None]  # (E, n, Z, 1)
+        cost = 2 * near + self.config.blend * log_error
+        below = (cost - cost.amin(0)).clamp(max=240)
         weights = (self.tables.power[below & 15] << 1) >> (below >> 4)
         moment = (weights * (self.predictions - self.predictions[0])).sum(0)
         base = self.base = self.predictions[0] + floor_divide(moment, weights.sum(0))
@@ -430,7 +469,7 @@ class Batch:
         inverse = floor_divide(torch.full_like(self.scale, 1 << 24), self.scale)
         like = torch.zeros_like(base)
         found = [*((self.predictions - base) * inverse >> 16), *(near - log_scale)]
-        found += list((log(self.error[:, self.z, self.epoch] + 16) - log_own).permute(2, 0, 1)[..., None] + like)
+        found += list(log_error - log_own + like)
         found += list((64 * read[self.samples] - base) * inverse >> 17)
         found += list(read[self.residuals] * inverse >> 16)
         for back, which in enumerate(self.earlier_residuals, 1):
@@ -482,10 +521,25 @@ class Batch:
         return weight + heaviest * ((1 << WEIGHT_BITS) - weight.sum(-1, keepdim=True))
 
     def components(self, sums: torch.Tensor) -> torch.Tensor:
-        """Mean, mantissa and shift of the inverse scale, and weight of each component, int32 (n, Z, q, 4, K)."""
+        """Mean, mantissa and shift of the inverse scale, and weight of each component, int32 (n, Z, q, 4, K).
+
+        K is one more than the network's where samples may repeat others.
+        """
         mean, scale, logit = self.mixture(sums)
         mantissa, shift = self.tables.exp2[scale % SCALE_STEPS], scale // SCALE_STEPS
-        return torch.stack([mean, mantissa, shift, self.weights(logit)], -2).int()
+        weight = self.weights(logit)
+        if self.config.repeats:
+            whole = 1 << WEIGHT_BITS
+            weight = weight * (whole - self.repeat_weight[..., None]) >> WEIGHT_BITS
+            one_more = (
+                self.candidate[..., None] << MEAN_BITS,
+                self.tables.exp2[:1].expand(*mean.shape[:-1], 1),  # the scale's index is 0
+                torch.zeros_like(mean[..., :1]),
+                whole - weight.sum(-1, keepdim=True),
+            )
+            several = (mean, mantissa, shift, weight)
+            mean, mantissa, shift, weight = (torch.cat(two, -1) for two in zip(several, one_more, strict=True))
+        return torch.stack([mean, mantissa, shift, weight], -2).int()
 
     def cumulative(self, level, first, start, n, components: torch.Tensor) -> torch.Tensor:
         """F of some levels of samples, int64 (..., levels).
@@ -519,9 +573,11 @@ class Batch:
         lower = torch.stack([inside[..., 0], inside[..., 1] - inside[..., 0]], -1)
         return torch.stack([upper, lower], -2)
 
-    def learn(self, value: torch.Tensor) -> None:
-        """Take note of the samples' model values, int64 (n, Z, q)."""
+    def learn(self, value: torch.Tensor, width: torch.Tensor) -> None:
+        """Take note of the samples' model values, and of the widths with which they were coded, int64 (n, Z, q)."""
         z, coded = self.z, self.is_coded.long()
+        if self.config.repeats:
+            self._learn_repeats(value, width, coded)
         residual = (64 * value - self.base).clamp(-context.MAX_ERROR, context.MAX_ERROR)
         size = residual.abs()
         error = (64 * value - self.predictions).abs().clamp(max=context.MAX_ERROR)
@@ -529,8 +585,7 @@ class Batch:
         self._store(stored)
         relative = floor_divide(size << 14, self.mag).clamp(max=context.MAX_ACTIVITY * UNIT)
         change = (relative - self.activity_before) * context.ACTIVITY_RATE >> 6
-        where = torch.where(self.there, self.cell + ACTIVITY * self.picture_apart, self.nowhere)
-        self.buffer[:, where.reshape(-1)] = (self.activity_before + change * coded).int().flatten(1)
+        self._keep(ACTIVITY, self.activity_before + change * coded)
 
         self.own_magnitude[:, z] += (size * coded).sum(-1)
         self.own_count[:, z] += coded.sum(-1)
@@ -545,6 +600,23 @@ class Batch:
         target = value[:, :, None] - self.mean[:, :, None] * self.about_mean[:, None]
         self.gram[:, z] += weighted @ self.inputs.transpose(-1, -2)
         self.moment[:, z] += (weighted @ target[..., None].double())[..., 0]
+
+    def _learn_repeats(self, value: torch.Tensor, width: torch.Tensor, coded: torch.Tensor) -> None:
+        """`repeats.learn_repeats`."""
+        runs = torch.zeros_like(value)
+        for c, neighbour in enumerate(self.repeatable):
+            run = (self.runs_before >> (repeats.RUN_BITS * c) & repeats.LONGEST_RUN) + 1
+            runs |= run.clamp(max=repeats.LONGEST_RUN) * (value == neighbour) << (repeats.RUN_BITS * c)
+        self._keep(self.runs_picture, runs)
+        share = floor_divide(self.repeat_weight << 20, width).clamp(max=repeats.CERTAIN)
+        share = share * (value == self.candidate) * coded
+        self.own_hits[:, self.z] = self.own_hits[:, self.z].scatter_add(2, self.run_level, share)
+        self.own_tries[:, self.z] = self.own_tries[:, self.z].scatter_add(2, self.run_level, coded)
+
+    def _keep(self, picture: int, value: torch.Tensor) -> None:
+        """Write samples of a picture without edges."""
+        where = torch.where(self.there, self.cell + picture * self.picture_apart, self.nowhere)
+        self.buffer[:, where.reshape(-1)] = value.int().flatten(1)
 
     def _store(self, values: torch.Tensor) -> None:
         """values : int64 (stored pictures, n, Z, q); also where they are repeated beyond the edge."""
@@ -601,12 +673,20 @@ class Batch:
         n = self.own_ratio_count[:, z] + torch.where(has_before[:, None], n, FIRST_COUNT)
         self.ratio[:, z, then] = torch.where(n < 1, FIRST_RATIO, ratio)
         self.ratio_count[:, z, then] = n.clamp(min=1)
+        if self.config.repeats:
+            has_before = has_before[:, None]
+            tries = self.own_tries[:, z] + (self.tries[:, before, then] * repeats.KEEP >> 8) * has_before
+            hits = self.own_hits[:, z] + (self.hits[:, before, then] * repeats.KEEP >> 8) * has_before
+            begins = ~has_before | (tries < 1)
+            self.hits[:, z, then] = hits + begins * self.tables.first_hits
+            self.tries[:, z, then] = tries + begins * repeats.FIRST_TRIES
 
     def look(self) -> torch.Tensor:
         """All that is known before the samples of a step: sets what `learn` needs, returns `run_network`'s sums."""
         self.place()
         read = self.gather()
         self.predict(read)
+        self.find_repeats(read)
         return self.run_network(self.describe(read))
 
     def walk(self, step: Callable[[], None]) -> None:
@@ -644,6 +724,12 @@ def _record(work: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
 def causal_sum(values: torch.Tensor) -> torch.Tensor:
     """Weighted magnitudes of the neighbours `OWN`, the first axis."""
     return sum(weight * value.abs() for weight, value in zip(CAUSAL_WEIGHTS, values, strict=True))
+
+
+def coded_width(freqs: torch.Tensor) -> torch.Tensor:
+    """Probability with which samples were coded, from the freqs (..., 2) of `Batch.intervals`: `symbols.widths_of`."""
+    upper, lower = freqs.unbind(-1)
+    return torch.where(upper > 0, upper * lower >> PRECISION, lower).clamp(min=1)
 
 
 def join_levels(jobs: Sequence, n_planes: int) -> Levels:
@@ -700,9 +786,10 @@ def tile_bytes(config: AxConfig, n_planes: int, n_rows: int, n_columns: int) -> 
     n, r = len(sizes), max(sizes)
     _, n_kept, wave_apart = skewed_shape(1, n_rows, n_columns)
     n_epochs = -(-waves // config.epoch) + 1
-    of_plane = 4 * (ERROR + n) * n_kept * wave_apart  # pictures
+    has_runs = config.repeats > 0
+    of_plane = 4 * (ERROR + n + has_runs) * n_kept * wave_apart  # pictures
     of_plane += 8 * n * r * (r + 3)  # sums and coefficients
-    of_plane += 8 * (n_epochs + 1) * (1 + n + 2 * N_LEVELS) + 64  # tables
+    of_plane += 8 * (n_epochs + 1) * (1 + n + 2 * N_LEVELS + 2 * N_RUN_LEVELS * has_runs) + 64  # tables
     of_plane += CODER_BYTES * n_rows * n_columns
     n_active, n_most = min(n_planes, -(-waves // PLANE_LAG)), min(n_rows, (n_columns + 1) // 2)
     # Twice, for what a step leaves behind while the next one runs, and for the sizes in which memory is handed out.
@@ -735,7 +822,7 @@ def encode_jobs(model, jobs: Sequence, lower_bits: int, group_planes: int, devic
         intervals = batch.intervals(level, sums, lower_bits) * batch.is_coded[..., None, None]
         place = torch.where(batch.there, place, values.shape[1])
         found[:, place.reshape(-1)] = intervals.int().flatten(1, 2)
-        batch.learn(torch.where(batch.is_coded, known, batch.filled()))
+        batch.learn(torch.where(batch.is_coded, known, batch.filled()), coded_width(intervals[..., 1]))
 
     kernels = device_step.of(batch)
     batch.walk(step_by_kernels if kernels else step)
@@ -782,11 +869,11 @@ def decode_jobs(model, jobs: Sequence, lower_bits: int, group_planes: int, devic
 
     def step() -> None:
         decoded = coder.step(batch.components(batch.look()))
-        batch.learn(torch.where(batch.is_coded, decoded, batch.filled()))
+        batch.learn(torch.where(batch.is_coded, decoded, batch.filled()), coder.widths)
 
     kernels = device_step.of(batch)
     if kernels:
-        coder.decoded, coder.window = kernels.given, kernels.window
+        coder.decoded, coder.widths, coder.window = kernels.given, kernels.widths, kernels.window
     batch.walk(step_by_kernels if kernels else step)
     coder.finish()
     values = batch.values().cpu().numpy()

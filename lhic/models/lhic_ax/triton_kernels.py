@@ -78,7 +78,7 @@ def _cumulative(level, n, first, table_start, table, components, sample, used, s
 
 @triton.jit
 def decode_step(
-    step, window, components, decoded, counts, places, n_levels, first_level, table_starts, table, sigmoid,
+    step, window, components, decoded, widths, counts, places, n_levels, first_level, table_starts, table, sigmoid,
     stream_ends, states, words, word_starts, cursors, failed,
     n_planes, n_active, n_most, waves, n_lanes,
     LANES: tl.constexpr, WIDTH: tl.constexpr, LOG_WIDTH: tl.constexpr, K: tl.constexpr,
@@ -179,6 +179,7 @@ def decode_step(
             else:
                 value = tl.load(table + table_start + cell, mask=lower, other=0)
             tl.store(decoded + sample, value, mask=lower)
+            tl.store(widths + sample, tl.maximum((width * (stop - start)) >> BITS, 1), mask=lower)
 
             start = tl.where(upper, upper_low.to(tl.int64), start)
             stop = tl.where(upper, upper_high.to(tl.int64), stop)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from lhic.entropy.logistic import LOGIT_STEPS, MEAN_LIMIT, SCALE_MAX, SCALE_STEPS, WEIGHT_BITS
-from lhic.models.lhic_ax import arithmetic, context, experts, network
+from lhic.entropy.logistic import LOGIT_STEPS, MEAN_BITS, MEAN_LIMIT, SCALE_MAX, SCALE_STEPS, WEIGHT_BITS
+from lhic.models.lhic_ax import arithmetic, context, experts, network, repeats
 from lhic.models.lhic_ax.layout import PLANE_LAG, ROW_MARGIN, WAVE_MARGIN
-from lhic.models.lhic_ax.state import FIRST_RATIO, N_LEVELS, UNIT
+from lhic.models.lhic_ax.state import FIRST_RATIO, N_LEVELS, N_RUN_LEVELS, UNIT
 from lhic.models.lhic_ax.symbols import PRECISION, SCALE_OFFSET, TOTAL
 from lhic.models.lhic_ax.triton_kernels import _cumulative
 
@@ -36,7 +36,12 @@ GREATEST_MEAN, GREATEST_SCALE = tl.constexpr(MEAN_LIMIT), tl.constexpr(SCALE_MAX
 SCALES, LOGITS = tl.constexpr(SCALE_STEPS), tl.constexpr(LOGIT_STEPS)
 ALL_WEIGHT, WEIGHT = tl.constexpr(1 << WEIGHT_BITS), tl.constexpr(WEIGHT_BITS)
 ALL, BITS = tl.constexpr(TOTAL), tl.constexpr(PRECISION)
-# Where the reads of `Batch._make_reads` begin: of samples and residuals around, of earlier planes, of activity, errors.
+TO_MEAN = tl.constexpr(MEAN_BITS)
+LONGEST_RUN, RUN_BITS = tl.constexpr(repeats.LONGEST_RUN), tl.constexpr(repeats.RUN_BITS)
+RUN_LEVELS, CERTAIN = tl.constexpr(N_RUN_LEVELS), tl.constexpr(repeats.CERTAIN)
+LEAST_WEIGHT, GREATEST_WEIGHT = tl.constexpr(repeats.LEAST_WEIGHT), tl.constexpr(repeats.GREATEST_WEIGHT)
+# Where the reads of `Batch._make_reads` begin: of samples and residuals around, of earlier planes, of activity, errors;
+# that of runs follows the 11 of each expert's errors.
 RESIDUALS, EARLIER, BACK_1, BACK_2, FAR, ACTIVITY, ERRORS = (tl.constexpr(k) for k in (6, 12, 17, 26, 35, 39, 40))
 
 
@@ -96,12 +101,14 @@ def _magnitude(magnitude, plane, n_epochs, epoch, is_there):
 @triton.jit
 def look_wave(
     step, window, buffer, offsets, regressors, sizes, about_mean, coefficients, coded, exists, low, high,
-    magnitude, error, ratio, ratio_count, own_count, log_table, power_table,
+    magnitude, error, ratio, ratio_count, own_count, hits, tries, log_table, power_table, run_levels,
     features, inputs, base_of, scale_of, mean_of, predictions, near_of, raw_of, level_of, activity_of, mag_of, is_coded,
+    candidate_of, run_level_of, repeat_weight_of,
     buffer_size, plane_apart, wave_apart, n_planes, n_active, n_most, n_rows, n_columns, n_epochs, n_all,
     EPOCH: tl.constexpr, E: tl.constexpr, R: tl.constexpr, Q: tl.constexpr,
+    BLEND: tl.constexpr, REPEATS: tl.constexpr, INSIDE: tl.constexpr,
 ):  # fmt: skip
-    """Predict and describe one plane's wave: `Batch.place`, `gather`, `predict` and `describe`."""
+    """Predict and describe one plane's wave: `Batch.place`, `gather`, `predict`, `find_repeats` and `describe`."""
     slot = tl.program_id(0).to(tl.int64)
     tile = tl.program_id(1).to(tl.int64)
     z = tl.load(window) + slot
@@ -126,14 +133,19 @@ def look_wave(
     own = _magnitude(magnitude, plane, n_epochs, epoch, z >= 0)
     before = tl.where(z > 0, _magnitude(magnitude, plane - 1, n_epochs, epoch, z > 0), own)
     first_prediction = mean
-    nearest = mean
+    least = mean
     for e in tl.static_range(E):
         total = mean.to(tl.float64) * 0.0
         for r in range(0, tl.load(sizes + e)):
-            about = regressors + (e * R + r) * 4
+            about = regressors + (e * R + r) * 6
             known = there & (z >= tl.load(about + 1))
             value = tl.load(at + tl.load(about), mask=known, other=0).to(tl.int64)
             value = value - tl.load(about + 2) * mean + tl.load(about + 3)
+            if INSIDE:
+                down = i + tl.load(about + 4)
+                right = j + tl.load(about + 5)
+                within = (down >= 0) & (down < n_rows) & (right >= 0) & (right < n_columns)
+                value = tl.where(within, value, 0)
             number = ((tile * n_active + slot) * E + e) * R + r
             tl.store(inputs + number * n_most + q, tl.where(there, value, 0).to(tl.float64), mask=inside)
             total += value.to(tl.float64) * tl.load(coefficients + (plane * E + e) * R + r)
@@ -146,18 +158,20 @@ def look_wave(
         around = tl.minimum(around * own // before, 1 << 24)
         near = _log(_causal(at, offsets, ERRORS + 6 * e, there) + around + 8, log_table)
         tl.store(near_of + e * n_all + row, near, mask=inside)
+        cost = 2 * near + BLEND * _log(tl.load(error + (plane * n_epochs + epoch) * E + e) + 16, log_table)
         if e == 0:
             first_prediction = found
-            nearest = near
+            least = cost
         else:
-            nearest = tl.minimum(nearest, near)
+            least = tl.minimum(least, cost)
     tl.debug_barrier()
 
     moment = mean * 0
     weights = mean * 0
     for e in tl.static_range(E):
         near = tl.load(near_of + e * n_all + row, mask=inside, other=0)
-        below = tl.minimum(2 * (near - nearest), 240)
+        cost = 2 * near + BLEND * _log(tl.load(error + (plane * n_epochs + epoch) * E + e) + 16, log_table)
+        below = tl.minimum(cost - least, 240)
         below = tl.where(inside, below, 0)
         weight = (tl.load(power_table + (below & 15)) << 1) >> (below >> 4)
         found = tl.load(predictions + e * n_all + row, mask=inside, other=0)
@@ -165,6 +179,21 @@ def look_wave(
         weights += weight
     base = first_prediction + _floor_divide(moment, weights)
     tl.store(base_of + row, base, mask=inside)
+
+    if REPEATS > 0:
+        packed = _read(at, offsets, ERRORS + 11 * E, there & (z > 0))
+        longest = packed & LONGEST_RUN
+        candidate = _read(at, offsets, 0, there)
+        for c in tl.static_range(1, REPEATS):
+            run = (packed >> (RUN_BITS * c)) & LONGEST_RUN
+            candidate = tl.where(run > longest, _read(at, offsets, c, there), candidate)
+            longest = tl.maximum(longest, run)
+        run_level = tl.load(run_levels + longest)
+        run_table = (plane * n_epochs + epoch) * RUN_LEVELS + run_level
+        likely = _clip(16 * tl.load(hits + run_table) // tl.load(tries + run_table), LEAST_WEIGHT, GREATEST_WEIGHT)
+        tl.store(candidate_of + row, candidate, mask=inside)
+        tl.store(run_level_of + row, run_level, mask=inside)
+        tl.store(repeat_weight_of + row, likely, mask=inside)
 
     around = _causal(at, offsets, RESIDUALS, there)
     activity = tl.where(z > 0, _read(at, offsets, ACTIVITY, there & (z > 0)), FIRST_ACTIVITY)
@@ -232,14 +261,18 @@ def look_wave(
 
 
 @triton.jit
-def mix(sums, base_of, scale_of, components, log_table, exp2_table, n_all, K: tl.constexpr, BLOCK: tl.constexpr):
-    """Components of samples from the network's sums (3 K, samples): `Batch.components`."""
+def mix(
+    sums, base_of, scale_of, candidate_of, repeat_weight_of, components, log_table, exp2_table, n_all,
+    K: tl.constexpr, REPEATS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Components of samples from the network's sums (3 K, samples): `Batch.components`; one more with REPEATS."""
+    ALL_K: tl.constexpr = K + 1 if REPEATS else K
     row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = row < n_all
     base = tl.load(base_of + row, mask=inside, other=0)
     scale = tl.load(scale_of + row, mask=inside, other=MIN_SCALE)
     octaves = 2 * _log(scale, log_table) + OFFSET
-    components += row * (4 * K)
+    components += row * (4 * ALL_K)
     greatest = tl.load(sums + 2 * K * n_all + row, mask=inside, other=0).to(tl.int64) >> LOGIT_SHIFT
     for k in tl.static_range(1, K):
         logit = tl.load(sums + (2 * K + k) * n_all + row, mask=inside, other=0).to(tl.int64) >> LOGIT_SHIFT
@@ -254,26 +287,39 @@ def mix(sums, base_of, scale_of, components, log_table, exp2_table, n_all, K: tl
         logit = tl.load(sums + (2 * K + k) * n_all + row, mask=inside, other=0).to(tl.int64) >> LOGIT_SHIFT
         below = greatest - logit
         left_over -= ((tl.load(exp2_table + below % LOGITS) >> tl.minimum(below // LOGITS, 63)) << WEIGHT) // total
+    keeps = row * 0 + ALL_WEIGHT
+    if REPEATS:
+        keeps -= tl.load(repeat_weight_of + row, mask=inside, other=0)
+    rest = row * 0 + ALL_WEIGHT
     for k in tl.static_range(K):
         logit = tl.load(sums + (2 * K + k) * n_all + row, mask=inside, other=0).to(tl.int64) >> LOGIT_SHIFT
         below = greatest - logit
         weight = ((tl.load(exp2_table + below % LOGITS) >> tl.minimum(below // LOGITS, 63)) << WEIGHT) // total
         weight += tl.where(below == 0, left_over, 0)  # of the first one alone
         left_over = tl.where(below == 0, 0, left_over)
+        if REPEATS:
+            weight = (weight * keeps) >> WEIGHT
+            rest -= weight
         shift = tl.load(sums + k * n_all + row, mask=inside, other=0).to(tl.int64) >> MEAN_SHIFT
         mean = _clip(4 * base + (shift * scale >> 10), -GREATEST_MEAN, GREATEST_MEAN)
         width = tl.load(sums + (K + k) * n_all + row, mask=inside, other=0).to(tl.int64) >> SCALE_SHIFT
         width = _clip(octaves + width, 0, GREATEST_SCALE)
         tl.store(components + k, mean.to(tl.int32), mask=inside)
-        tl.store(components + K + k, tl.load(exp2_table + width % SCALES).to(tl.int32), mask=inside)
-        tl.store(components + 2 * K + k, (width // SCALES).to(tl.int32), mask=inside)
-        tl.store(components + 3 * K + k, weight.to(tl.int32), mask=inside)
+        tl.store(components + ALL_K + k, tl.load(exp2_table + width % SCALES).to(tl.int32), mask=inside)
+        tl.store(components + 2 * ALL_K + k, (width // SCALES).to(tl.int32), mask=inside)
+        tl.store(components + 3 * ALL_K + k, weight.to(tl.int32), mask=inside)
+    if REPEATS:  # the candidate, with the scale's index 0
+        candidate = tl.load(candidate_of + row, mask=inside, other=0)
+        tl.store(components + K, (candidate << TO_MEAN).to(tl.int32), mask=inside)
+        tl.store(components + ALL_K + K, tl.load(exp2_table + row * 0).to(tl.int32), mask=inside)
+        tl.store(components + 2 * ALL_K + K, (row * 0).to(tl.int32), mask=inside)
+        tl.store(components + 3 * ALL_K + K, rest.to(tl.int32), mask=inside)
 
 
 @triton.jit
 def find_intervals(
     step, window, values, levels, components, is_coded, n_levels, first_level, table_starts, table, sigmoid,
-    given, intervals,
+    given, widths, intervals,
     n_planes, n_active, n_most, n_rows, n_columns,
     K: tl.constexpr, Q: tl.constexpr, LOWER_BITS: tl.constexpr,
 ):  # fmt: skip
@@ -301,6 +347,7 @@ def find_intervals(
     width = tl.maximum(tl.sum(tl.where(which == 1, found, 0), 1) - lowest, 1)
     start = ((tl.sum(tl.where(which == 2, found, 0), 1) - lowest) << BITS) // width
     stop = ((tl.sum(tl.where(which == 3, found, 0), 1) - lowest) << BITS) // width
+    tl.store(widths + row, tl.maximum((width * (stop - start)) >> BITS, 1), mask=used)
     # A tile's room has one place more than it has samples.
     out = intervals + (place + tile) * 4
     tl.store(out, lowest.to(tl.int32), mask=used)
@@ -325,11 +372,12 @@ def _spread(at, value, there, left, right, upper, lower, wave_apart):
 
 @triton.jit
 def learn_wave(
-    step, window, buffer, given, is_coded, exists, about_mean, low, high,
+    step, window, buffer, offsets, given, widths, is_coded, exists, about_mean, low, high,
     base_of, scale_of, mean_of, predictions, raw_of, level_of, activity_of, mag_of,
-    own_magnitude, own_count, own_error, own_ratio, own_ratio_count, weights, targets,
+    candidate_of, run_level_of, repeat_weight_of,
+    own_magnitude, own_count, own_error, own_ratio, own_ratio_count, own_hits, own_tries, weights, targets,
     buffer_size, picture_apart, plane_apart, wave_apart, n_planes, n_active, n_most, n_rows, n_columns, n_all,
-    E: tl.constexpr, Q: tl.constexpr,
+    E: tl.constexpr, Q: tl.constexpr, REPEATS: tl.constexpr,
 ):  # fmt: skip
     """Take note of one plane's wave: `Batch.learn`; leaves weights and targets for the normal equations."""
     slot = tl.program_id(0).to(tl.int64)
@@ -355,9 +403,22 @@ def learn_wave(
     size = tl.abs(residual)
     at = buffer + tile * buffer_size + z * plane_apart
     at += (2 * i + j + WAVES_BEFORE) * wave_apart + i + ROWS_BEFORE
+    picture = tl.cast(picture_apart, tl.int64)
+    if REPEATS > 0:
+        before = _read(at, offsets, ERRORS + 11 * E, there & (z > 0))
+        runs = before * 0
+        for c in tl.static_range(REPEATS):
+            run = tl.minimum(((before >> (RUN_BITS * c)) & LONGEST_RUN) + 1, LONGEST_RUN)
+            runs += tl.where(value == _read(at, offsets, c, there), run << (RUN_BITS * c), 0)
+        tl.store(at + (4 + E) * picture, runs.to(tl.int32), mask=there)
+        run_level = plane * RUN_LEVELS + tl.load(run_level_of + row, mask=inside, other=0)
+        share = tl.load(repeat_weight_of + row, mask=inside, other=0) << 20
+        share = tl.minimum(share // tl.load(widths + row, mask=inside, other=1), CERTAIN)
+        repeated = known & (value == tl.load(candidate_of + row, mask=inside, other=0))
+        tl.atomic_add(own_hits + run_level, share, mask=repeated)
+        tl.atomic_add(own_tries + run_level, coded, mask=known)
     left, right, upper, lower = j == 0, j == n_columns - 1, i == 0, i == n_rows - 1
     _spread(at, value, there, left, right, upper, lower, wave_apart)
-    picture = tl.cast(picture_apart, tl.int64)
     _spread(at + picture, value - mean, there, left, right, upper, lower, wave_apart)
     _spread(at + 2 * picture, residual, there, left, right, upper, lower, wave_apart)
     activity = tl.load(activity_of + row, mask=inside, other=0)

@@ -1,5 +1,6 @@
 """The torch engine codes the same integers: here on the CPU, where there is a GPU on that."""
 
+import dataclasses
 import warnings
 
 import numba
@@ -10,7 +11,7 @@ from torch.profiler import ProfilerActivity, profile
 
 import lhic
 from lhic.errors import LhicError
-from lhic.models.lhic_ax import coding, device_coder, reference, torch_engine
+from lhic.models.lhic_ax import changes, coding, device_coder, reference, torch_engine
 from lhic.models.lhic_ax.arithmetic import log2_16
 from lhic.models.lhic_ax.levels import split_tile
 from tests.models.lhic_ax.common import (
@@ -80,8 +81,10 @@ def test_features_base_and_scale_equal_the_reference():
         batch.place()
         read = batch.gather()
         batch.predict(read)
+        batch.find_repeats(read)
         features = batch.describe(read)
         sums = batch.run_network(features)
+        width = torch.ones_like(batch.base)
         known = torch.from_numpy(job.values.astype(np.int64))[batch.z[:, None], batch.i, batch.j][None]
         for slot, q in batch.is_coded[0].nonzero().tolist():
             sample = expected[int(batch.z[slot]), int(batch.i[slot, q]), int(batch.j[slot, q])]
@@ -89,8 +92,12 @@ def test_features_base_and_scale_equal_the_reference():
             assert torch.equal(batch.predictions[:, 0, slot, q], torch.tensor(sample.predictions))
             assert (int(batch.base[0, slot, q]), int(batch.scale[0, slot, q])) == (sample.base, sample.scale)
             assert torch.equal(sums[0, slot, q], torch.from_numpy(sample.sums))
+            found = (batch.candidate, batch.run_level, batch.repeat_weight)
+            expected_repeat = [sample.candidate, sample.run_level, sample.repeat_weight]
+            assert [int(a[0, slot, q]) for a in found] == expected_repeat
+            width[0, slot, q] = sample.width
             n_seen += 1
-        batch.learn(torch.where(batch.is_coded, known, batch.filled()))
+        batch.learn(torch.where(batch.is_coded, known, batch.filled()), width)
         batch.end_epochs(t)
     assert n_seen == len(samples) > 200
 
@@ -119,6 +126,30 @@ def test_several_tiles_at_once_and_back(n_lanes, monkeypatch):
         shapes[:1], tiles[0].dtype, expected[:1], settings.to_bytes(), 2, lambda n: None
     )
     assert np.array_equal(some[0], tiles[0][:2])
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_repeated_pixels_come_back(name):
+    tile, settings = extreme_tiles()["pixels that repeat others"], settings_of(2, 5, 2)
+    model = random_model(CONFIGS[name], share=0.02)
+    sections = model.encode_tiles([tile], settings.to_bytes(), lambda n: None)
+    model.device = "cpu:0"
+    assert model.encode_tiles([tile], settings.to_bytes(), lambda n: None) == sections
+    (found,) = model.decode_tiles([tile.shape], tile.dtype, sections, settings.to_bytes(), lambda n: None)
+    assert torch.equal(torch.from_numpy(found), torch.from_numpy(tile))
+
+
+@pytest.mark.parametrize("name", ["pixels that repeat others", "a masked corner"])
+def test_changed_weights_are_used(name):
+    tile, model = extreme_tiles()[name], random_model(share=0.02)
+    steps = {name: np.sign(array).astype(int) for name, array in model.net.tensors().items()}
+    parameters = dataclasses.replace(settings_of(), changes=changes.write_changes(steps)).to_bytes()
+    sections = model.encode_tiles([tile], parameters, lambda n: None)
+    assert sections != model.encode_tiles([tile], settings_of().to_bytes(), lambda n: None)
+    model.device = "cpu:0"
+    assert model.encode_tiles([tile], parameters, lambda n: None) == sections
+    (found,) = model.decode_tiles([tile.shape], tile.dtype, sections, parameters, lambda n: None)
+    assert torch.equal(torch.from_numpy(found), torch.from_numpy(tile))
 
 
 def test_damage_is_told():

@@ -63,9 +63,9 @@ def ablate(config_path: Path, out: Path, keep: bool = False) -> list[dict]:
             trial = Trial(settings, change, done)
             bits, macs = MEASURES[change.get("measure", "crops")](trial)
             row = {"name": name, **bits, "mean": float(np.mean(list(bits.values()))), "change_percent": 0.0}
-            row |= {"against": change.get("against", settings["rows"][0]["name"]), "macs": macs}
-            row |= {"remark": change.get("remark", ""), "seconds": time.perf_counter() - started}
+            row |= {"against": "", "macs": macs, "remark": "", "seconds": time.perf_counter() - started}
             row |= {"commit": commit, "machine": provenance.machine()}
+        row |= {"against": change.get("against", settings["rows"][0]["name"]), "remark": change.get("remark", "")}
         rows.append(row)
         means = {row["name"]: float(row["mean"]) for row in rows}
         row["change_percent"] = 100 * (float(row["mean"]) / means[row["against"]] - 1)

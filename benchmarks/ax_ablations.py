@@ -34,6 +34,8 @@ from lhic.train.config import read_yaml
 TUNING_SAMPLES = 120_000  # of a test cube; as many again to measure
 TILE_SAMPLES = 100_000  # of a test cube, in all its tiles
 SENT_SAMPLES = 50_000
+WALKS = 2
+TIMED_BANDS = 48
 COLUMN_SAMPLES = 60_000
 
 
@@ -41,7 +43,8 @@ def ablate(config_path: Path, out: Path, keep: bool = False) -> list[dict]:
     """Train and test each row of an ablation configuration.
 
     Returns a row for each: name, bits of each test cube, mean, change in percent against the row that it names (else
-    the first), multiply-accumulates of the network, a remark; also written to `out` as ``rows.csv`` and ``table.md``.
+    the first), multiply-accumulates of the network, microseconds of CPU time that a sample takes besides the network
+    (where crops are measured), a remark; also written to `out` as ``rows.csv`` and ``table.md``.
     keep : take rows that are there already as they are
 
     Raises
@@ -56,16 +59,18 @@ def ablate(config_path: Path, out: Path, keep: bool = False) -> list[dict]:
     rows: list[dict] = []
     for change in tqdm(settings["rows"], desc="ablations", unit="row"):
         name = change["name"]
+        trial = Trial(settings, change, done)
         if name in there:
             row = there[name]
         else:
             started = time.perf_counter()
-            trial = Trial(settings, change, done)
             bits, macs = MEASURES[change.get("measure", "crops")](trial)
             row = {"name": name, **bits, "mean": float(np.mean(list(bits.values()))), "change_percent": 0.0}
-            row |= {"against": change.get("against", settings["rows"][0]["name"]), "macs": macs}
-            row |= {"remark": change.get("remark", ""), "seconds": time.perf_counter() - started}
+            row |= {"against": "", "macs": macs, "walk_us": "", "remark": "", "seconds": time.perf_counter() - started}
             row |= {"commit": commit, "machine": provenance.machine()}
+        row |= {"against": change.get("against", settings["rows"][0]["name"]), "remark": change.get("remark", "")}
+        if change.get("measure", "crops") == "crops" and not row["walk_us"]:
+            row["walk_us"] = trial.walk_us()
         rows.append(row)
         means = {row["name"]: float(row["mean"]) for row in rows}
         row["change_percent"] = 100 * (float(row["mean"]) / means[row["against"]] - 1)
@@ -76,16 +81,17 @@ def ablate(config_path: Path, out: Path, keep: bool = False) -> list[dict]:
 def ablation_table(rows: list[dict], tests: list[str]) -> str:
     """Markdown: a row per variant, with the row that it is compared with if that is not the first."""
     lines = [
-        f"| variant | {' | '.join(tests)} | mean | change | MACs | |",
-        "|---|" + "---:|" * (len(tests) + 3) + "---|",
+        f"| variant | {' | '.join(tests)} | mean | change | MACs | rest, us | |",
+        "|---|" + "---:|" * (len(tests) + 4) + "---|",
     ]
     for row in rows:
         bits = " | ".join(f"{float(row[name]):.3f}" for name in tests)
+        walk = f"{float(row['walk_us']):.2f}" if row["walk_us"] else ""
         other = row["against"] not in (rows[0]["name"], row["name"])
         remarks = [f"against: {row['against']}"] * other + [row["remark"]] * bool(row["remark"])
         lines.append(
             f"| {row['name']} | {bits} | {float(row['mean']):.4f} | {row['change_percent']:+.2f} % | "
-            f"{int(row['macs']):,} | {'; '.join(remarks)} |"
+            f"{int(row['macs']):,} | {walk} | {'; '.join(remarks)} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -119,6 +125,21 @@ class Trial:
             return trained(self.training, own, copies, self.change.get("rounded", True))
 
         return self.once("network", make)
+
+    def walk_us(self) -> float:
+        """CPU time of a sample besides the network, in first bands of the first test cube: the best of some walks."""
+        architecture = self.training.architecture()
+        network = {"width": 4, "depth": 1, "components": 1}  # a walk that observes has none
+
+        key = f"walk {sorted((architecture.to_dict() | network).items())}"
+        if key not in self.done:
+            cube, times = next(iter(self.items("test").values())).load()[:TIMED_BANDS], []
+            for _ in range(WALKS):
+                started = time.process_time()
+                observe(cube, architecture, 1, np.random.default_rng(0))
+                times.append(time.process_time() - started)
+            self.done[key] = 1e6 * min(times) / cube.size
+        return self.done[key]
 
 
 def _crops(trial: Trial) -> tuple[dict[str, float], int]:

@@ -56,6 +56,7 @@ def test_every_measure_gives_a_row(tmp_path):
         100 * (found["tiles"]["mean"] / found["whole"]["mean"] - 1)
     )
     assert found["2 states"]["macs"] - found["0 states"]["macs"] == 2 * CONFIG.width + 3 * 2 * (4 + 2)
+    assert found["default"]["walk_us"] == found["float"]["walk_us"] > 0 and not found["tuned"]["walk_us"]
     table = (tmp_path / "out" / "table.md").read_text()
     assert table.count("\n") == 2 + len(rows) and "against: whole; small" in table
 

@@ -87,7 +87,7 @@ def test_streams_are_those_of_the_compiled_walk(name, n_lanes, kernels):
 @pytest.mark.slow
 def test_steps_by_kernels_are_those_of_the_compiled_walk(all_kernels):
     """Two experts, of which one forgets, and all parts; a mask; planes of which two are at work in a step."""
-    config = AxConfig(0, 0, 1, 2, 2, 4, depth=1, components=2, far_neighbours=1, repeats=2, blend=8)
+    config = AxConfig(0, 0, 1, 2, 2, 4, depth=1, components=2, far_neighbours=1, repeats=2, blend=32)
     tile = np.random.default_rng(9).integers(-500, 500, (2, 2, 3)).astype("int16")
     tile[:, 1] = tile[:, 0]
     tile[:, 1, 1] = -32768

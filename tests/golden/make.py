@@ -23,6 +23,7 @@ from lhic.models.weights import Weights, save_weights
 FOLDER = Path(__file__).parent
 TINY = FOLDER / "v1_lhic_bp_tiny" / "lhic-bp-tiny.safetensors"
 AX_TINY = FOLDER / "v1_lhic_ax_tiny" / "lhic-ax-tiny.safetensors"
+AX_TINY_2 = FOLDER / "v2_lhic_ax_tiny" / "lhic-ax-tiny-2.safetensors"
 MODELS = {
     "v1_lhic_bp_tiny": TINY,
     "v1_lhic_bp_xs": "lhic-bp-xs",
@@ -30,6 +31,10 @@ MODELS = {
     "v1_lhic_ax": "lhic-ax-1",
     "v1_lhic_ax_fast": "lhic-ax-fast-1",
     "v1_lhic_ax_max": "lhic-ax-max-1",
+    "v2_lhic_ax_tiny": AX_TINY_2,
+    "v2_lhic_ax": "lhic-ax",
+    "v2_lhic_ax_fast": "lhic-ax-fast",
+    "v2_lhic_ax_max": "lhic-ax-max",
     "v1_raw": RawModel(),
 }
 """Folder -> model, by path, by the name of shipped weights, or itself."""
@@ -53,9 +58,19 @@ def cubes() -> dict[str, tuple[np.ndarray, dict]]:
     }
 
 
+TUNED = FOLDER / "v2_lhic_ax_tiny" / "tuned_uint16.lhic"
+"""A stream with changed weights; to find these is a matter of floats, so other encoders may write others."""
+
+
+def tuned_cube() -> np.ndarray:
+    band, row, column = np.ogrid[0:6, 0:60, 0:64]
+    texture = (band * 7919 + row * 104729 + column * 1299709) * 2654435761 % 2**32 >> 24
+    return (900 + 11 * row + 7 * (column // 2) + 40 * band + (texture - texture[:, :, ::-1]) // 4).astype("uint16")
+
+
 def write_missing() -> None:
     """Write weights and streams that are not there yet."""
-    for path, weights in ((TINY, tiny_weights), (AX_TINY, tiny_ax_weights)):
+    for path, weights in ((TINY, tiny_weights), (AX_TINY, tiny_ax_weights), (AX_TINY_2, tiny_ax_weights_2)):
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
             save_weights(path, weights())
@@ -67,6 +82,9 @@ def write_missing() -> None:
                 with atomic_write(path) as file:
                     file.write(encode(cube, model, options))
                 print(f"written: {path.relative_to(FOLDER)}")
+    if not TUNED.exists():
+        with atomic_write(TUNED) as file:
+            file.write(encode(tuned_cube(), AX_TINY_2, {"tuning_steps": 60}))
 
 
 def encode(cube: np.ndarray, model: str | Path | RawModel, options: dict, device: str = "cpu") -> bytes:
@@ -98,11 +116,24 @@ def tiny_weights() -> Weights:
     return Weights("lhic-bp-tiny", "lhic-bp", config.to_dict(), tensors, {"training": "none: golden streams only"})
 
 
+TINY_AX = {
+    "detail_planes": 2, "sample_planes": 2, "short_planes": 1, "spatial_neighbours": 6, "epoch": 4, "width": 8,
+    "depth": 2, "components": 3,
+}  # fmt: skip
+
+
 def tiny_ax_weights() -> Weights:
-    """The smallest lhic-ax with every kind of expert and layer, untrained; formulas, so that no generator decides."""
-    config = AxConfig(
-        detail_planes=2, sample_planes=2, short_planes=1, spatial_neighbours=6, epoch=4, width=8, depth=2, components=3
-    )  # fmt: skip
+    """The smallest lhic-ax with every kind of expert and layer of version 1, untrained."""
+    return _tiny_ax("lhic-ax-tiny", AxConfig(**TINY_AX, far_neighbours=0, repeats=0, blend=0))
+
+
+def tiny_ax_weights_2() -> Weights:
+    """The same with the parts of version 2."""
+    return _tiny_ax("lhic-ax-tiny-2", AxConfig(**TINY_AX, far_neighbours=14, repeats=4, blend=8))
+
+
+def _tiny_ax(name: str, config: AxConfig) -> Weights:
+    """Formulas, so that no generator decides."""
     tensors = {}
     for number, (name, shape) in enumerate(sorted(shapes(config).items())):
         index = np.arange(np.prod(shape), dtype=np.int64).reshape(shape)
@@ -110,4 +141,4 @@ def tiny_ax_weights() -> Weights:
         tensors[name] = ((index * 7919 + number * 104729 + 17) * 2654435761 % 2**32 % (2 * limit) - limit).astype(
             "int32"
         )
-    return Weights("lhic-ax-tiny", "lhic-ax", config.to_dict(), tensors, {"training": "none: golden streams only"})
+    return Weights(name, "lhic-ax", config.to_dict(), tensors, {"training": "none: golden streams only"})

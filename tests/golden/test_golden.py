@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import lhic
-from tests.golden.make import FOLDER, METADATA, MODELS, cubes, encode
+from tests.golden.make import AX_TINY_2, FOLDER, METADATA, MODELS, TUNED, cubes, encode, tuned_cube
 
 CASES = [(folder, name) for folder in MODELS for name in cubes()]
 
@@ -20,6 +20,12 @@ def test_golden_stream(folder, name):
         assert lhic.inspect(stream)["metadata"] == METADATA
 
 
+def test_golden_stream_with_changed_weights():
+    stream = TUNED.read_bytes()
+    assert lhic.inspect(stream)["parameters"]["bytes of changed weights"] > 50
+    assert np.array_equal(lhic.decode(stream, device="cpu", model=AX_TINY_2), tuned_cube())
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("folder,name", CASES)
 def test_golden_stream_on_a_gpu(folder, name, cuda):
@@ -32,4 +38,5 @@ def test_golden_stream_on_a_gpu(folder, name, cuda):
 
 def test_nothing_is_missing_and_nothing_unknown():
     found = {path.relative_to(FOLDER).as_posix() for path in FOLDER.glob("*/*.lhic")}
-    assert found == {f"{folder}/{name}.lhic" for folder, name in CASES}
+    wanted = {f"{folder}/{name}.lhic" for folder, name in CASES}
+    assert found == wanted | {TUNED.relative_to(FOLDER).as_posix()}

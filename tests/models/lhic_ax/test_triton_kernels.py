@@ -11,8 +11,9 @@ import torch
 
 from lhic.container import Reader, write_varint
 from lhic.errors import LhicError, TruncatedStreamError
-from lhic.models.lhic_ax import device_coder, device_step, torch_engine
+from lhic.models.lhic_ax import coding, device_coder, device_step, torch_engine
 from lhic.models.lhic_ax.config import AxConfig
+from lhic.models.lhic_ax.levels import split_tile
 from tests.common import REPOSITORY
 from tests.models.lhic_ax.common import extreme_tiles, random_model, settings_of, solved, threads
 from tests.models.lhic_ax.test_bounds import systems
@@ -102,6 +103,44 @@ def test_steps_without_the_parts_of_version_2(all_kernels):
     tile[:, 0, 1] = -32768
     tiles = [tile, tile[1:, :, ::-1].copy()]
     check_both_ways(random_model(config, share=0.02), engine_model(config, share=0.02), tiles, settings_of(2, 8, 2))
+
+
+def test_a_step_from_random_tables_is_that_of_plain_torch(all_kernels):
+    """One step of a larger tile, whose far neighbours are partly inside; everything remembered is random."""
+    rng = np.random.default_rng(4)
+    config = AxConfig(1, 0, 0, 3, 4, 4, depth=1, components=2, far_neighbours=2, repeats=3, blend=9)
+    tile = rng.integers(0, 3, (3, 7, 9)).astype("int16")
+    model = engine_model(config, share=0.02)
+    jobs = [coding._EncodeJob(model, *split_tile(tile), settings_of())]
+    both = [torch_engine.Batch(model, jobs, torch.device("cpu")) for _ in range(2)]
+    for name, low, high in (
+        ("buffer", 0, 1 << 20), ("error", 20, 5000), ("magnitude", 20, 5000), ("ratio", 256, 9999), ("hits", 0, 8192),
+        ("tries", 4, 20), ("coefficients", -(1 << 19), 1 << 19),
+    ):  # fmt: skip
+        for batch in both:
+            table = getattr(batch, name)
+            table.copy_(torch.from_numpy(np.random.default_rng(len(name)).integers(low, high, table.shape)))
+    for batch in both:
+        batch.buffer[:, : 2 * batch.picture_apart] %= 3
+        batch.buffer[:, batch.runs_picture * batch.picture_apart :] &= 0x03030303
+        batch.begin(13)
+    plain, launched = both
+    sums = plain.look()
+    kernels = device_step.of(launched)
+    found, expected = kernels.look(), plain.components(sums)
+    assert torch.equal(found[plain.is_coded], expected[plain.is_coded]) and plain.is_coded.sum() > 9
+    value = torch.from_numpy(rng.integers(0, 3, plain.base.shape))
+    width = torch.from_numpy(rng.integers(1, 1 << 24, plain.base.shape))
+    kernels.given.copy_(value)
+    kernels.widths.copy_(width)
+    plain.learn(value, width)
+    kernels.learn()
+    for name in ("buffer", "own_hits", "own_tries", "own_error", "own_ratio", "gram", "moment"):
+        one, other = (getattr(batch, name) for batch in both)
+        if name == "buffer":  # but for the cell of what need not be kept
+            one, other = one[:, :-1], other[:, :-1]
+        assert torch.equal(one, other), name
+    assert plain.own_hits.any()
 
 
 @pytest.mark.parametrize("system", list(systems()))

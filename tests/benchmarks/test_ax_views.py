@@ -54,7 +54,7 @@ def test_blend_is_that_of_the_reference(cube):
 def test_components_add_up(seen):
     table = ax_views.component_table(seen)
     assert len(table) == 4 and np.allclose(table[["mean weight", "heaviest in"]].sum(), 1)
-    assert (table["width"] > 0).all()
+    assert (table["width"][:-1] > 0).all()
 
 
 def test_bits_added_are_the_stream(cube):

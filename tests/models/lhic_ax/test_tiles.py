@@ -10,8 +10,8 @@ from lhic.entropy.logistic import MEAN_LIMIT, SCALE_MAX, Mixture, reference_sigm
 from lhic.entropy.logistic_numba import prepare
 from lhic.models.lhic_ax import experts, symbols
 from lhic.models.lhic_ax.arithmetic import log2_16
-from lhic.models.lhic_ax.config import CONSTANT, DETAIL, NEIGHBOUR, SAMPLE
-from lhic.models.lhic_ax.layout import ROW_MARGIN
+from lhic.models.lhic_ax.config import CONSTANT, DETAIL, INSIDE, NEIGHBOUR, SAMPLE
+from lhic.models.lhic_ax.layout import ROW_MARGIN, WAVE_MARGIN
 from lhic.models.lhic_ax.state import new_mixtures
 from lhic.models.lhic_ax.symbols import PRECISION, TOTAL, Levels
 
@@ -94,7 +94,7 @@ def test_mixtures_and_intervals_are_those_of_the_format(case):
     rng = np.random.default_rng(seed)
     sums = network_sums(rng, kind, components, n)
     mixtures, plain = made_mixtures(*sums), plain_mixture(*sums)
-    assert np.array_equal(mixtures.parts[0, :, :n].T, plain.mean)
+    assert np.array_equal(mixtures.parts[:, 0, :n].T, plain.mean)
     assert np.array_equal(mixtures.weights[:, :n].T, reference_weights(plain.logit))
     levels, values = plane(rng, n_levels, sparse)
     level = rng.integers(0, n_levels, n)
@@ -168,7 +168,7 @@ def test_words_that_run_out_are_told():
 
 REGRESSORS = [
     (CONSTANT, 0, 0, 0), (SAMPLE, 0, -1, 0), (NEIGHBOUR, 0, -2, -1), (NEIGHBOUR, 0, -2, -2), (DETAIL, 1, 0, 0),
-    (SAMPLE, 2, 3, 1), (DETAIL, 3, 0, 0),
+    (SAMPLE, 2, 3, 1), (DETAIL, 3, 0, 0), (INSIDE, 0, -3, -1), (INSIDE, 0, -14, -8),
 ]  # fmt: skip
 
 
@@ -177,7 +177,8 @@ REGRESSORS = [
 def test_predictions_and_inputs_are_sums_over_the_pictures(z, n):
     rng = np.random.default_rng(n)
     samples, details = (rng.choice([-(2**15), 2**15, 77], (4, 60, 50)).astype(np.int32) for _ in range(2))
-    u, row = 20, ROW_MARGIN
+    wave, n_columns = 22, 20
+    u, row = wave + WAVE_MARGIN, ROW_MARGIN
     samples[z, u - 2, row - 2] = 0  # what is not known yet
     regressors = np.array(REGRESSORS)
     means = rng.integers(-(2**15), 2**15, 48).astype(float)
@@ -189,15 +190,18 @@ def test_predictions_and_inputs_are_sums_over_the_pictures(z, n):
         elif z >= back:
             picture = details if kind == DETAIL else samples
             inputs[r] = picture[z - back, u + du, row + di : row + di + n]
-            inputs[r] -= (kind == NEIGHBOUR) * means[:n].astype(np.int64)
+            inputs[r] -= (kind in (NEIGHBOUR, INSIDE)) * means[:n].astype(np.int64)
+        if kind == INSIDE:
+            i = np.arange(n) + di
+            j = wave - 2 * np.arange(n) + du - 2 * di
+            inputs[r] *= (i >= 0) & (j >= 0) & (j < n_columns)
     found = np.zeros(48)
-    experts.predict(
-        regressors, coefficients, samples, details, means, z, u, row, n, np.zeros(64, np.int64), np.zeros(66), found
-    )
+    where = samples, details, means, z, u, row, n, n_columns
+    experts.predict(regressors, coefficients, *where, np.zeros(64, np.int64), np.zeros(66), found)
     assert found[:n].tolist() == (coefficients.astype(np.int64) @ inputs >> 14).tolist()
     samples[z, u - 2, row - 2] = 99  # known by now, but it was not then
     gathered = np.zeros((64, 60))
-    experts.gather(regressors, samples, details, means, z, u, row, n, 4, gathered)
+    experts.gather(regressors, *where, 4, gathered)
     assert np.array_equal(gathered[: len(regressors), 4 : 4 + n], inputs)
 
 

@@ -33,7 +33,7 @@ def cube():
 def test_shipped_configurations_are_valid():
     paths = sorted((REPOSITORY / "configs").glob("lhic-ax*.yml"))
     runs = [path for path in paths if "family" in read_yaml(path)]
-    shipped = {"lhic-ax", "lhic-ax-fast", "lhic-ax-max", "lhic-ax-unseen"}
+    shipped = {f"lhic-ax{preset}{held_out}" for preset in ("", "-fast", "-max") for held_out in ("", "-unseen")}
     assert {path.stem for path in runs} == shipped | {"lhic-ax-fine-tune"}
     for path in runs:
         assert parse_config(read_yaml(path), str(path)).name == path.stem

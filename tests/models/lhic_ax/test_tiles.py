@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from lhic.entropy import RansDecoder, RansEncoder
 from lhic.entropy.logistic import MEAN_LIMIT, SCALE_MAX, Mixture, reference_sigmoid, reference_weights
-from lhic.entropy.logistic_numba import prepare
 from lhic.models.lhic_ax import experts, symbols
 from lhic.models.lhic_ax.arithmetic import log2_16
 from lhic.models.lhic_ax.config import CONSTANT, DETAIL, INSIDE, NEIGHBOUR, SAMPLE
@@ -137,23 +136,6 @@ def test_levels_come_back_whatever_the_lanes(case, n_lanes):
         )
         assert np.array_equal(mixtures.levels[:n][coded], level[coded])
     decoder.finish()
-
-
-def test_one_level_at_a_time_is_decoded_alike():
-    rng = np.random.default_rng(6)
-    sums = network_sums(rng, "ordinary", 5, 24)
-    mixtures, plain = made_mixtures(*sums), plain_mixture(*sums)
-    levels, _ = plane(rng, 5000, sparse=False)
-    states = rng.integers(2**31, 2**62, 8)
-    words = rng.integers(0, 2**32, 200, dtype=np.uint32)
-    one, many = (states.copy(), np.zeros(2, np.int64)), (states.copy(), np.zeros(2, np.int64))
-    assert symbols.decode_wave(1, 8, levels, mixtures, np.ones(24, bool), 24, many[0], words, many[1])
-    active = np.zeros((5, 4), np.int64)
-    for q in range(24):
-        prepared = prepare(plain.mean[q], plain.scale[q], plain.logit[q], active)
-        level = symbols.decode_level(1, 8, levels, active, *prepared, one[0], words, one[1])
-        assert level == mixtures.levels[q]
-    assert np.array_equal(one[0], many[0]) and np.array_equal(one[1], many[1])
 
 
 def test_words_that_run_out_are_told():

@@ -30,10 +30,11 @@ LEARNING_RATE = 0.006
 WARM_UP = 0.2  # of all steps, with a rising learning rate
 MOMENTS = 0.9, 0.99
 MARGIN = 0.97  # of the bound of exact sums, the rest being left for rounding
+# What the loss is made of, in training as well (`lhic.train.ax.network`).
 SCALE_LIMITS = -9.0, 8.0  # octaves around the expected error
 FAR = 1e4  # times the expected error: as good as infinite
 FLOOR = 2.0**-22  # of a sample's probability, as the coder's interval of at least 1 gives
-SHARE = 1 - 2.0**-12
+SHARE = 1 - 2.0**-12  # of the probability that the mixture distributes
 
 
 def tune(

@@ -22,10 +22,8 @@ from lhic.models.lhic_ax.network import (
     OUTPUT_BITS,
     WEIGHT_BITS,
 )
+from lhic.models.lhic_ax.tune import FAR, FLOOR, SCALE_LIMITS, SHARE
 
-SCALE_LIMITS = (-9.0, 8.0)  # octaves around the expected error
-FLOOR = 2.0**-22  # of a sample's probability, as the coder's interval of at least 1 gives
-FAR = 1e4  # times the expected error: as good as infinite
 MARGIN = 0.98  # of the bound on a row's weights, for their rounding
 
 
@@ -139,4 +137,4 @@ def code_length(
     lower = torch.sigmoid((distance - below[:, None]) * inverse)
     probability = ((upper - lower) * torch.softmax(logit * 0.6931471805599453, 1)).sum(1)
     probability = probability * (1 - repeat.abs()) + repeat.clamp(min=0)
-    return -torch.log2(probability * (1 - 2.0**-12) + FLOOR)
+    return -torch.log2(probability * SHARE + FLOOR)

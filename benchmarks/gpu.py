@@ -1,9 +1,10 @@
 """lhic-ax on a CUDA device: how fast it codes batches of a patch, what it holds in memory, where the time goes.
 
 Decides what is measured: batches of one tile, coded by the model in one call after a first one that compiles and
-records; streams must be those of the CPU and cubes must come back before anything is timed.  Beside each time stands
-the floor of this device, what its memory and its float64 units would need for the same work alone.  Rows are added to
-results/gpu/rows.csv, the largest kernels of each batch go to kernels.csv beside it.
+records; streams must be those of the CPU and cubes must come back before anything is timed.  Beside each time stand
+the floor of this device, what its memory and its float64 units would need for the same work alone, and the speed of
+the compiled walk on all cores of the same machine's CPU, one tile at a time.  Rows are added to results/gpu/rows.csv
+batch by batch, the largest kernels of each batch go to kernels.csv beside it.
 """
 
 from __future__ import annotations
@@ -62,9 +63,12 @@ def measure(
     cube = np.ascontiguousarray(cube, cube.dtype.newbyteorder("="))
     engine, reference = lhic.load_model(model, device), lhic.load_model(model, "cpu")
     parameters = engine.plan(cube)
-    expected = reference.encode_tiles([cube], parameters, _silent)
-    machine = describe(device) | floor(engine, cube, device)
-    lines, kernels = [], []
+    expected, baseline = on_cpu(reference, cube, parameters, passes)
+    machine = describe(device) | floor(engine, cube, device) | baseline
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = ["model", "tiles", "work", "kernel", "calls", "total_ms", "share"]
+    dates = {name: machine[name] for name in ("date", "commit", "gpu")}
+    lines = []
     for n_tiles in batches:
         tiles = [cube] * n_tiles
         shapes = [cube.shape] * n_tiles
@@ -82,17 +86,37 @@ def measure(
             raise VerificationError(f"{model}: a tile of a batch of {n_tiles} differs after decoding on {device}")
         line = {"model": model, "tiles": n_tiles, "bands": len(cube), "rows": cube.shape[1], "columns": cube.shape[2]}
         line |= {"samples": n_tiles * cube.size, "bytes": sum(len(part) for tile in sections for part in tile)}
+        kernels = []
         for name, work in (("encode", encode), ("decode", lambda: decode(sections))):  # noqa: B023
             seconds, peak = time_passes(work, passes, device)
             line |= {f"{name}_s": float(np.median(seconds)), f"{name}_peak_bytes": peak}
             line[f"{name} MS/s"] = line["samples"] / line[f"{name}_s"] / 1e6
+            line[f"{name} to CPU"] = line[f"{name} MS/s"] / baseline[f"CPU {name} MS/s"]
             kernels += [line | {"work": name, **kernel} for kernel in top_kernels(work, device)]
-        lines.append(machine | line | {"passes": passes})
-    folder.mkdir(parents=True, exist_ok=True)
-    columns = ["model", "tiles", "work", "kernel", "calls", "total_ms", "share"]
-    dates = {name: machine[name] for name in ("date", "commit", "gpu")}
-    _add(folder / "kernels.csv", pd.DataFrame(kernels, columns=columns).assign(**dates))
-    return _add(folder / "rows.csv", pd.DataFrame(lines))
+        _add(folder / "kernels.csv", pd.DataFrame(kernels, columns=columns).assign(**dates))
+        lines.append(_add(folder / "rows.csv", pd.DataFrame([machine | line | {"passes": passes}])))
+    return pd.concat(lines)
+
+
+def on_cpu(model, cube: np.ndarray, parameters: bytes, passes: int) -> tuple[list[tuple[bytes, ...]], dict]:
+    """Sections of one tile, and how fast the compiled walk of this machine's CPU codes it, in `passes` after a first.
+
+    Raises
+    ------
+    VerificationError
+        The tile that comes back differs.
+    """
+
+    def decode():
+        return model.decode_tiles([cube.shape], cube.dtype, sections, parameters, _silent)
+
+    sections = model.encode_tiles([cube], parameters, _silent)
+    if not np.array_equal(cube, decode()[0]):
+        raise VerificationError(f"{model.name}: the tile differs after decoding on the CPU")
+    encode_s = np.median([timed(lambda: model.encode_tiles([cube], parameters, _silent))[1] for _ in range(passes)])
+    decode_s = np.median([timed(decode)[1] for _ in range(passes)])
+    speeds = {"CPU encode MS/s": cube.size / encode_s / 1e6, "CPU decode MS/s": cube.size / decode_s / 1e6}
+    return sections, {"CPU cores": provenance.n_cores()} | speeds
 
 
 def time_passes(work: Callable, passes: int, device: str) -> tuple[list[float], int]:

@@ -51,7 +51,7 @@ def test_another_stream_than_the_cpus_is_not_timed(cube, tmp_path, monkeypatch):
         return load("lhic-ax" if device == "cpu" else model, "cpu")
 
     monkeypatch.setattr(gpu.lhic, "load_model", other)
-    monkeypatch.setattr(gpu, "describe", lambda device: {})
+    monkeypatch.setattr(gpu, "describe", lambda device: dict.fromkeys(("date", "commit", "gpu"), ""))
     monkeypatch.setattr(gpu, "floor", lambda engine, cube, device: {})
     with pytest.raises(VerificationError, match="streams of a batch of 1 on cuda differ from the CPU's"):
         gpu.measure("lhic-ax-fast", cube, [1], 1, "cuda", tmp_path)

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numba
@@ -42,7 +43,8 @@ LANE_SAMPLES = 1 << 15  # samples of a group for each of its lanes, whose state 
 DEFAULT_LOWER_BITS = 8
 TUNING_SAMPLES = 150_000  # of one tile
 SAMPLES_AT_ONCE = 1 << 22  # of tiles in memory together
-SAMPLES_ON_DEVICE = 1 << 28  # the same on a GPU, which wants many tiles at once; its own memory is `torch_engine`'s
+SAMPLES_ON_DEVICE = 1 << 26  # the same on a GPU, which wants many tiles at once; its own memory is `torch_engine`'s
+HOST_THREADS = 2  # more wait for each other: what they do is many short calls
 
 
 def load(name: str, config: dict, tensors: dict[str, np.ndarray], weights_hash: bytes, device: str = "cpu") -> AxModel:
@@ -168,12 +170,12 @@ class AxModel:
     ) -> list[tuple[bytes, ...]]:
         """See `lhic.models.family.Model`."""
         settings = StreamParameters.from_bytes(parameters)
-        sections = []
-        for some in _batches([tile.size for tile in tiles], self.samples_at_once):
-            jobs = self._each(lambda k: _EncodeJob(self, *split_tile(tiles[k], settings.max_error), settings), some)
-            self._run(jobs, settings, progress)
-            sections += [job.sections() for job in jobs]
-        return sections
+        return self._in_batches(
+            [tile.size for tile in tiles],
+            lambda k: _EncodeJob(self, *split_tile(tiles[k], settings.max_error), settings),
+            lambda jobs: self._run(jobs, settings, progress),
+            _EncodeJob.sections,
+        )
 
     def decode_tiles(
         self,
@@ -185,14 +187,12 @@ class AxModel:
     ) -> list[np.ndarray]:
         """See `lhic.models.family.Model`."""
         settings = StreamParameters.from_bytes(parameters)
-        tiles = []
-        for some in _batches([int(np.prod(shape)) for shape in shapes], self.samples_at_once):
-            jobs = self._each(
-                lambda k: _DecodeJob(self, read_tile(sections[k], shapes[k], dtype, settings), settings), some
-            )
-            self._run(jobs, settings, progress)
-            tiles += self._each(_DecodeJob.tile, jobs)
-        return tiles
+        return self._in_batches(
+            [int(np.prod(shape)) for shape in shapes],
+            lambda k: _DecodeJob(self, read_tile(sections[k], shapes[k], dtype, settings), settings),
+            lambda jobs: self._run(jobs, settings, progress),
+            _DecodeJob.tile,
+        )
 
     def decode_first_bands(
         self,
@@ -233,11 +233,35 @@ class AxModel:
             np.add.at(costs[(slice(None), *tile.window)], (slice(None), job.layout.band), job.bit_costs())
         return costs
 
+    def _in_batches(self, sizes: Sequence[int], prepare: Callable, run: Callable, finish: Callable) -> list:
+        """Jobs of tiles of some sizes are prepared, run together as far as memory allows, and finished.
+
+        prepare : number of a tile to job;  run : list of jobs;  finish : job to result
+        While a GPU runs a batch, the host prepares the next and finishes the one before.
+        """
+        batches = _batches(sizes, self.samples_at_once)
+        if self.device == "cpu" or len(batches) < 2:
+            found = []
+            for some in batches:
+                jobs = self._each(prepare, some)
+                run(jobs)
+                found += self._each(finish, jobs)
+            return found
+        with ThreadPoolExecutor(1) as host:
+            coming, finished = host.submit(self._each, prepare, batches[0]), []
+            for following in (*batches[1:], None):
+                jobs = coming.result()
+                if following is not None:
+                    coming = host.submit(self._each, prepare, following)
+                run(jobs)
+                finished.append(host.submit(self._each, finish, jobs))
+            return [result for some in finished for result in some.result()]
+
     def _each(self, work: Callable, items: Sequence) -> list:
         """What the host does for each tile; beside a GPU, which codes many of them at once, in threads."""
         if self.device == "cpu" or len(items) < 2:
             return [work(item) for item in items]
-        with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+        with ThreadPoolExecutor(HOST_THREADS) as pool:
             return list(pool.map(work, items))
 
     def _run(self, jobs: Sequence[_Job], settings: StreamParameters, progress: Progress) -> None:
@@ -419,11 +443,16 @@ class _EncodeJob(_Job):
     def __init__(self, model: AxModel, planes: Planes, side: bytes, settings: StreamParameters):
         super().__init__(model, planes, settings, len(planes.band))
         self.side = side
+        self.planes = planes
         self.values = np.ascontiguousarray(self.oriented(planes.values), np.int32)
-        self.level_of = self.oriented(_levels_of(planes))
         self.codings: list[walk.Coding] = []
         self.wants_intervals = False
         self.parts: list[bytes] | None = None  # of the samples section, where a device has coded them itself
+
+    @cached_property
+    def level_of(self) -> np.ndarray:
+        """Level of each value, int32 (P, h, w); a device finds them itself."""
+        return self.oriented(_levels_of(self.planes))
 
     def coding(self, first: int, end: int) -> walk.Coding:
         n_symbols = 2 * (end - first) * self.shape[0] * self.shape[1]
@@ -472,7 +501,7 @@ class _DecodeJob(_Job):
     def tile(self) -> np.ndarray:
         for decoder in self.decoders:
             decoder.finish()
-        values = self.oriented(self.values)
+        values = self.oriented(self.values.astype(np.int32, copy=False))
         missing = len(self.layout.band) - len(values)
         if missing:  # of a preview
             rest = np.broadcast_to(self.layout.first[-missing:, None, None], (missing, *values.shape[1:]))

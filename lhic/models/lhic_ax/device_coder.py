@@ -81,7 +81,6 @@ class StreamDecoder(Streams):
         self.states = batch.tensor(np.stack([decoder.states for decoder in self.decoders]))
         self.cursors = torch.zeros((self.n_streams, 2), dtype=torch.int64, device=batch.device)
         self.failed = torch.full((self.n_streams,), NEVER, dtype=torch.int64, device=batch.device)
-        self.window: torch.Tensor | None = None  # first plane of a step, where `device_step` finds it
         shape = batch.n_tiles, batch.n_active, batch.n_most
         self.decoded = torch.zeros(shape, dtype=torch.int64, device=batch.device)
         self.widths = torch.ones(shape, dtype=torch.int64, device=batch.device)
@@ -109,16 +108,16 @@ class StreamDecoder(Streams):
         from lhic.models.lhic_ax import triton_kernels
 
         batch = self.batch
-        lanes = max(2, 1 << (self.n_lanes - 1).bit_length())
-        window = batch.z if self.window is None else self.window
+        lanes, mixtures = (max(2, 1 << (n - 1).bit_length()) for n in (self.n_lanes, components.shape[-1]))
         triton_kernels.decode_step[(self.n_streams,)](
-            batch.t, window, components, self.decoded, self.widths, batch.counts, batch.places,
+            batch.t, components, self.decoded, self.widths, batch.counts, batch.places,
             batch.n_levels, batch.first, batch.table_start, batch.level_table, batch.tables.sigmoid32,
             self.ends, self.states, self.words, self.word_starts, self.cursors, self.failed,
             *self.shape,
-            LANES=lanes, WIDTH=1 << self.log_width, LOG_WIDTH=self.log_width, K=components.shape[-1],
+            LANES=lanes, WIDTH=1 << self.log_width, LOG_WIDTH=self.log_width,
+            K=components.shape[-1], MIXTURES=mixtures,
             LOWER_BITS=self.lower_bits, UPPER_ROUNDS=self.upper_rounds, LOWER_ROUNDS=self.lower_rounds,
-            num_warps=n_warps(lanes << self.log_width),
+            num_warps=n_warps(lanes * mixtures << self.log_width),
         )  # fmt: skip
 
     def finish(self) -> None:
@@ -138,8 +137,8 @@ class StreamDecoder(Streams):
 
 
 def n_warps(n_elements: int) -> int:
-    """Warps of a program whose vectors have so many elements: four for each thread."""
-    return min(max(n_elements // 128, 1), 16)
+    """Warps of a program whose vectors have so many elements: eight for each thread."""
+    return min(max(n_elements // 256, 1), 16)
 
 
 def decode_step(coder: StreamDecoder, components: torch.Tensor) -> None:

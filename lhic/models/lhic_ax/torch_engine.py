@@ -153,22 +153,6 @@ def solve(gram: torch.Tensor, moment: torch.Tensor) -> torch.Tensor:
     return rounded.clamp(-experts.COEFFICIENT_LIMIT, experts.COEFFICIENT_LIMIT)
 
 
-def solve_on_gpu(gram: torch.Tensor, moment: torch.Tensor) -> torch.Tensor:
-    """`solve` by a kernel."""
-    from lhic.models.lhic_ax import triton_kernels
-
-    n = moment.shape[1]
-    gram, moment = gram.contiguous(), moment.contiguous()
-    factor, solution = torch.empty_like(gram), torch.empty_like(moment)
-    triton_kernels.solve_system[(len(gram),)](
-        gram, moment, factor, solution, n, SIZE=max(2, 1 << (n - 1).bit_length()),
-        RIDGE=float(experts.RIDGE), RELATIVE_RIDGE=experts.RELATIVE_RIDGE, DEGENERATE=experts.DEGENERATE,
-        ONE_COEFFICIENT=2.0**experts.COEFFICIENT_BITS, LIMIT=float(experts.COEFFICIENT_LIMIT),
-        num_warps=1, enable_fp_fusion=False,
-    )  # fmt: skip
-    return solution
-
-
 class Reads:
     """Which cells of the buffer the samples of a step are predicted and described from, gathered at once."""
 
@@ -317,6 +301,22 @@ class Batch:
     def model_value(self, level, first, start):
         listed = self.level_table[(start + level).clamp(0, len(self.level_table) - 1)]
         return torch.where(start < 0, first + level, listed)
+
+    def levels_of(self, values: torch.Tensor) -> torch.Tensor:
+        """Level of each value, int32 (n, P, H * W): `coding._EncodeJob.level_of`."""
+        found = (values - self.first[:, :, None]).int()
+        tables = self.level_tables
+        which = np.flatnonzero(tables.table_start >= 0)
+        if len(which):
+            # All tables as one: each plane's values are behind those of the plane before it.
+            apart = 1 << 18  # more than the values of a plane are
+            numbers = np.arange(len(which)) * apart
+            table = self.tensor(tables.table + np.repeat(numbers, tables.n_levels[which]))
+            numbers, starts, which = (self.tensor(a)[:, None] for a in (numbers, tables.table_start[which], which))
+            flat, which = found.view(-1, found.shape[-1]), which[:, 0]
+            known = values.reshape(flat.shape)[which].long() + numbers
+            flat[which] = (torch.searchsorted(table, known) - starts).int()
+        return found
 
     def _make_waves(self) -> None:
         """Which samples of each wave are coded: `counts` int32 (n, waves), and their `places` int32 (n, waves, q).
@@ -628,11 +628,6 @@ class Batch:
         spread = values.movedim(1, 0).int()[:, :, None].expand(-1, -1, len(REPEATS), -1, -1)
         self.buffer[:, where.reshape(-1)] = spread.flatten(1)
 
-    def end_epochs(self, t: int) -> None:
-        """Fit the experts of those planes whose epoch ends with this step, and open their next tables."""
-        if self.ends_at[t]:
-            self.run("end", self._end_epochs)
-
     def ending_planes(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Planes whose epoch ends with this step, and their next epochs; one at least must be there.
 
@@ -648,11 +643,11 @@ class Batch:
         which = which.scatter_(0, rank, torch.arange(self.n_active, device=self.device))[:-1]
         return z[which], n_done[which] // self.config.epoch
 
-    def _end_epochs(self) -> None:
+    def end_epochs(self) -> None:
+        """Fit the experts of those planes whose epoch ends with this step, and open their next tables."""
         z, then = self.ending_planes()
         gram, moment = self.gram[:, z], self.moment[:, z]
-        solve_all = solve_on_gpu if self.kernels else solve
-        found = solve_all(gram.flatten(0, 2), moment.flatten(0, 2))
+        found = solve(gram.flatten(0, 2), moment.flatten(0, 2))
         self.coefficients[:, z] = found.view(moment.shape)
         for e in self.forgets:
             gram[:, :, e] -= torch.floor(gram[:, :, e] * 2.0**-experts.FORGET_SHIFT)
@@ -689,12 +684,13 @@ class Batch:
         self.find_repeats(read)
         return self.run_network(self.describe(read))
 
-    def walk(self, step: Callable[[], None]) -> None:
+    def walk(self, step: Callable[[], None], end_epochs: Callable[[], None]) -> None:
         """Go through all steps; nothing is asked of the device in between."""
         for t in range(self.n_steps):
             self.begin(t)
             self.run("step", step)
-            self.end_epochs(t)
+            if self.ends_at[t]:
+                self.run("end", end_epochs)
 
     def values(self) -> torch.Tensor:
         """All samples as the pictures hold them, int32 (n, P, H, W)."""
@@ -802,11 +798,11 @@ def tile_bytes(config: AxConfig, n_planes: int, n_rows: int, n_columns: int) -> 
 def encode_jobs(model, jobs: Sequence, lower_bits: int, group_planes: int, device: torch.device) -> None:
     """Run encoding jobs of one shape; fills their parts, or the intervals of their codings for a coder on the host."""
     batch = Batch(model, jobs, device)
-    shape = batch.n_planes, batch.n_rows, batch.n_columns
-    values, levels = (np.zeros((len(jobs), *shape), np.int32) for _ in range(2))
-    for k, job in enumerate(jobs):
-        values[k, : job.n_planes], levels[k, : job.n_planes] = job.values, job.level_of
-    values, levels = (batch.tensor(a.reshape(len(jobs), -1)) for a in (values, levels))
+    values = torch.zeros((len(jobs), batch.n_planes, batch.n_rows * batch.n_columns), dtype=torch.int32, device=device)
+    for own, job in zip(values, jobs, strict=True):
+        own[: job.n_planes] = torch.from_numpy(job.values.reshape(job.n_planes, -1))
+    levels = batch.levels_of(values).flatten(1)
+    values = values.flatten(1)
     # Intervals by place; the order of the coding is found at the end, for all steps at once.
     found = torch.zeros((len(jobs), values.shape[1] + 1, 2, 2), dtype=torch.int32, device=device)
 
@@ -825,7 +821,10 @@ def encode_jobs(model, jobs: Sequence, lower_bits: int, group_planes: int, devic
         batch.learn(torch.where(batch.is_coded, known, batch.filled()), coded_width(intervals[..., 1]))
 
     kernels = device_step.of(batch)
-    batch.walk(step_by_kernels if kernels else step)
+    if kernels:
+        batch.walk(step_by_kernels, kernels.end_epochs)
+    else:
+        batch.walk(step, batch.end_epochs)
     if device_coder.uses_triton(device) and not any(job.wants_intervals for job in jobs):
         coder = device_coder.StreamEncoder(batch, jobs, lower_bits, group_planes, jobs[0].settings.n_lanes)
         for job, parts in zip(jobs, coder.parts(found), strict=True):
@@ -873,9 +872,20 @@ def decode_jobs(model, jobs: Sequence, lower_bits: int, group_planes: int, devic
 
     kernels = device_step.of(batch)
     if kernels:
-        coder.decoded, coder.widths, coder.window = kernels.given, kernels.widths, kernels.window
-    batch.walk(step_by_kernels if kernels else step)
+        coder.decoded, coder.widths = kernels.given, kernels.widths
+        batch.walk(step_by_kernels, kernels.end_epochs)
+    else:
+        batch.walk(step, batch.end_epochs)
     coder.finish()
-    values = batch.values().cpu().numpy()
-    for job, own in zip(jobs, values, strict=True):
-        job.values[:] = own[: job.n_planes]
+    for job, own in zip(jobs, on_host(batch), strict=True):
+        job.values = own[: job.n_planes]
+
+
+def on_host(batch: Batch) -> np.ndarray:
+    """All samples (n, P, H, W): int16, where they are all in its range, else int32."""
+    values, limits = batch.values(), torch.iinfo(torch.int16)
+    if bool(((batch.low >= limits.min) & (batch.high <= limits.max)).all()):
+        values = values.to(torch.int16)
+    # Memory that a GPU can write to by itself.
+    found = torch.empty(values.shape, dtype=values.dtype, pin_memory=values.is_cuda)
+    return found.copy_(values).numpy()

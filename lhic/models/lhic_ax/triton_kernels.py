@@ -39,69 +39,102 @@ LOWEST = tl.constexpr(LOWER_BOUND)
 WORD = tl.constexpr(WORD_BITS)
 WORD_MASK = tl.constexpr((1 << WORD_BITS) - 1)
 EMIT_SHIFT = tl.constexpr(LOWER_BOUND_LOG2 + WORD_BITS - PRECISION)
-LAG = tl.constexpr(PLANE_LAG)
+LAG, LOG2_LAG = tl.constexpr(PLANE_LAG), tl.constexpr(PLANE_LAG.bit_length() - 1)
+assert 1 << LOG2_LAG.value == PLANE_LAG
 NEVER = tl.constexpr(1 << 62)
 
 
 @triton.jit
-def _cumulative(level, n, first, table_start, table, components, sample, used, sigmoid, K: tl.constexpr):
-    """F of levels (lanes, width): int32.  See `symbols.cdf_at`.
+def quotient(a, b):
+    """a // b of int64, a >= 0, b > 0, a + b < 2^52: a correctly rounded float64 quotient has the true one's floor."""
+    return (a.to(tl.float64) / b.to(tl.float64)).to(tl.int64)
+
+
+@triton.jit
+def first_plane(t, waves, n_planes, n_active):
+    """First plane of a step: `Batch.active_planes`."""
+    return tl.minimum(tl.maximum(-((waves - 1 - t) >> LOG2_LAG), 0), n_planes - n_active)
+
+
+@triton.jit
+def load_mixtures(components, sample, used, K: tl.constexpr, MIXTURES: tl.constexpr):
+    """Means, mantissas, shifts and weights (lanes, MIXTURES) of samples; further components than K weigh nothing.
 
     sample : (lanes,), rows of the components (4, K);  used : which lanes have one
     """
-    wide = level.to(tl.int64)
+    k = tl.arange(0, MIXTURES)
+    at = components + (sample * (4 * K))[:, None] + k[None, :]
+    mask = used[:, None] & (k < K)[None, :]
+    mean = tl.load(at, mask=mask, other=0)
+    mantissa = tl.load(at + K, mask=mask, other=0)
+    shift = tl.load(at + 2 * K, mask=mask, other=0)
+    return mean, mantissa, shift, tl.load(at + 3 * K, mask=mask, other=0)
+
+
+@triton.jit
+def cumulative(level, n, first, table_start, table, mean, mantissa, shift, weight, sigmoid):
+    """F of levels (lanes, width): int32.  See `symbols.cdf_at`; the mixtures are those of `load_mixtures`."""
+    # Edges and means are below 2^26.
     if table_start < 0:
-        edge = (2 * (first + wide) - 1) << EDGE_BITS
+        edge = (2 * (first.to(tl.int32) + level) - 1) << EDGE_BITS
     else:
         inside = (level > 0) & (level < n)
-        before = tl.load(table + table_start + wide - 1, mask=inside, other=0)
-        edge = (before + tl.load(table + table_start + wide, mask=inside, other=0)) << EDGE_BITS
-    total = tl.zeros_like(wide)
-    for k in tl.static_range(K):
-        at = components + sample * (4 * K) + k
-        mean = tl.load(at, mask=used, other=0)
-        mantissa = tl.load(at + K, mask=used, other=0)
-        shift = tl.load(at + 2 * K, mask=used, other=0)
-        weight = tl.load(at + 3 * K, mask=used, other=0)
-        distance = edge - mean[:, None]
-        argument = ((tl.abs(distance) * mantissa[:, None]) << ARGUMENT_SHIFT) >> shift[:, None].to(tl.int64)
-        argument = tl.minimum(argument, ARGUMENT_MAX).to(tl.int32)
-        left = tl.load(sigmoid + (argument >> FRACTION_BITS))
-        right = tl.load(sigmoid + (argument >> FRACTION_BITS) + 1)
-        # The greatest step of the table is below 2^16, the fraction below 2^14.
-        value = left + (((right - left) * (argument & FRACTION_MASK)) >> FRACTION_BITS)
-        value = tl.where(distance < 0, ONE - value, value)
-        total += value.to(tl.int64) * weight[:, None]
+        at = table + table_start + level
+        edge = tl.load(at - 1, mask=inside, other=0) + tl.load(at, mask=inside, other=0)
+        edge = edge.to(tl.int32) << EDGE_BITS
+    distance = edge[:, :, None] - mean[:, None, :]
+    product = tl.abs(distance).to(tl.int64) * mantissa[:, None, :]
+    argument = (product << ARGUMENT_SHIFT) >> shift[:, None, :].to(tl.int64)
+    argument = tl.minimum(argument, ARGUMENT_MAX).to(tl.int32)
+    left = tl.load(sigmoid + (argument >> FRACTION_BITS))
+    right = tl.load(sigmoid + (argument >> FRACTION_BITS) + 1)
+    # The greatest step of the table is below 2^16, the fraction below 2^14.
+    value = left + (((right - left) * (argument & FRACTION_MASK)) >> FRACTION_BITS)
+    value = tl.where(distance < 0, ONE - value, value)
+    total = tl.sum(value.to(tl.int64) * weight[:, None, :], 2)
     found = ((total * (ALL - n)) >> CDF_BITS).to(tl.int32) + level
     return tl.where(level <= 0, 0, tl.where(level >= n, ALL, found))
 
 
 @triton.jit
+def _fetch(i, begin, end, has_upper, row, own_places, components, K: tl.constexpr, MIXTURES: tl.constexpr):
+    """Samples of the symbols i (lanes,) of a wave that has those from `begin` to `end`, and their mixtures."""
+    active = (i >= begin) & (i < end)
+    place = tl.maximum(i - begin, 0) >> has_upper
+    sample = row + tl.load(own_places + place, mask=active, other=0)
+    mean, mantissa, shift, weight = load_mixtures(components, sample, active, K, MIXTURES)
+    return sample, mean, mantissa, shift, weight
+
+
+@triton.jit
 def decode_step(
-    step, window, components, decoded, widths, counts, places, n_levels, first_level, table_starts, table, sigmoid,
+    step, components, decoded, widths, counts, places, n_levels, first_level, table_starts, table, sigmoid,
     stream_ends, states, words, word_starts, cursors, failed,
     n_planes, n_active, n_most, waves, n_lanes,
-    LANES: tl.constexpr, WIDTH: tl.constexpr, LOG_WIDTH: tl.constexpr, K: tl.constexpr,
+    LANES: tl.constexpr, WIDTH: tl.constexpr, LOG_WIDTH: tl.constexpr, K: tl.constexpr, MIXTURES: tl.constexpr,
     LOWER_BITS: tl.constexpr, UPPER_ROUNDS: tl.constexpr, LOWER_ROUNDS: tl.constexpr,
 ):  # fmt: skip
     """Decode one step of one stream; `device_coder.decode_step` in plain torch.
 
     A round takes the symbols of all lanes.  Its upper parts are found first; a lower part has its cell from the lane
     before it, the first lane's from the round before.  A search compares WIDTH levels of each lane at once:
-    F(low) <= slot < high_value, and WIDTH times fewer levels between after every pass.
+    F(low) <= slot < high_value, and WIDTH times fewer levels between after every pass.  What a round needs from memory
+    is asked for a round earlier, for the rounds of a stream wait for each other; MIXTURES is K up to a power of two.
     """
     stream = tl.program_id(0)
     tile = tl.load(stream_ends + 3 * stream)
-    first_plane = tl.load(stream_ends + 3 * stream + 1)
+    first_of_stream = tl.load(stream_ends + 3 * stream + 1)
     end_plane = tl.load(stream_ends + 3 * stream + 2)
     t = tl.load(step)
-    first_active = tl.load(window)
+    first_active = first_plane(t, waves, n_planes, n_active)
     failed_at = tl.load(failed + stream)
-    first_plane = tl.maximum(first_plane, first_active)
+    first_of_stream = tl.maximum(first_of_stream, first_active)
     end_plane = tl.minimum(end_plane, first_active + n_active)
-    end_plane = tl.where(failed_at < NEVER, first_plane, end_plane)
+    end_plane = tl.where(failed_at < NEVER, first_of_stream, end_plane)
     lane = tl.arange(0, LANES)
     exists = lane < n_lanes
+    # Symbols of lanes that are not there are behind all others.
+    place_in_round = tl.where(exists, lane, 1 << 30).to(tl.int64)
     before = tl.maximum(lane - 1, 0)
     of_width = tl.arange(0, WIDTH)[None, :]
     state = tl.load(states + stream * n_lanes + lane, mask=exists, other=LOWEST)
@@ -110,26 +143,32 @@ def decode_step(
     own_words = words + tl.load(word_starts + stream)
     size = tl.load(word_starts + stream + 1) - tl.load(word_starts + stream)
     zero = lane * 0
-    for z in range(first_plane, end_plane):
+    for z in range(first_of_stream, end_plane):
         wave = t - LAG * z
         count = tl.load(counts + tile * waves + wave, mask=(wave >= 0) & (wave < waves), other=0).to(tl.int64)
         n = tl.load(n_levels + tile * n_planes + z)
         first = tl.load(first_level + tile * n_planes + z)
         table_start = tl.load(table_starts + tile * n_planes + z)
-        parts = 1 + (n > (1 << LOWER_BITS)).to(tl.int64)
+        has_upper = (n > (1 << LOWER_BITS)).to(tl.int64)
         begin = n_symbols
-        end = begin + count * parts
+        end = begin + (count << has_upper)
         row = (tile * n_active + z - first_active) * n_most
+        own_places = places + (tile * waves + wave) * n_most
         last_cell = tl.sum(zero, 0)
         last_low = tl.sum(zero, 0)
         last_high = tl.sum(zero, 0)
-        for base in range(begin // n_lanes * n_lanes, end, n_lanes):
-            i = base + lane.to(tl.int64)
-            active = exists & (i >= begin) & (i < end)
-            number = tl.maximum(i - begin, 0)
-            upper = active & (parts == 2) & (number % 2 == 0)
-            place = (tile * waves + wave) * n_most + number // parts
-            sample = row + tl.load(places + place, mask=active, other=0)
+        first_base = begin // n_lanes * n_lanes
+        sample, mean, mantissa, shift, weight = _fetch(
+            first_base + place_in_round, begin, end, has_upper, row, own_places, components, K, MIXTURES
+        )
+        for base in range(first_base, end, n_lanes):
+            i = base + place_in_round
+            active = (i >= begin) & (i < end)
+            upper = active & (has_upper == 1) & ((tl.maximum(i - begin, 0) & 1) == 0)
+            next_sample, next_mean, next_mantissa, next_shift, next_weight = _fetch(
+                i + n_lanes, begin, end, has_upper, row, own_places, components, K, MIXTURES
+            )
+            ahead = tl.load(own_words + n_words + lane, mask=exists & (n_words + lane < size), other=0)
             slot = (state & SLOT_MASK).to(tl.int32)
 
             cell = zero
@@ -137,11 +176,11 @@ def decode_step(
             cell_high = zero + ALL
             upper_low = zero
             upper_high = zero + ALL
-            if parts == 2:
+            if has_upper == 1:
                 for k in tl.static_range(UPPER_ROUNDS):
                     stride = 1 << (LOWER_BITS + LOG_WIDTH * (UPPER_ROUNDS - 1 - k))
                     level = cell[:, None] + of_width * stride
-                    found = _cumulative(level, n, first, table_start, table, components, sample, upper, sigmoid, K)
+                    found = cumulative(level, n, first, table_start, table, mean, mantissa, shift, weight, sigmoid)
                     below = found <= slot[:, None]
                     cell += (tl.sum(below.to(tl.int32), 1) - 1) * stride
                     upper_low = tl.max(tl.where(below, found, 0), 1)
@@ -167,13 +206,13 @@ def decode_step(
             for k in tl.static_range(LOWER_ROUNDS):
                 stride = 1 << (LOG_WIDTH * (LOWER_ROUNDS - 1 - k))
                 level = cell[:, None] + of_width * stride
-                found = _cumulative(level, n, first, table_start, table, components, sample, lower, sigmoid, K)
+                found = cumulative(level, n, first, table_start, table, mean, mantissa, shift, weight, sigmoid)
                 below = found <= target[:, None]
                 cell += (tl.sum(below.to(tl.int32), 1) - 1) * stride
                 low_value = tl.max(tl.where(below, found, 0), 1)
                 high_value = tl.minimum(high_value, tl.min(tl.where(below, ALL, found), 1))
-            start = ((low_value - cell_low).to(tl.int64) << BITS) // width
-            stop = ((high_value - cell_low).to(tl.int64) << BITS) // width
+            start = quotient((low_value - cell_low).to(tl.int64) << BITS, width)
+            stop = quotient((high_value - cell_low).to(tl.int64) << BITS, width)
             if table_start < 0:
                 value = first + cell
             else:
@@ -185,14 +224,14 @@ def decode_step(
             stop = tl.where(upper, upper_high.to(tl.int64), stop)
             stepped = (stop - start) * (state >> BITS) + slot - start
             needs = active & (stepped < LOWEST)
-            asked = needs.to(tl.int64)
-            at = n_words + tl.cumsum(asked, 0) - asked
-            has = needs & (at < size)
-            word = tl.load(own_words + at, mask=has, other=0).to(tl.int64) & WORD_MASK
+            asked = needs.to(tl.int32)
+            place = tl.cumsum(asked, 0) - asked
+            word = tl.gather(ahead, place, 0).to(tl.int64) & WORD_MASK
             stepped = tl.where(needs, (stepped << WORD) | word, stepped)
             state = tl.where(active, stepped, state)
+            failed_at = tl.minimum(failed_at, tl.min(tl.where(needs & (n_words + place >= size), i, NEVER), 0))
             n_words += tl.sum(asked, 0)
-            failed_at = tl.minimum(failed_at, tl.min(tl.where(needs & (at >= size), i, NEVER), 0))
+            sample, mean, mantissa, shift, weight = next_sample, next_mean, next_mantissa, next_shift, next_weight
         n_symbols = end
     tl.store(states + stream * n_lanes + lane, state, mask=exists)
     tl.store(cursors + 2 * stream, n_symbols)
@@ -253,8 +292,8 @@ def encode_stream(
             tl.store(own_words + where, (state & WORD_MASK).to(tl.int32), mask=emits)
             free -= n_given
             rest = tl.where(emits, state >> WORD, state)
-            quotient = rest // freq
-            state = tl.where(active, (quotient << BITS) + rest - quotient * freq + start, state)
+            whole = rest // freq
+            state = tl.where(active, (whole << BITS) + rest - whole * freq + start, state)
         end = begin
     tl.store(states + stream * n_lanes + lane, state, mask=exists)
     tl.store(n_free + stream, free)
@@ -262,56 +301,70 @@ def encode_stream(
 
 @triton.jit
 def solve_system(
-    gram, moment, factor, solution, n,
-    SIZE: tl.constexpr, RIDGE: tl.constexpr, RELATIVE_RIDGE: tl.constexpr, DEGENERATE: tl.constexpr,
+    gram, moment, work, coefficients, systems, sizes,
+    E: tl.constexpr, R: tl.constexpr, SIZE: tl.constexpr, AT_ONCE: tl.constexpr,
+    RIDGE: tl.constexpr, RELATIVE_RIDGE: tl.constexpr, DEGENERATE: tl.constexpr,
     ONE_COEFFICIENT: tl.constexpr, LIMIT: tl.constexpr,
 ):  # fmt: skip
     """One system of normal equations; `torch_engine.solve`, the same operations in the same order.
 
-    To be compiled without fused multiply-add (``enable_fp_fusion=False``), for one warp.  Rows lie side by side
-    in a vector; columns of the factor are kept one after the other in `factor`, from where all rows read what one of
-    them wrote.
+    systems : int64, its number among gram (., R, R), moment and coefficients (., R); -1: nothing to do
+    sizes : int64 (E,), of the systems with number e, e + E, ...
+    work : (., R + AT_ONCE, SIZE) for each program.  Its rows are columns of the factor, one after the other, from where
+        all read what one of them wrote, then the solution.  What is not yet known is 0, so that AT_ONCE products can be
+        loaded together, those beyond the end too: taking 0 away changes nothing.
+    To be compiled without fused multiply-add (``enable_fp_fusion=False``), for one warp.
     """
     own = tl.program_id(0).to(tl.int64)
-    gram += own * n * n
-    factor += own * n * n
-    row = tl.arange(0, SIZE)
-    inside = row < n
-    for j in range(0, n):
-        column = tl.load(gram + row * n + j, mask=inside & (row >= j), other=0.0)
-        diagonal = tl.load(gram + j * n + j)
-        pivot = diagonal + (RIDGE + diagonal * RELATIVE_RIDGE)
-        rest = tl.where(row == j, pivot, column)
-        for k in range(0, j):
-            product = tl.load(factor + k * n + row, mask=inside & (row >= j), other=0.0) * tl.load(factor + k * n + j)
-            rest = rest - product
-        pivot = tl.sum(tl.where(row == j, rest, 0.0), 0)
-        degenerate = (pivot > diagonal * DEGENERATE) == 0
-        root = tl.where(degenerate, ONE_COEFFICIENT * ONE_COEFFICIENT, tl.sqrt(tl.where(degenerate, 1.0, pivot)))
-        found = tl.where(degenerate, column, rest) / root
-        tl.store(factor + j * n + row, tl.where(row == j, root, found), mask=inside & (row >= j))
-        tl.store(factor + row * n + j, tl.zeros_like(found), mask=(row < j) & degenerate)
+    system = tl.load(systems + own)
+    if system >= 0:
+        n = tl.load(sizes + system % E).to(tl.int32)
+        gram += system * R * R
+        moment += system * R
+        work += own * (R + AT_ONCE) * SIZE
+        solution = work + (R + AT_ONCE - 1) * SIZE
+        row = tl.arange(0, SIZE)
+        for zeroed in range(0, R + AT_ONCE):
+            tl.store(work + zeroed * SIZE + row, row * 0.0)
         tl.debug_barrier()
-    rest = tl.load(moment + own * n + row, mask=inside, other=0.0)
-    for k in range(0, n):
-        found = tl.sum(tl.where(row == k, rest, 0.0), 0) / tl.load(factor + k * n + k)
-        product = tl.load(factor + k * n + row, mask=inside & (row > k), other=0.0) * found
-        rest = tl.where(row == k, found, rest - product)
-    tl.store(solution + own * n + row, rest, mask=inside)
-    tl.debug_barrier()
-    for down in range(0, n):
-        i = n - 1 - down
-        total = tl.load(solution + own * n + i)
-        for k in range(i + 1, n):
-            product = tl.load(factor + i * n + k) * tl.load(solution + own * n + k)
-            total = total - product
-        found = total / tl.load(factor + i * n + i)
-        tl.debug_barrier()
-        tl.store(solution + own * n + i, found)
-        tl.debug_barrier()
-    # Adding 1.5 * 2^52 and taking it away rounds to the nearest integer, ties to even.
-    found = tl.load(solution + own * n + row, mask=inside, other=0.0) * ONE_COEFFICIENT
-    found = tl.minimum(tl.maximum(found, -LIMIT), LIMIT)
-    found = (found + 6755399441055744.0) - 6755399441055744.0
-    tl.debug_barrier()
-    tl.store(solution + own * n + row, found, mask=inside)
+        for j in range(0, n):
+            below = (row >= j) & (row < n)
+            column = tl.load(gram + row * R + j, mask=below, other=0.0)
+            diagonal = tl.load(gram + j * R + j)
+            right = tl.load(moment + j)
+            pivot = diagonal + (RIDGE + diagonal * RELATIVE_RIDGE)
+            rest = tl.where(row == j, pivot, column)
+            at, known = work, solution
+            for _begin in range(0, j, AT_ONCE):
+                for k in tl.static_range(AT_ONCE):
+                    of_j = tl.load(at + (k * SIZE + j))
+                    rest = rest - tl.load(at + k * SIZE + row) * of_j
+                    right = right - tl.load(known + k) * of_j
+                at += AT_ONCE * SIZE
+                known += AT_ONCE
+            pivot = tl.sum(tl.where(row == j, rest, 0.0), 0)
+            degenerate = (pivot > diagonal * DEGENERATE) == 0
+            right = tl.where(degenerate, tl.load(moment + j), right)
+            root = tl.where(degenerate, ONE_COEFFICIENT * ONE_COEFFICIENT, tl.sqrt(tl.where(degenerate, 1.0, pivot)))
+            found = tl.where(degenerate, column, rest) / root
+            tl.debug_barrier()
+            tl.store(work + j * SIZE + row, tl.where(row == j, root, found), mask=below)
+            tl.store(work + row * SIZE + j, row * 0.0, mask=(row < j) & degenerate)
+            tl.store(solution + j, right / root)
+            tl.debug_barrier()
+        for down in range(0, n):
+            i = n - 1 - down
+            total = tl.load(solution + i)
+            at = work + i * SIZE
+            for begin in range(i + 1, n, AT_ONCE):
+                for k in tl.static_range(AT_ONCE):
+                    total = total - tl.load(at + begin + k) * tl.load(solution + begin + k)
+            found = total / tl.load(at + i)
+            tl.debug_barrier()
+            tl.store(solution + i, found)
+            tl.debug_barrier()
+        # Adding 1.5 * 2^52 and taking it away rounds to the nearest integer, ties to even.
+        found = tl.load(solution + row, mask=row < n, other=0.0) * ONE_COEFFICIENT
+        found = tl.minimum(tl.maximum(found, -LIMIT), LIMIT)
+        found = (found + 6755399441055744.0) - 6755399441055744.0
+        tl.store(coefficients + system * R + row, found, mask=row < n)

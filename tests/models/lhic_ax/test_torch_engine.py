@@ -98,7 +98,8 @@ def test_features_base_and_scale_equal_the_reference():
             width[0, slot, q] = sample.width
             n_seen += 1
         batch.learn(torch.where(batch.is_coded, known, batch.filled()), width)
-        batch.end_epochs(t)
+        if batch.ends_at[t]:
+            batch.end_epochs()
     assert n_seen == len(samples) > 200
 
 
@@ -282,3 +283,20 @@ def test_kernels_are_used_where_they_can_be_built(monkeypatch):
         monkeypatch.setitem(found, missing, False)
         assert not device_coder.uses_triton(torch.device("cuda"))
         monkeypatch.setitem(found, missing, True)
+
+
+@pytest.mark.parametrize("n_samples", [1, 1000])
+def test_what_the_host_does_beside_a_batch_changes_nothing(n_samples):
+    """On a device the host prepares the next tiles and finishes those before in threads."""
+    tiles, settings = some_tiles(), settings_of(3, 6, 2).to_bytes()
+    compiled, engine = random_model(share=0.02), random_model(share=0.02, device="cpu:0")
+    engine.samples_at_once = n_samples
+    expected = compiled.encode_tiles(tiles, settings, lambda n: None)
+    assert engine.encode_tiles(tiles, settings, lambda n: None) == expected
+    shapes = [tile.shape for tile in tiles]
+    found = engine.decode_tiles(shapes, tiles[0].dtype, expected, settings, lambda n: None)
+    assert all(torch.equal(torch.from_numpy(a), torch.from_numpy(b)) for a, b in zip(found, tiles, strict=True))
+    side, groups, samples = expected[-1]
+    with pytest.raises(LhicError):
+        damaged = [*expected[:-1], (side, groups, samples[:-4])]
+        engine.decode_tiles(shapes, tiles[0].dtype, damaged, settings, lambda n: None)

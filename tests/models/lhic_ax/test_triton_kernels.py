@@ -100,8 +100,9 @@ def test_steps_by_kernels_are_those_of_the_compiled_walk(all_kernels):
     [
         AxConfig(2, 0, 1, 0, 2, 4, depth=2, components=3, far_neighbours=0, repeats=0, blend=0),
         AxConfig(1, 0, 0, 3, 4, 4, depth=1, components=2, far_neighbours=2, repeats=3, blend=9),
+        AxConfig(32, 0, 0, 0, 4, 4, depth=3, components=1, far_neighbours=0, repeats=1, blend=1),
     ],
-    ids=["parts of version 1", "parts of version 2"],
+    ids=["parts of version 1", "parts of version 2", "matrices of two parts"],
 )
 def test_a_step_from_random_tables_is_that_of_plain_torch(config, all_kernels):
     """One step of larger tiles, one of fewer planes; far neighbours are partly inside; all that is kept is random."""
@@ -121,8 +122,15 @@ def test_a_step_from_random_tables_is_that_of_plain_torch(config, all_kernels):
     for batch in both:
         batch.buffer[:, : 2 * batch.picture_apart] %= 3
         batch.buffer[:, batch.runs_picture * batch.picture_apart : -1] &= 0x03030303
-        batch.begin(13)
+        batch.begin(15)
     plain, launched = both
+    n_used = [len(expert.regressors) for expert in plain.experts]
+    root = torch.from_numpy(rng.integers(-99, 99, plain.gram.shape)).double()
+    for e, n in enumerate(n_used):
+        root[:, :, e, n:] = 0
+    first_gram = root @ root.mT
+    for batch in both:
+        batch.gram.copy_(first_gram)
     sums = plain.look()
     kernels = device_step.of(launched)
     found, expected = kernels.look(), plain.components(sums)
@@ -133,13 +141,32 @@ def test_a_step_from_random_tables_is_that_of_plain_torch(config, all_kernels):
     kernels.widths.copy_(width)
     plain.learn(torch.where(plain.is_coded, value, plain.filled()), width)
     kernels.learn()
-    for name in ("buffer", "own_hits", "own_tries", "own_error", "own_ratio", "gram", "moment"):
+    for name in ("buffer", "own_hits", "own_tries", "own_error", "own_ratio"):
         one, other = (getattr(batch, name) for batch in both)
         if name == "buffer":  # but for idle planes, and the cell of what need not be kept
             shape = plain.n_tiles, -1, plain.n_planes, plain.plane_apart
             one, other = (a[:, :-1].view(shape).movedim(2, 1)[plain.exists] for a in (one, other))
         assert torch.equal(one, other), name
     assert plain.own_hits.any() == (config.repeats > 0)
+
+    # All planes end an epoch; what the earlier waves of it were is not known, so they have no weight.
+    kernels.end_epochs()
+    lower = torch.tril(torch.ones(plain.gram.shape[-2:])) > 0
+    expected = torch.where(lower, plain.gram, 0)
+    for e in plain.forgets:  # the kernel forgets what was there before it adds the epoch, plain torch afterwards
+        expected[:, :, e] -= torch.where(lower, torch.floor(first_gram[:, :, e] / 16), 0)
+    for e, n in enumerate(n_used):
+        found = torch.where(lower, launched.gram, 0)[:, :, e, :n, :n]
+        assert torch.equal(found[plain.exists], expected[:, :, e, :n, :n][plain.exists])
+    plain.gram.copy_(launched.gram)
+    plain.moment.copy_(launched.moment)
+    plain.end_epochs()
+    for e, n in enumerate(n_used):
+        one, other = (batch.coefficients[plain.exists][:, e, :n] for batch in both)
+        assert torch.equal(one, other) and other.any()
+    for name in ("magnitude", "error", "ratio", "ratio_count", "hits", "tries"):
+        one, other = (getattr(batch, name)[plain.exists] for batch in both)
+        assert torch.equal(one, other), name
 
 
 @pytest.mark.parametrize("system", list(systems()))
@@ -148,8 +175,13 @@ def test_solve_equals_the_compiled_one(system, kernels):
     n = min(len(moment), 10)  # the interpreter takes its time
     gram, moment = gram[:n, :n].contiguous(), moment[:n].contiguous()
     expected = solved(gram.numpy(), moment.numpy())
-    found = torch_engine.solve_on_gpu(torch.stack([torch.zeros(n, n).double(), gram]), torch.stack([moment, moment]))
-    assert torch.equal(found[1], torch.from_numpy(expected))
+    # One of three, smaller than the room it has.
+    grams, moments, found = (torch.full((3, *size), -1.0).double() for size in ((n + 1, n + 1), (n + 1,), (n + 1,)))
+    grams[1, :n, :n], moments[1, :n] = gram, moment
+    work = device_step.solver_memory(2, n + 1, grams.device)
+    device_step.solve(grams, moments, found, torch.tensor([-1, 1]), torch.tensor([n]), work)
+    assert torch.equal(found[1, :n], torch.from_numpy(expected))
+    assert (found[1, n:] == -1).all() and (found[[0, 2]] == -1).all()
 
 
 @pytest.mark.parametrize("log_width", [1, 2])
@@ -207,74 +239,90 @@ for name, pointers, constants, warps in json.load(sys.stdin):
 
 
 def pointers(**of_type):
-    kinds = {"long": "*i64", "int": "*i32", "real": "*fp64", "flag": "*i1", "byte": "*i8"}
+    kinds = {"long": "*i64", "int": "*i32", "real": "*fp64", "single": "*fp32", "flag": "*i1", "byte": "*i8"}
     return {name: kinds[kind] for kind, names in of_type.items() for name in names.split()}
 
 
-DECODE = pointers(
-    long="step window decoded widths n_levels first_level table_starts table stream_ends states word_starts cursors "
-    "failed",
-    int="components counts places sigmoid words",
-)
-ENCODE = pointers(int="intervals counts places words", long="n_levels stream_ends n_symbols states word_starts n_free")
-SOLVE = pointers(real="gram moment factor solution")
-OF_STEP = "step window base_of scale_of mean_of predictions raw_of level_of activity_of mag_of low high about_mean "
-OF_STEP += "offsets candidate_of run_level_of repeat_weight_of"
-LOOK = pointers(
-    long=f"{OF_STEP} near_of regressors sizes magnitude error ratio ratio_count own_count hits tries "
-    "log_table power_table run_levels",
-    int="buffer",
-    real="coefficients features inputs",
-    flag="coded exists",
-    byte="is_coded",
-)
-MIX = pointers(
-    long="base_of scale_of candidate_of repeat_weight_of log_table exp2_table", int="components", real="sums"
-)
-INTERVALS = pointers(
-    long="step window n_levels first_level table_starts table given widths",
-    int="values levels components sigmoid intervals",
-    byte="is_coded",
-)
-LEARN = pointers(
-    long=f"{OF_STEP} given widths own_magnitude own_count own_error own_ratio own_ratio_count own_hits own_tries",
-    int="buffer",
-    real="weights targets",
-    flag="exists",
-    byte="is_coded",
-)
-SOLVE_CONSTANTS = {"SIZE": 64, "RIDGE": 1024.0, "RELATIVE_RIDGE": 2.0**-23, "DEGENERATE": 2.0**-36}
-SOLVE_CONSTANTS |= {"ONE_COEFFICIENT": 2.0**20, "LIMIT": 2.0**26}
+OF_STEP = "step base_of scale_of mean_of predictions raw_of level_of activity_of mag_of candidate_of run_level_of "
+OF_STEP += "repeat_weight_of low high offsets"
+TABLES = "magnitude error ratio ratio_count hits tries"
+OWN_TABLES = "own_magnitude own_count own_error own_ratio own_ratio_count own_hits own_tries"
+POINTERS = {
+    "decode_step": pointers(
+        long="step decoded widths n_levels first_level table_starts table stream_ends states word_starts cursors "
+        "failed",
+        int="components counts places sigmoid words",
+    ),
+    "encode_stream": pointers(
+        int="intervals counts places words", long="n_levels stream_ends n_symbols states word_starts n_free"
+    ),
+    "look_wave": pointers(
+        long=f"{OF_STEP} {TABLES} near_of regressors sizes about_mean own_count log_table power_table run_levels",
+        int="buffer",
+        real="coefficients",
+        flag="coded exists",
+        byte="is_coded features",
+    ),
+    "mix": pointers(
+        long="base_of scale_of candidate_of repeat_weight_of log_table exp2_table",
+        int="components",
+        single="first middle last biases last_bias sums",
+        byte="features",
+    ),
+    "find_intervals": pointers(
+        long="step n_levels first_level table_starts table given widths",
+        int="values levels components sigmoid intervals",
+        byte="is_coded",
+    ),
+    "learn_wave": pointers(
+        long=f"{OF_STEP} {OWN_TABLES} given widths", int="buffer weights", flag="exists", byte="is_coded"
+    ),
+    "fit": pointers(long="step regressors systems", int="buffer weights", real="gram moment", flag="exists"),
+    "solve_system": pointers(real="gram moment work coefficients", long="systems sizes"),
+    "next_tables": pointers(long=f"step {TABLES} {OWN_TABLES} first_hits"),
+}
+SOLVE = {"E": 4, "R": 36, "SIZE": 64, "AT_ONCE": 8, "RIDGE": 1024.0, "RELATIVE_RIDGE": 2.0**-23}
+SOLVE |= {"DEGENERATE": 2.0**-36, "ONE_COEFFICIENT": 2.0**20, "LIMIT": 2.0**26}
 
 
 def decode_constants(lanes, log_width):
     rounds = {"UPPER_ROUNDS": -(-8 // log_width), "LOWER_ROUNDS": -(-8 // log_width)}
-    return {"LANES": lanes, "WIDTH": 1 << log_width, "LOG_WIDTH": log_width, "K": 2, "LOWER_BITS": 8} | rounds
+    widths = {"LANES": lanes, "WIDTH": 1 << log_width, "LOG_WIDTH": log_width, "K": 5, "MIXTURES": 8}
+    return widths | {"LOWER_BITS": 8} | rounds
 
 
 @pytest.mark.slow
 def test_kernels_compile_for_a_gpu_and_fuse_nothing(tmp_path):
     """What the interpreter forgives a compiler may not; and `solve_system` must round after each operation."""
+    epochs = {"EPOCH": 8, "E": 4}
+    ending = epochs | {"PERIOD": 2}
+    fit = {"ABOUT_MEAN": True, "FORGETS": True, "EXPERT": 0, "R": 36, "SIZE": 64, "REST": 0, "Q": 32}
+    fit |= {"HAS_MEAN": True, "HAS_CONSTANT": True, "INSIDE": True}
+    look = {"R": 36, "Q": 64, "AT_ONCE": 8, "BLEND": 8, "REPEATS": 4, "INSIDE": True}
+    mix = {"DEPTH": 2, "FEATURES": 64, "WIDTH": 32, "OUTPUTS": 16, "K": 4, "MIXTURES": 4, "REPEATS": True, "BLOCK": 64}
     kernels = [
-        ("decode_step", DECODE, decode_constants(8, 4), 1),
-        ("decode_step", DECODE, decode_constants(2, 2) | {"n_lanes": 1}, 1),
+        ("decode_step", decode_constants(8, 4), 4),
+        ("decode_step", decode_constants(2, 2) | {"n_lanes": 1}, 1),
+        ("encode_stream", {"LANES": 8, "LOWER_BITS": 8}, 1),
+        ("look_wave", epochs | look, 2),
+        ("mix", mix, 4),
+        ("find_intervals", {"K": 5, "MIXTURES": 8, "Q": 64, "LOWER_BITS": 8}, 4),
+        ("learn_wave", epochs | {"Q": 64, "REPEATS": 4}, 2),
+        ("fit", ending | fit, 8),
+        ("fit", ending | fit | {"SIZE": 32, "REST": 16}, 4),
+        ("next_tables", ending | {"EXPERTS": 4, "REPEATS": 4}, 1),
+        ("solve_system", SOLVE, 1),
     ]
-    kernels += [("encode_stream", ENCODE, {"LANES": 8, "LOWER_BITS": 8}, 1)]
-    parts = {"BLEND": 8, "REPEATS": 4, "INSIDE": True}
-    kernels += [("look_wave", LOOK, {"EPOCH": 8, "E": 2, "R": 16, "Q": 64} | parts, 2)]
-    kernels += [("mix", MIX, {"K": 4, "REPEATS": True, "BLOCK": 128}, 4)]
-    kernels += [("find_intervals", INTERVALS, {"K": 5, "Q": 64, "LOWER_BITS": 8}, 2)]
-    kernels += [("learn_wave", LEARN, {"E": 2, "Q": 64, "REPEATS": 4}, 2)]
-    kernels += [("solve_system", SOLVE, SOLVE_CONSTANTS, 1)]
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     done = subprocess.run(
         [sys.executable, "-c", COMPILE],
-        input=json.dumps(kernels),
+        input=json.dumps([(name, POINTERS[name], *rest) for name, *rest in kernels]),
         capture_output=True,
         text=True,
         env=environment | {"TRITON_CACHE_DIR": str(tmp_path)},
         cwd=REPOSITORY,
     )
     assert done.returncode == 0, done.stderr
-    found = [line.split() for line in done.stdout.splitlines()]
-    assert found == [[name] for name, *_ in kernels[:-1]] + [["solve_system", "div.rn.f64", "sqrt.rn.f64"]]
+    found = dict(line.split(maxsplit=1) if " " in line else (line, "") for line in done.stdout.splitlines())
+    assert list(found) == [*list(POINTERS)[:-2], "next_tables", "solve_system"]
+    assert found["solve_system"] == "div.rn.f64 sqrt.rn.f64"

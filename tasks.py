@@ -186,14 +186,18 @@ def report(context, profile="small"):
         "root": "the dataset's folder; default: the one that environment.json names",
         "max_s": "draw only among rows that took at most so many seconds; 0: all",
         "allow_versions": "another size under another version of the codec's library is no failure",
+        "codecs": "draw only among rows of these, separated by commas; default: all",
     },
 )
-def verify_results(context, profile="small", sample="10", seed="0", root="", max_s="0", allow_versions=False):
+def verify_results(
+    context, profile="small", sample="10", seed="0", root="", max_s="0", allow_versions=False, codecs=""
+):
     """Measure a random sample of committed rows again; exit 1 if a size or a cube differs."""
     from benchmarks.verify import verify_results
 
     n_rows, seed, max_s = _whole("sample", sample), _whole("seed", seed), _real("max-s", max_s) or None
-    _exit_on_error(verify_results, profile, n_rows, seed, root or None, max_s, allow_versions)
+    names = [name for name in codecs.split(",") if name]
+    _exit_on_error(verify_results, profile, n_rows, seed, root or None, max_s, allow_versions, names)
 
 
 @task(help={"check": "only say whether the stored notebooks are up to date"})

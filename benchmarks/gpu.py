@@ -194,6 +194,17 @@ def describe(device: str) -> dict:
     }  # fmt: skip
 
 
+def committed(path: Path = provenance.REPOSITORY / FOLDER / "rows.csv") -> pd.DataFrame:
+    """The last row of each GPU, model and number of tiles, for a table; no rows where none was measured."""
+    if not path.exists():
+        return pd.DataFrame()
+    rows = pd.read_csv(path).sort_values("date", kind="stable")
+    last = rows.groupby(["gpu", "model", "tiles"]).tail(1).sort_values(["gpu", "model", "tiles"])
+    shown = ["gpu", "model", "tiles", "encode MS/s", "decode MS/s", "encode_s", "decode_s", "encode to CPU"]
+    shown += ["decode to CPU", "passes", "CPU cores", "machine", "commit"]
+    return last[shown].astype({"tiles": str, "passes": str, "CPU cores": str}).reset_index(drop=True)
+
+
 def _add(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
     """Put rows behind those of the file, which is whole at every moment; returns the new ones."""
     every = pd.concat([pd.read_csv(path), rows]) if path.exists() else rows

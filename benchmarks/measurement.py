@@ -24,7 +24,7 @@ from benchmarks.codecs import registry
 from benchmarks.worker import describe, set_device
 from lhic.data import Item
 from lhic.data.hyspecnet import CLIP_RANGE
-from lhic.errors import LhicError, UsageError
+from lhic.errors import BackendError, LhicError, UsageError
 
 FORMS = ("as-measured", "clipped")
 DEVICES = ("auto", "cpu", "cuda")
@@ -123,6 +123,20 @@ def describe_codec(name: str, device: str) -> dict:
     except LhicError as error:
         return {"codec": name, "device": "cpu", "error": one_line(error)}
     return {"codec": name, **describe(codec)}
+
+
+def check_codec(name: str, device: str) -> dict:
+    """`describe_codec` for those who start no work without it.
+
+    Raises
+    ------
+    UsageError, BackendError
+        Unknown codec; one that cannot be made here.
+    """
+    row = describe_codec(name, device)
+    if "error" in row:
+        raise BackendError(f"codec {name}: expected it to work here, found {row['error']}")
+    return row
 
 
 @functools.cache

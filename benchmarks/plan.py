@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks import provenance, rows
-from benchmarks.measurement import Options
+from benchmarks.measurement import Options, check_codec
 from benchmarks.run import run
 from lhic.data import Item, open_dataset
 
@@ -65,6 +65,18 @@ class Plan:
             return found
         chosen = random.Random(self.seed).sample(range(len(found)), self.max_cubes)
         return [found[i] for i in sorted(chosen)]
+
+    def check(self) -> None:
+        """Raise what would stop the work, before any is done: no such dataset, a codec that does not work here.
+
+        Raises
+        ------
+        DatasetError, UsageError, BackendError
+        """
+        self.items()
+        for form in self.forms:
+            for name in self.codecs_for(form):
+                check_codec(name, self.device)
 
     def codecs_for(self, form: str) -> list[str]:
         """Codecs of one form, each once."""

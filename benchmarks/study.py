@@ -93,8 +93,8 @@ def run_study(
     ------
     UsageError, ConfigError
         Unknown profile or parameter; before any work.
-    DatasetError
-        The dataset is not there.
+    DatasetError, BackendError
+        The dataset is not there, or a codec does not work here; before any work.
     NotebookError
         A notebook failed.
     """
@@ -106,7 +106,7 @@ def run_study(
     parameters = resolve_parameters(load_profile(profile), {"out": f"results/{profile}", **given})
     plans = [plan_from(found) for found in parameters.values() if has_plan(found)]
     for plan in plans:
-        plan.items()  # a missing dataset is told before any work
+        plan.check()
     folder = plans[0].folder
     folder.mkdir(parents=True, exist_ok=True)
     _begin_or_resume(folder)

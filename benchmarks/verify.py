@@ -11,7 +11,7 @@ import json
 import os
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -44,6 +44,7 @@ def verify_results(
     root: str | None = None,
     max_s: float | None = None,
     allow_versions: bool = False,
+    codecs: Sequence[str] = (),
     results: Path = RESULTS,
 ) -> list[Verdict]:
     """Measure a random sample of rows again and print one line for each difference and each row left out.
@@ -55,6 +56,7 @@ def verify_results(
     seed : of the sample
     root : the dataset's folder; default: the one that the rows were measured on
     max_s : leave rows out of the draw that took longer to encode and decode
+    codecs : draw only among rows of these; empty: of all
     allow_versions : a size that differs under another version of the codec's library is no failure
 
     Returns
@@ -64,7 +66,7 @@ def verify_results(
     Raises
     ------
     UsageError
-        No such folder, or a sample below 1.
+        No such folder, no rows of a codec, or a sample below 1.
     DatasetError
         None of the rows could be measured.
     VerificationError
@@ -72,7 +74,7 @@ def verify_results(
     """
     if sample < 1:
         raise UsageError(f"sample: expected at least 1, found {sample}")
-    table = _candidates(results / profile, max_s)
+    table = _candidates(results / profile, max_s, codecs)
     drawn = table.loc[sorted(random.Random(seed).sample(list(table.index), min(sample, len(table))))]
     root = root or _root(results / profile)
     verdicts = list(tqdm(_verdicts(drawn, root, allow_versions), total=len(drawn), unit="row", desc="verify"))
@@ -80,12 +82,15 @@ def verify_results(
     return verdicts
 
 
-def _candidates(folder: Path, max_s: float | None) -> pd.DataFrame:
+def _candidates(folder: Path, max_s: float | None, codecs: Sequence[str]) -> pd.DataFrame:
     if not folder.is_dir():
         known = ", ".join(sorted(path.name for path in folder.parent.glob("*") if path.is_dir()))
         raise UsageError(f"profile: expected a folder of results ({known}), found {folder.name!r}")
     table = rows.read_rows(folder / "rows.csv" if (folder / "rows.csv").is_file() else folder / "rows")
-    table = table[table["error"] == ""]
+    unknown = set(codecs) - set(table["codec"])
+    if unknown:
+        raise UsageError(f"codecs: expected names that results/{folder.name} has rows of, found {sorted(unknown)[0]!r}")
+    table = table[(table["error"] == "") & (table["codec"].isin(codecs) if codecs else True)]
     if max_s is not None:
         columns = ["encode_s", "decode_s", "encode_all_s", "decode_all_s"]
         table = table[table[columns].sum(axis=1) <= max_s]

@@ -253,12 +253,15 @@ def run_preview(options: argparse.Namespace) -> None:
     except ImportError as error:
         raise BackendError(f"preview: expected the library imagecodecs to be installed, found {error}") from error
 
-    from lhic.preview import preview
+    from lhic.preview import check_bands, preview
 
     bands = None if options.bands is None else _three_numbers(options.bands)
     with atomic_write(options.output) as file, named(options.input):
         stream = _map_stream(options.input)
-        with _progress_bar(read_index(stream).header.n_samples, "preview", options.quiet) as progress:
+        header = read_index(stream).header
+        if bands is not None:
+            check_bands(bands, header.shape[0])  # before there is a progress bar
+        with _progress_bar(header.n_samples, "preview", options.quiet) as progress:
             found = preview(stream, bands, options.device, model=options.model, progress=progress)
         file.write(png_encode(found.image))
     n_rows, n_columns = found.image.shape[:2]

@@ -16,7 +16,7 @@
 #
 # **Inputs.** One cube of a dataset; codecs of the registry; one model of lhic.
 #
-# **Outputs.** `tables/throughput_{threads,batch,size,bands,growth}.*` and `figures/throughput_{threads,size,bands}`
+# **Outputs.** `tables/throughput_{threads,batch,gpu,size,bands,growth}.*` and `figures/throughput_{threads,size,bands}`
 # below `out`.
 #
 # **Run time.** Two minutes on two cores for the defaults; learned codecs among `codecs` take longer.
@@ -53,7 +53,7 @@ import numpy as np
 import pandas as pd
 
 import lhic
-from benchmarks import figures, provenance, tables, throughput
+from benchmarks import figures, gpu, provenance, tables, throughput
 from lhic.data import open_dataset
 from lhic.models.registry import resolve_device
 
@@ -93,6 +93,19 @@ batch = throughput.by_batch(batch_model, tile, batch_sizes, device, passes)
 where = f"{batch_model} on {resolve_device(device)}, tiles of {tile.shape}, {timing}"
 tables.write_table(batch.astype({"tiles": str, "samples": str}), table_folder, "throughput_batch", f"{where}.")
 batch.round(3)
+
+# %% [markdown]
+# ## On a GPU, as measured elsewhere
+#
+# A GPU is seldom at hand. These rows are those of `invoke bench-gpu`, from whatever machine it last ran on: batches of
+# the bundled patch, host and transfers included, beside the compiled walk on all cores of the same machine.
+
+# %%
+on_gpu = gpu.committed()
+if len(on_gpu):
+    caption = "lhic-ax on a GPU: copies of 1 cube (bundled) coded at once, medians; rows: results/gpu/rows.csv."
+    tables.write_table(on_gpu, table_folder, "throughput_gpu", caption)
+on_gpu.round(2)
 
 # %% [markdown]
 # ## Growth with image size and bands

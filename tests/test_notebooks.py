@@ -13,7 +13,7 @@ import pytest
 from benchmarks import notebooks, parameters, study
 from benchmarks.codecs import registry
 from benchmarks.plan import plan_from
-from lhic.errors import ConfigError, UsageError
+from lhic.errors import ConfigError, LhicError, UsageError
 from tests.common import REPOSITORY
 
 SCRIPTS = notebooks.scripts()
@@ -136,6 +136,23 @@ def test_wrong_profile_dataset_and_notebook_names(tmp_path):
     out = tmp_path / "out"
     with pytest.raises(UsageError, match="dataset"):
         study.run_study("small", dataset="cifar", overrides={"out": str(out)})
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "codec, message",
+    [
+        ("jpeg-lossy", "codec: expected the name of a codec"),
+        (
+            "tests.benchmarks.broken_codecs:missing",
+            "codec tests.benchmarks.broken_codecs:missing: expected it to work here",
+        ),
+    ],
+)
+def test_a_codec_that_is_not_there_is_told_before_any_work(tmp_path, codec, message):
+    out = tmp_path / "out"
+    with pytest.raises(LhicError, match=message):
+        study.run_study("small", overrides={"out": str(out), "codecs": ["aec-bands", codec]})
     assert not out.exists()
 
 

@@ -8,6 +8,7 @@ of ours stays ours.
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 from collections.abc import Callable
 
@@ -78,7 +79,7 @@ def make(name: str) -> Codec:
     Raises
     ------
     UsageError
-        Unknown name; the message lists the known ones.
+        Unknown name; the message has the nearest ones.
     BackendError
         The library behind it is not available, or the package that offers it is broken.
     """
@@ -102,5 +103,7 @@ def find(name: str) -> Callable[[], Codec]:
             return _codecs_of(module)[name]
     foreign = _foreign()
     if name not in foreign:
-        raise UsageError(f"codec: expected one of {', '.join(factories())}, found {name!r}")
+        near = difflib.get_close_matches(name, factories(), 4, 0.0)
+        known = f"the nearest of {len(factories())} are {', '.join(near)} (docs/benchmarks.md has all)"
+        raise UsageError(f"codec: expected the name of a codec, {known}, found {name!r}")
     return foreign[name]

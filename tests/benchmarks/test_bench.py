@@ -130,7 +130,7 @@ def test_an_unreadable_cube_is_a_row_too(folder):
         ({"root": "no-such-folder"}, DatasetError, "expected a folder of .npy cubes"),
         ({"split": "hard/test"}, UsageError, "expected no split"),
         ({"dataset": "hyspecnet-11k", "split": "hard/tset"}, DatasetError, "expected a folder `patches`"),
-        ({"codecs": ["no-such-codec"]}, UsageError, "codec: expected one of"),
+        ({"codecs": ["no-such-codec"]}, UsageError, "codec: expected the name of a codec"),
         ({"codecs": [f"{BROKEN}:missing"]}, BackendError, "libnone is not available"),
         ({"codecs": []}, UsageError, "codecs: expected names"),
         ({"form": "stretched"}, UsageError, "form: expected one of"),

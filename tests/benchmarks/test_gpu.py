@@ -32,6 +32,10 @@ def test_rows_are_added(cube, tmp_path):
     assert np.allclose(rows["decode MS/s"], rows["samples"] / rows["decode_s"] / 1e6)
     assert (rows["gpu"] == "cpu").all() and (rows["floor MS/s"] > 0).all() and rows["macs"].nunique() == 1
     assert rows.notna().all(axis=None)
+    gpu.measure("lhic-ax-fast", cube, [2], 1, "cpu", tmp_path)
+    shown = gpu.committed(tmp_path / "rows.csv")
+    assert shown["tiles"].tolist() == ["1", "2", "3"] and len(pd.read_csv(tmp_path / "rows.csv")) == 4
+    assert gpu.committed(tmp_path / "none.csv").empty
     kernels = pd.read_csv(tmp_path / "kernels.csv")
     assert set(kernels["work"]) <= {"encode", "decode"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kernels.csv", "rows.csv"]

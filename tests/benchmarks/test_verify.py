@@ -96,12 +96,16 @@ def test_bad_input(results):
         verify_results("other", results=results)
     with pytest.raises(UsageError, match="sample: expected at least 1, found 0"):
         verify_results("mine", 0, results=results)
+    with pytest.raises(UsageError, match="codecs: expected names that results/mine has rows of, found 'png-default'"):
+        verify_results("mine", codecs=[RAW, "png-default"], results=results)
 
 
-@pytest.mark.parametrize("profile", ["small", "every_codec"])
-def test_committed_rows_hold(profile):
-    verdicts = verify_results(profile, sample=3, seed=5, max_s=0.5)
-    assert len(verdicts) == 3 and not any(verdict.left_out for verdict in verdicts)
+@pytest.mark.parametrize(
+    "profile, codecs, max_s", [("small", (), 0.5), ("every_codec", (), 0.5), ("small", ("lhic-ax-unseen",), None)]
+)
+def test_committed_rows_hold(profile, codecs, max_s):
+    verdicts = verify_results(profile, sample=3, seed=5, max_s=max_s, codecs=codecs)
+    assert len(verdicts) == (2 if codecs else 3) and not any(verdict.left_out for verdict in verdicts)
 
 
 def test_rows_of_a_bench_are_verified_too(results):

@@ -36,6 +36,9 @@ img { display: block; max-width: 100%; margin: 1.5rem 0 0.5rem } code { font-siz
 @media print { body { max-width: none } table, img { break-inside: avoid; overflow: visible } }"""
 
 
+GUTTER = 3  # between the columns of a printed table, in characters
+
+
 @dataclass(frozen=True)
 class Numbered:
     """An exhibit as the report shows it.
@@ -248,11 +251,30 @@ def render(sections: Sequence[tuple[str, str, Sequence[Numbered]]], folder: Path
             counts[kind] += 1
             about = f"**{kind} {counts[kind]}.** {exhibit.caption} [{exhibit.source}]"
             if exhibit.is_table:
-                lines += [exhibit.content, about, ""]
+                lines += [with_widths(exhibit.content), about, ""]
             else:
                 path = exhibit.content.relative_to(folder.parent)
                 # Two blanks end the line and keep the caption in the paragraph, or pandoc would number it again.
                 lines += [f"![{exhibit.name}](../{path}.pdf)  ", about, ""]
+    return "\n".join(lines)
+
+
+def with_widths(table: str) -> str:
+    """A GitHub table whose line of dashes says how wide its columns are.
+
+    pandoc makes the columns of wide tables so in print, and all alike if the dashes are.
+    """
+    lines = table.split("\n")
+    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines if line.startswith("|")]
+    if len(rows) < 2:
+        return table
+    # A header may be broken between words, other cells should not be.
+    wide = [
+        GUTTER + max([*map(len, head.split()), *(len(cell.strip()) for cell in cells)])
+        for head, *cells in zip(rows[0], *rows[2:], strict=True)
+    ]
+    dashes = ["-" * width + (":" if mark.endswith(":") else "") for width, mark in zip(wide, rows[1], strict=True)]
+    lines[lines.index("|" + "|".join(rows[1]) + "|")] = "|" + "|".join(dashes) + "|"
     return "\n".join(lines)
 
 

@@ -137,3 +137,10 @@ def test_wins_are_of_the_best_codecs():
     table = exhibits.win_table(many).body
     assert len(table) == 10 and table["codec"].tolist()[0] == "c0" and table.loc[0, "c1 %"] == 100.0
     assert np.isnan(table.loc[0, "c0 %"]) and tables.number(table.loc[0, "c1 %"], "c1 %") == "100.0"
+
+
+def test_columns_of_a_printed_table_are_as_wide_as_what_they_hold():
+    table = "| codec | encode MS/s, all cores | of 2 |\n|---|---:|---|\n| jpeg-ls-bands | 1.5 | a\\|b |\n"
+    found = report.with_widths(table).split("\n")
+    assert found[1] == "|----------------|---------:|-------|" and found[::2] == table.split("\n")[::2]
+    assert report.with_widths("no table\n") == "no table\n"

@@ -15,7 +15,6 @@ import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from distributed import Client
 from tqdm import tqdm
@@ -32,8 +31,7 @@ from benchmarks.measurement import (
 )
 from benchmarks.row_parts import RowParts, key_of
 from lhic.cube import atomic_write
-from lhic.data import Item, open_dataset
-from lhic.data.hyspecnet import INT16_SUFFIX, TIF_SUFFIX
+from lhic.data import Item, hyspecnet, open_dataset
 from lhic.errors import BackendError, DatasetError, UsageError
 
 SEED = 0  # of the order in which --limit takes cubes
@@ -78,7 +76,7 @@ class Request:
             raise UsageError(f"limit: expected at least 1, found {self.limit}")
         items = self.all_items()
         if self.dataset == "hyspecnet-11k":
-            check_converted(items)
+            hyspecnet.check_converted([item.path for item in items])
         if self.limit is None:
             return items
         order = random.Random(SEED).sample(range(len(items)), len(items))[: self.limit]
@@ -136,27 +134,6 @@ def run_bench(dataset: str, codecs: str, threads: str, timing: dict, what: dict,
     request = Request(dataset, codecs=codecs.split(","), **what)
     out = provenance.REPOSITORY / (where.pop("out") or f"results/bench/{dataset}")
     return bench(request, Options(thread_modes=modes, **timing), out, **where)
-
-
-def check_converted(items: Sequence[Item]) -> None:
-    """Raise `DatasetError` when some patches have their converted array and others do not, or one is damaged.
-
-    Both give the same samples, but a conversion that stopped half-way is a sign that somebody meant to go on, and
-    times of reading would differ.
-    """
-    arrays = [_converted(item.path) for item in items]
-    there = [path for path in arrays if path.exists()]
-    if there and len(there) < len(arrays):
-        first = next(path for path in arrays if not path.exists())
-        raise DatasetError(
-            f"{len(there)} of {len(arrays)} patches are converted, the first that is not: {first.parent.name}; "
-            "run 'invoke data' to the end, or remove the arrays"
-        )
-    for path in there:
-        try:
-            np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise DatasetError(f"{path}: expected a whole array, found {one_line(error)}; convert it again") from error
 
 
 def _check_options(out: Path, options: Options) -> None:
@@ -241,16 +218,12 @@ def _describe_cubes(client: Client, request: Request, items: Sequence[Item], cac
 
 
 def _stamp(item: Item, form: str) -> str:
-    converted = _converted(item.path)
+    converted = hyspecnet.converted_path(item.path)
     try:
         status = (converted if converted.exists() else item.path).stat()
     except OSError as error:
         raise DatasetError(f"{item.name}: expected a file, found {one_line(error)}") from error
     return f"{item.name}|{item.path}|{form}|{status.st_size}|{status.st_mtime_ns}"
-
-
-def _converted(tif: Path) -> Path:
-    return tif.with_name(tif.name.removesuffix(TIF_SUFFIX) + INT16_SUFFIX)
 
 
 def _rows(folder: Path) -> pd.DataFrame | None:

@@ -15,7 +15,7 @@ import pandas as pd
 from benchmarks import provenance, rows
 from benchmarks.measurement import Options, check_codec
 from benchmarks.run import run
-from lhic.data import Item, open_dataset
+from lhic.data import Item, hyspecnet, open_dataset
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,15 @@ class Plan:
         return [found[i] for i in sorted(chosen)]
 
     def check(self) -> None:
-        """Raise what would stop the work, before any is done: no such dataset, a codec that does not work here.
+        """Raise what would stop the work, before any is done: a dataset not there or converted in part, a codec.
 
         Raises
         ------
         DatasetError, UsageError, BackendError
         """
-        self.items()
+        items = self.items()
+        if self.dataset == "hyspecnet-11k":
+            hyspecnet.check_converted([item.path for item in items])
         for form in self.forms:
             for name in self.codecs_for(form):
                 check_codec(name, self.device)

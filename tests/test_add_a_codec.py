@@ -86,7 +86,7 @@ def test_our_names_stay_ours_and_two_packages_are_not_chosen_between(package):
         registry.make("mine")
 
 
-def test_an_unknown_name_lists_those_of_packages_too(package):
-    package("outside_g", GOOD + METHODS, {"mine": "outside_g:Raw"})
-    with pytest.raises(UsageError, match=r"png-default.*mine, found 'none'"):
-        registry.find("none")
+def test_an_unknown_name_is_told_with_the_nearest_those_of_packages_too(package):
+    package("outside_g", GOOD + METHODS, {"my-png": "outside_g:Raw"})
+    with pytest.raises(UsageError, match=r"the nearest of \d+ are .*my-png.*, found 'my-pngs'"):
+        registry.find("my-pngs")

@@ -131,7 +131,9 @@ sys.exit(code)
 
 def command(*arguments, **environment) -> subprocess.Popen:
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "NUMBA_NUM_THREADS": "1"} | environment
-    arguments = [sys.executable, "-c", COMMAND, *map(str, arguments)]
+    # Who runs the tests in the background has a shell that ignores interruptions, and children inherit that.
+    interruptible = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    arguments = [sys.executable, "-c", interruptible + COMMAND, *map(str, arguments)]
     return subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

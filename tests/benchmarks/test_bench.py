@@ -15,6 +15,7 @@ import pytest
 from benchmarks import provenance, rows
 from benchmarks.bench import Request, bench
 from benchmarks.measurement import Options
+from benchmarks.study import run_study
 from lhic.data import hyspecnet, open_dataset
 from lhic.errors import BackendError, DatasetError, UsageError
 from tests.common import REPOSITORY
@@ -182,3 +183,7 @@ def test_half_converted_patches_are_told(tmp_path):
     array.write_bytes(array.read_bytes()[:-1])
     with pytest.raises(DatasetError, match="expected a whole array"):
         whole.items()
+    study = {"dataset": "hyspecnet-11k", "root": str(tmp_path), "split": "null", "out": str(tmp_path / "out")}
+    with pytest.raises(DatasetError, match="expected a whole array"):
+        run_study("full", overrides=study)
+    assert not (tmp_path / "out").exists()

@@ -123,7 +123,7 @@ def test_frame_round_trip_and_damage():
         Frame.read(huge)
 
 
-def test_unknown_names_list_the_known_ones():
+def test_unknown_names_are_told_with_the_nearest():
     with pytest.raises(UsageError, match="jpeg-ls-bands"):
         registry.make("jpeg-lossy")
     with pytest.raises(UsageError, match="module:callable"):

@@ -26,6 +26,7 @@ from lhic.models.registry import DEFAULT_MODEL, DEVICES
 
 EXIT_DATA = 1
 EXIT_INTERRUPTED = 130
+BAR_DELAY_S = 2.0  # what is done, or fails, in less time shows no progress bar
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -188,7 +189,8 @@ def _add_quiet(parser: argparse.ArgumentParser) -> None:
 @contextmanager
 def _progress_bar(n_samples: int, title: str, quiet: bool):
     """Progress bar over samples on stderr; yields the function that advances it."""
-    with tqdm(total=n_samples, desc=title, unit="S", unit_scale=True, disable=quiet, file=sys.stderr) as bar:
+    looks = {"unit": "S", "unit_scale": True, "delay": BAR_DELAY_S}
+    with tqdm(total=n_samples, desc=title, disable=quiet, file=sys.stderr, **looks) as bar:
         yield bar.update
 
 
@@ -253,15 +255,12 @@ def run_preview(options: argparse.Namespace) -> None:
     except ImportError as error:
         raise BackendError(f"preview: expected the library imagecodecs to be installed, found {error}") from error
 
-    from lhic.preview import check_bands, preview
+    from lhic.preview import preview
 
     bands = None if options.bands is None else _three_numbers(options.bands)
     with atomic_write(options.output) as file, named(options.input):
         stream = _map_stream(options.input)
-        header = read_index(stream).header
-        if bands is not None:
-            check_bands(bands, header.shape[0])  # before there is a progress bar
-        with _progress_bar(header.n_samples, "preview", options.quiet) as progress:
+        with _progress_bar(read_index(stream).header.n_samples, "preview", options.quiet) as progress:
             found = preview(stream, bands, options.device, model=options.model, progress=progress)
         file.write(png_encode(found.image))
     n_rows, n_columns = found.image.shape[:2]

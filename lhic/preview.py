@@ -69,7 +69,9 @@ def preview(
     index = container.read_index(stream)
     header = index.header
     n_bands = header.shape[0]
-    bands = choose_bands(n_bands, header.metadata.get("wavelengths")) if bands is None else check_bands(bands, n_bands)
+    bands = choose_bands(n_bands, header.metadata.get("wavelengths")) if bands is None else tuple(bands)
+    if len(bands) != 3 or not all(0 <= band < n_bands for band in bands):
+        raise UsageError(f"bands: expected three numbers of 0..{n_bands - 1}, found {','.join(map(str, bands))}")
     computed = []
     cube, bytes_read = decode_first_bands(
         stream, max(bands) + 1, device, model=model, progress=_both(computed.append, progress)
@@ -77,13 +79,6 @@ def preview(
     nodata = header.metadata.get("nodata", np.iinfo(cube.dtype).min if cube.dtype.kind == "i" else None)
     image = np.stack([stretch(cube[band], nodata) for band in bands], axis=-1)
     return Preview(image, bands, bytes_read, index.stream_bytes, sum(computed), header.n_samples)
-
-
-def check_bands(bands: Sequence[int], n_bands: int) -> tuple[int, int, int]:
-    """The bands, once they are known to be three of a cube's; `UsageError` otherwise."""
-    if len(bands) != 3 or not all(0 <= band < n_bands for band in bands):
-        raise UsageError(f"bands: expected three numbers of 0..{n_bands - 1}, found {','.join(map(str, bands))}")
-    return tuple(bands)
 
 
 def choose_bands(n_bands: int, wavelengths: Sequence[float] | None = None) -> tuple[int, int, int]:

@@ -7,6 +7,7 @@ import imagecodecs
 import numpy as np
 import pytest
 
+from lhic import cli
 from lhic.cli import main
 from lhic.cube import save_cube
 from lhic.data import open_dataset
@@ -39,7 +40,7 @@ def test_encode_info_decode(stored_models, cube_file, tmp_path, capsys):
     code, out, err = run(
         capsys, "encode", cube_file, stream, "--model", "stored", "--metadata", tmp_path / "bands.json"
     )
-    assert code == 0 and "bits per sample" in out and "encode" in err
+    assert code == 0 and "bits per sample" in out and err == ""  # done before there is a progress bar
     assert stream.stat().st_size == int(out.split(":")[1].split()[0])
 
     code, out, err = run(capsys, "info", stream)
@@ -83,13 +84,22 @@ def test_tuning(cube_file, tmp_path, capsys):
     check_failure(capsys, tmp_path, 2, ["lhic-bp", "tuning_steps"], *arguments)
 
 
+@pytest.mark.parametrize("quiet", [True, False])
+def test_what_takes_longer_shows_a_progress_bar(quiet, stored_models, cube_file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "BAR_DELAY_S", 0.0)
+    stream = tmp_path / "cube.lhic"
+    arguments = [["encode", cube_file, stream, "--model", "stored"], ["decode", stream, tmp_path / "again.npy"]]
+    arguments.append(["preview", stream, tmp_path / "look.png"])
+    for command in arguments:
+        code, _, err = run(capsys, *command, *(["--quiet"] if quiet else []))
+        assert code == 0 and (err == "" if quiet else err.lstrip().startswith(command[0]) and "100%" in err)
+
+
 def test_preview(stored_models, cube_file, tmp_path, capsys):
     stream, picture = tmp_path / "cube.lhic", tmp_path / "look.png"
     run(capsys, "encode", cube_file, stream, "--model", "stored", "--quiet")
-    code, out, err = run(capsys, "preview", stream, picture, "--bands", "20,10,0")
-    assert (
-        code == 0 and "preview" in err and "10 x 9 pixels of bands 20, 10, 0" in out and "100.0% of the samples" in out
-    )
+    code, out, _ = run(capsys, "preview", stream, picture, "--bands", "20,10,0")
+    assert code == 0 and "10 x 9 pixels of bands 20, 10, 0" in out and "100.0% of the samples" in out
     image = imagecodecs.png_decode(picture.read_bytes())
     assert np.array_equal(image, preview(stream.read_bytes(), (20, 10, 0)).image)
     code, out, _ = run(capsys, "preview", stream, picture, "--bands", "0,0,0", "--quiet")

@@ -27,12 +27,11 @@ from benchmarks.measurement import (
     check_codec,
     check_form,
     describe_machine,
-    one_line,
 )
 from benchmarks.row_parts import RowParts, key_of
 from lhic.cube import atomic_write
-from lhic.data import Item, hyspecnet, open_dataset
-from lhic.errors import BackendError, DatasetError, UsageError
+from lhic.data import Item, check_converted, open_dataset
+from lhic.errors import BackendError, DatasetError, UsageError, one_line
 
 SEED = 0  # of the order in which --limit takes cubes
 CUBES_A_WRITE = 500  # descriptions of cubes between two writings of their file
@@ -75,8 +74,7 @@ class Request:
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"limit: expected at least 1, found {self.limit}")
         items = self.all_items()
-        if self.dataset == "hyspecnet-11k":
-            hyspecnet.check_converted([item.path for item in items])
+        check_converted(items)
         if self.limit is None:
             return items
         order = random.Random(SEED).sample(range(len(items)), len(items))[: self.limit]
@@ -218,9 +216,9 @@ def _describe_cubes(client: Client, request: Request, items: Sequence[Item], cac
 
 
 def _stamp(item: Item, form: str) -> str:
-    converted = hyspecnet.converted_path(item.path)
+    converted = item.converted is not None and item.converted.exists()
     try:
-        status = (converted if converted.exists() else item.path).stat()
+        status = (item.converted if converted else item.path).stat()
     except OSError as error:
         raise DatasetError(f"{item.name}: expected a file, found {one_line(error)}") from error
     return f"{item.name}|{item.path}|{form}|{status.st_size}|{status.st_mtime_ns}"

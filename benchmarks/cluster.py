@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import dask
 from distributed import Client, KilledWorker, Nanny, Scheduler, SpecCluster, as_completed
 
-from lhic.errors import BackendError, UsageError
+from lhic.errors import BackendError, UsageError, message_of
 
 CONNECT_S = 5  # a scheduler that has not answered by then is taken for dead
 IN_FLIGHT = 1024  # tasks known to the scheduler at the same time; a million would take it minutes and gigabytes
@@ -79,7 +79,7 @@ def _client(address: str) -> Client:
     try:
         return Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = message_of(error)[:120]
         raise BackendError(f"scheduler {address}: expected an answer within {CONNECT_S} s, found {reason}") from error
 
 

@@ -24,7 +24,7 @@ from benchmarks.codecs import registry
 from benchmarks.worker import describe, set_device
 from lhic.data import Item
 from lhic.data.hyspecnet import CLIP_RANGE
-from lhic.errors import BackendError, LhicError, UsageError
+from lhic.errors import BackendError, LhicError, UsageError, one_line
 
 FORMS = ("as-measured", "clipped")
 DEVICES = ("auto", "cpu", "cuda")
@@ -148,11 +148,6 @@ def describe_machine() -> dict:
         "commit": provenance.commit(),
         "cores": provenance.n_cores(),
     }
-
-
-def one_line(error: Exception) -> str:
-    """Class and message of an error."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def measure(name: str, cube_path: Path, options: Options, n_samples: int) -> dict:

@@ -15,7 +15,7 @@ import pandas as pd
 from benchmarks import provenance, rows
 from benchmarks.measurement import Options, check_codec
 from benchmarks.run import run
-from lhic.data import Item, hyspecnet, open_dataset
+from lhic.data import Item, check_converted, open_dataset
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,7 @@ class Plan:
         ------
         DatasetError, UsageError, BackendError
         """
-        items = self.items()
-        if self.dataset == "hyspecnet-11k":
-            hyspecnet.check_converted([item.path for item in items])
+        check_converted(self.items())
         for form in self.forms:
             for name in self.codecs_for(form):
                 check_codec(name, self.device)

@@ -41,7 +41,12 @@ def commit() -> str:
     head = _git("rev-parse", "--short=12", "HEAD")
     if not head:
         return "unknown"
-    return head + ("-dirty" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    return head + ("-dirty" if is_changed() else "")
+
+
+def is_changed(folder: str = ".") -> bool:
+    """Whether tracked files below a folder of the source tree differ from the commit; False outside git."""
+    return bool(_git("status", "--porcelain", "--untracked-files=no", "--", folder))
 
 
 def _git(*words: str) -> str:

@@ -21,11 +21,10 @@ from benchmarks.measurement import (
     describe_samples,
     load_form,
     measure,
-    one_line,
 )
 from lhic.cube import save_cube
 from lhic.data import Item
-from lhic.errors import DatasetError, LhicError
+from lhic.errors import DatasetError, LhicError, one_line
 
 _OF_THREAD = threading.local()  # a worker may have several, each with a cube of its own
 

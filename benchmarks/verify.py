@@ -18,10 +18,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from benchmarks import provenance, rows
-from benchmarks.measurement import Options, describe_codec, describe_samples, load_form, measure, one_line
+from benchmarks.measurement import Options, describe_codec, describe_samples, load_form, measure
 from lhic.cube import save_cube
 from lhic.data import KINDS, Item, open_dataset
-from lhic.errors import DatasetError, LhicError, UsageError, VerificationError
+from lhic.errors import DatasetError, LhicError, UsageError, VerificationError, one_line
 
 RESULTS = provenance.REPOSITORY / "results"
 SAME = ("settings", "weights_hash")  # besides cube_sha256 and bytes

@@ -22,7 +22,7 @@ from benchmarks import provenance
 from benchmarks.codecs import registry
 from benchmarks.codecs.base import Codec
 from lhic.cube import load_cube
-from lhic.errors import BackendError, LhicError, VerificationError
+from lhic.errors import BackendError, VerificationError, one_line
 
 # The corner that is coded first, so that compiling and loading libraries is never timed: a few pixels, and
 # more bands than any predictor here looks back.
@@ -169,10 +169,8 @@ def main() -> None:
         result |= describe(codec) | {"device_name": provenance.device_name(codec.device)}
         cube = load_cube(order["cube"])
         result |= measure(codec, cube, order["repeats"], order["long_s"])
-    except LhicError as error:
-        result["error"] = f"{type(error).__name__}: {error}"
     except Exception as error:  # a codec library may raise anything; the run goes on with the next item
-        result["error"] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        result["error"] = one_line(error)
     print("\n" + json.dumps(result))
 
 

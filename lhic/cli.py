@@ -20,7 +20,7 @@ import lhic
 from lhic.container import read_index
 from lhic.cube import atomic_write
 from lhic.cube_file import CubeReader
-from lhic.errors import BackendError, InvalidCubeError, LhicError, UsageError
+from lhic.errors import BackendError, InvalidCubeError, LhicError, UsageError, message_of
 from lhic.files import Comparison, check_comparable, max_error_of, named, open_stream
 from lhic.models.registry import DEFAULT_MODEL, DEVICES
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(message: object, exit_code: int) -> int:
-    print(f"lhic: error: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"lhic: error: {message_of(message)}", file=sys.stderr)
     return exit_code
 
 

@@ -66,3 +66,13 @@ class BackendError(LhicError):
 
 class VerificationError(LhicError):
     """The decoded cube differs from the original it was compared with."""
+
+
+def message_of(error: object) -> str:
+    """The message of an error, or any text, on one line."""
+    return " ".join(str(error).split())
+
+
+def one_line(error: BaseException) -> str:
+    """Class and message of an error, on one line: for errors that are not lhic's."""
+    return f"{type(error).__name__}: {message_of(error)}"

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import metadata
 
-from lhic.errors import BackendError, LhicError, UsageError
+from lhic.errors import BackendError, LhicError, UsageError, one_line
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,8 @@ class Extension:
         except LhicError:
             raise
         except Exception as error:  # other people's code may raise anything
-            found = f"{type(error).__name__}: {' '.join(str(error).split())}"
             expected = f"{entry_point.value} of {package} to work"
-            raise BackendError(f"{self.group}: {self.name}: expected {expected}, found {found}") from error
+            raise BackendError(f"{self.group}: {self.name}: expected {expected}, found {one_line(error)}") from error
 
 
 def find(group: str) -> dict[str, Extension]:

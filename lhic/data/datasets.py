@@ -8,7 +8,7 @@ lie is known to `hyspecnet` and `corpus` alone; other installed packages add kin
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import numpy as np
 from lhic import extensions
 from lhic.cube import load_cube
 from lhic.data import corpus, hyspecnet
-from lhic.errors import BackendError, UsageError
+from lhic.errors import BackendError, DatasetError, UsageError, one_line
 
 KINDS = ("bundled", "hyspecnet-11k", "corpus")  # those of this package
 GROUP = "lhic.datasets"  # of the entry points
@@ -35,6 +35,7 @@ class Item:
     sensor : for grouping rows, "unknown" where it is
     read : call that returns the samples
     read_metadata : call that returns what the file says about the cube
+    converted : the array that `read` prefers to the file once a conversion has written it; None where there is no such
     """
 
     name: str
@@ -42,6 +43,7 @@ class Item:
     sensor: str
     read: Callable[[], np.ndarray] = field(repr=False)
     read_metadata: Callable[[], dict] = field(default=dict, repr=False)
+    converted: Path | None = None
 
     def load(self) -> np.ndarray:
         """The samples, (S, H, W), integers."""
@@ -98,6 +100,31 @@ def open_dataset(
     return [_patch_item(patch, clip) for patch in patches]
 
 
+def check_converted(items: Sequence[Item]) -> None:
+    """See that of cubes that can be converted all are, or none, and that their arrays are whole.
+
+    Both give the same samples, but a conversion that stopped half-way is a sign that somebody meant to go on, and
+    times of reading would differ.
+
+    Raises
+    ------
+    DatasetError
+    """
+    arrays = [(item.name, item.converted) for item in items if item.converted is not None]
+    there = [path for _, path in arrays if path.exists()]
+    if there and len(there) < len(arrays):
+        first = next(name for name, path in arrays if not path.exists())
+        raise DatasetError(
+            f"{len(there)} of {len(arrays)} cubes are converted, the first that is not: {first}; convert the others "
+            "(HySpecNet-11k: invoke data), or remove the arrays"
+        )
+    for path in there:
+        try:
+            np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise DatasetError(f"{path}: expected a whole array, found {one_line(error)}; convert it again") from error
+
+
 def _foreign_items(kind: str, root: str | os.PathLike | None, split: str | None, clip: bool) -> list[Item]:
     offered = extensions.find(GROUP)
     if kind not in offered:
@@ -115,6 +142,7 @@ def _patch_item(patch: hyspecnet.Patch, clip: bool) -> Item:
         "EnMAP",
         lambda: hyspecnet.load_patch(patch, clip),
         lambda: hyspecnet.read_metadata(patch.tif),
+        patch.array_path(clip),
     )
 
 

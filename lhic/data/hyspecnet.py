@@ -16,7 +16,6 @@ Only the TIFs and the splits are distributed; `convert_root` writes the arrays.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -276,37 +275,6 @@ def convert_root(
             save_cube(target, read_patch(patch, clip))
             written.append(target)
     return written
-
-
-def converted_path(tif: Path) -> Path:
-    """Where `convert_root` writes a patch as measured."""
-    return tif.with_name(tif.name.removesuffix(TIF_SUFFIX) + INT16_SUFFIX)
-
-
-def check_converted(tifs: Sequence[Path]) -> None:
-    """See that of some patches all have their array as measured, or none, and that it is whole.
-
-    Both give the same samples, but a conversion that stopped half-way is a sign that somebody meant to go on, and
-    times of reading would differ.
-
-    Raises
-    ------
-    DatasetError
-    """
-    arrays = [converted_path(tif) for tif in tifs]
-    there = [path for path in arrays if path.exists()]
-    if there and len(there) < len(arrays):
-        first = next(path for path in arrays if not path.exists())
-        raise DatasetError(
-            f"{len(there)} of {len(arrays)} patches are converted, the first that is not: {first.parent.name}; "
-            "run 'invoke data' to the end, or remove the arrays"
-        )
-    for path in there:
-        try:
-            np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            what = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            raise DatasetError(f"{path}: expected a whole array, found {what}; convert it again") from error
 
 
 def bundled_root() -> Path:

@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from lhic.data import kinds
-from lhic.errors import ConfigError
+from lhic.errors import ConfigError, message_of
 
 FAMILIES = ("lhic-bp",)
 PRECISIONS = ("float32", "bf16")
@@ -142,7 +142,7 @@ def read_yaml(path: str | os.PathLike) -> object:
     except OSError as error:
         raise ConfigError(f"{path}: expected a readable configuration ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+        raise ConfigError(f"{path}: not valid YAML ({message_of(error)})") from error
 
 
 def load_config(path: str | os.PathLike) -> TrainConfig:

@@ -176,7 +176,7 @@ def test_half_converted_patches_are_told(tmp_path):
     assert len(whole.items()) == 2
     array = patches[0].with_name(patches[0].name.replace(hyspecnet.TIF_SUFFIX, hyspecnet.INT16_SUFFIX))
     np.save(array, np.zeros((202, 128, 128), "int16"))
-    with pytest.raises(DatasetError, match="1 of 2 patches are converted, the first that is not"):
+    with pytest.raises(DatasetError, match="1 of 2 cubes are converted, the first that is not"):
         whole.items()
     hyspecnet.convert_root(tmp_path, clip=False, progress=False)
     assert len(whole.items()) == 2

@@ -1,19 +1,15 @@
 """Numbers in documents are those of the committed results."""
 
-import subprocess
-
 import pytest
 from matplotlib.figure import Figure
 
-from benchmarks import figures
+from benchmarks import figures, provenance
 from benchmarks.documents import filled, update
 from lhic.errors import UsageError
-from tests.common import REPOSITORY
 
 
 def test_documents_show_the_committed_tables():
-    changed = ["git", "status", "--porcelain", "--untracked-files=no", "results/small"]
-    if subprocess.run(changed, cwd=REPOSITORY, capture_output=True, text=True).stdout:
+    if provenance.is_changed("results/small"):
         pytest.skip("results/small is not as committed: a study was run here")
     update(check=True)
 

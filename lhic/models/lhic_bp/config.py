@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from lhic.errors import ConfigError
+from lhic.errors import ConfigError, message_of
 
 MAX_WIDTH = 4096
 MAX_LAYERS = 64
@@ -91,7 +91,7 @@ class LhicBpConfig:
         except OSError as error:
             raise ConfigError(f"{path}: expected a configuration file, found {error.strerror}") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: expected YAML, found something else ({_one_line(error)})") from error
+            raise ConfigError(f"{path}: expected YAML, found something else ({message_of(error)})") from error
         if not isinstance(settings, dict):
             raise ConfigError(f"{path}: expected keys and values, found {type(settings).__name__}")
         try:
@@ -125,7 +125,3 @@ def _ranges() -> dict[str, tuple[int, int]]:
         elif f.name.startswith("dim_"):
             ranges[f.name] = (2, MAX_WIDTH)
     return {**ranges, "num_mixture": (2, 64), "max_value": (1, MAX_SAMPLE), "param_d": (1, 16)}
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -16,7 +16,7 @@ import safetensors
 import torch
 from safetensors.torch import load_file
 
-from lhic.errors import CheckpointError, UsageError
+from lhic.errors import CheckpointError, UsageError, message_of
 from lhic.models.lhic_bp.coding import load_net
 from lhic.models.lhic_bp.config import LhicBpConfig
 from lhic.models.lhic_bp.network import LspNet, MspNet
@@ -100,7 +100,7 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, torch.Tensor]:
         OSError,
         UnicodeDecodeError,
     ) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = message_of(error)[:120]
         raise CheckpointError(f"{path}: expected a file of tensors, found something else ({reason})") from error
     for key in WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(key), dict):

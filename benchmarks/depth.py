@@ -95,9 +95,9 @@ def depth_figure(table: pd.DataFrame) -> Figure:
         rate.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
         time.plot(table["depth"], table["encode_s"], "s-", color="#0072B2", label="encode")
         time.plot(table["depth"], table["decode_s"], "o--", color="#D55E00", label="decode")
-        time.set_ylim(bottom=0)
+        time.set_ylim(0, 1.4 * table[["encode_s", "decode_s"]].max(axis=None))  # room for the key
         time.set_xticks(table["depth"])
         time.set_xlabel("depth d, bits in the lsp")
         time.set_ylabel("seconds")
-        time.legend(loc="best")
+        time.legend(loc="upper right", ncols=2)
     return figure

@@ -19,7 +19,7 @@ import pyarrow.parquet
 from filelock import FileLock, Timeout
 
 from benchmarks.rows import COLUMNS, INTEGER_COLUMNS, KEY, TEXT_COLUMNS
-from lhic.errors import DatasetError, UsageError
+from lhic.errors import DatasetError, UsageError, message_of
 
 PART_ROWS = 256  # rewriting a full part takes some 10 ms
 
@@ -109,7 +109,7 @@ def _read(path: Path) -> list[dict]:
     try:
         table = pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:
-        raise DatasetError(f"{path}: expected a Parquet file of rows, found {' '.join(str(error).split())}") from error
+        raise DatasetError(f"{path}: expected a Parquet file of rows, found {message_of(error)}") from error
     if table.schema.names != list(COLUMNS):
         raise DatasetError(f"{path}: expected the columns of result rows format 2, found {table.schema.names[:4]} ...")
     return table.to_pylist()

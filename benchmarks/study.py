@@ -16,7 +16,7 @@ import yaml
 from benchmarks import notebooks, provenance, tables
 from benchmarks.parameters import check_parameters, default_parameters
 from benchmarks.plan import has_plan, measure, plan_from
-from lhic.errors import ConfigError, UsageError
+from lhic.errors import ConfigError, UsageError, message_of
 
 PROFILES = ("small", "medium", "full")
 UNFINISHED = "unfinished"  # this file lies in the results folder while a study runs, or after it was stopped
@@ -38,9 +38,7 @@ def load_profile(name: str) -> dict[str, dict]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"{path.name}: expected a readable YAML file, found {' '.join(str(error).split())}"
-        ) from error
+        raise ConfigError(f"{path.name}: expected a readable YAML file, found {message_of(error)}") from error
     if not isinstance(content, dict) or not all(isinstance(part, dict) for part in content.values()):
         raise ConfigError(f"{path.name}: expected parameters by notebook name")
     return content

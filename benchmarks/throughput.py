@@ -6,8 +6,10 @@ is `worker`'s business.  Speeds are 10^6 samples per second of wall time.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -159,21 +161,25 @@ def growth(table: pd.DataFrame, column: str) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["codec", "encode exponent", "decode exponent"])
 
 
-def speed_figure(table: pd.DataFrame, column: str, axis: str) -> Figure:
-    """Speed against a column of the table, encoding above decoding, one line a codec; hollow markers are the GPU."""
-    codecs = list(dict.fromkeys(table["codec"]))
+def speed_figure(table: pd.DataFrame, column: str, axis: str, codecs: Sequence[str]) -> Figure:
+    """Speed against a column of the table, encoding above decoding, one line a codec; hollow markers are the GPU.
+
+    A codec looks the same in all figures that are given the same list of `codecs`; those the table lacks are left out.
+    """
     with style():
+        looks = dict(zip(codecs, itertools.cycle(mpl.rcParams["axes.prop_cycle"])))
+        markers = dict(zip(codecs, itertools.cycle(MARKERS)))
+        codecs = [codec for codec in codecs if codec in set(table["codec"])]
         figure = Figure(figsize=(COLUMN, 3.4 + 0.13 * len(codecs)))
         panels = figure.subplots(2, 1, sharex=True)
         for axes, work in zip(panels, ("encode", "decode")):
-            for number, codec in enumerate(codecs):
-                marker = MARKERS[number % len(MARKERS)]
+            for codec in codecs:
+                look = {"marker": markers[codec], **looks[codec]}
                 on_cpu = table[(table["codec"] == codec) & (table["device"] != "cuda")].sort_values(column)
-                (line,) = axes.plot(on_cpu[column], on_cpu[f"{work} MS/s"], marker=marker, label=codec)
+                axes.plot(on_cpu[column], on_cpu[f"{work} MS/s"], label=codec, **look)
                 on_gpu = table[(table["codec"] == codec) & (table["device"] == "cuda")]
-                axes.plot(
-                    on_gpu[column], on_gpu[f"{work} MS/s"], marker, color=line.get_color(), markerfacecolor="white"
-                )
+                look |= {"linestyle": "", "markerfacecolor": "white"}
+                axes.plot(on_gpu[column], on_gpu[f"{work} MS/s"], **look)
             axes.set_yscale("log")
             axes.set_ylabel(f"{work}, 10⁶ samples/s")
         ticks = sorted(table[column].unique())

@@ -75,7 +75,8 @@ print("GPU: " + (provenance.device_name("cuda") if throughput.has_cuda() else "n
 threads = throughput.by_threads(codecs, cube, thread_counts, passes)
 shown = threads.drop(columns=["rows", "columns", "bands"]).astype({"threads": str, "samples": str})
 tables.write_table(shown, table_folder, "throughput_threads", f"Speed by threads; {cube.shape}, {timing}.")
-threads_figure = throughput.speed_figure(threads, "threads", "threads")
+looks = list(dict.fromkeys([*growth_codecs, *codecs]))  # a codec looks the same in all figures
+threads_figure = throughput.speed_figure(threads, "threads", "threads", looks)
 figures.save_figure(threads_figure, figure_folder, "throughput_threads", f"Speed by threads; {cube.shape}, {timing}.")
 shown.round(3)
 
@@ -126,12 +127,12 @@ for name, table in (("size", size), ("bands", bands)):
 grown.round(2)
 
 # %%
-size_figure = throughput.speed_figure(size, "rows", "rows and columns")
+size_figure = throughput.speed_figure(size, "rows", "rows and columns", looks)
 figures.save_figure(size_figure, figure_folder, "throughput_size", f"Speed by image size; {timing}, one thread.")
 size_figure
 
 # %%
-bands_figure = throughput.speed_figure(bands, "bands", "bands")
+bands_figure = throughput.speed_figure(bands, "bands", "bands", looks)
 figures.save_figure(bands_figure, figure_folder, "throughput_bands", f"Speed by bands; {timing}, one thread.")
 bands_figure
 

@@ -58,6 +58,11 @@ def test_batches_are_coded_at_once_and_checked(cube):
 
 def test_the_figure_names_every_codec(cube):
     table = throughput.by_size(["lerc", "png-default"], cube, throughput.square_shapes(cube, [4, 16]), 1)
-    figure = throughput.speed_figure(table, "rows", "rows and columns")
+    figure = throughput.speed_figure(table, "rows", "rows and columns", ["lerc", "aec-bands", "png-default"])
     figure.canvas.draw()
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["lerc", "png-default"]
+    alone = table[table["codec"] == "png-default"]
+    again = throughput.speed_figure(alone, "rows", "rows and columns", ["lerc", "aec-bands", "png-default"])
+    drawn, redrawn = figure.axes[0].get_lines()[2], again.axes[0].get_lines()[0]
+    assert drawn.get_label() == redrawn.get_label() == "png-default"
+    assert drawn.get_color() == redrawn.get_color() and drawn.get_marker() == redrawn.get_marker()

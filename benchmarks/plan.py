@@ -16,6 +16,7 @@ from benchmarks import provenance, rows
 from benchmarks.measurement import Options, check_codec
 from benchmarks.run import run
 from lhic.data import Item, check_converted, open_dataset
+from lhic.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,20 @@ class Plan:
 
 
 def plan_from(parameters: dict) -> Plan:
-    """The plan among a notebook's parameters."""
-    return Plan(**{field.name: parameters[field.name] for field in fields(Plan)})
+    """The plan among a notebook's parameters.
+
+    Raises
+    ------
+    ConfigError
+        The codec that others are compared with, `reference`, is not among those measured.
+    """
+    plan = Plan(**{field.name: parameters[field.name] for field in fields(Plan)})
+    measured = sorted({codec for form in plan.forms for codec in plan.codecs_for(form)})
+    reference = parameters.get("reference")
+    if reference is not None and reference not in measured:
+        expected = ", ".join(measured) or "none"
+        raise ConfigError(f"parameter 'reference': expected one of the codecs, {expected}, found {reference!r}")
+    return plan
 
 
 def has_plan(parameters: dict) -> bool:

@@ -117,6 +117,10 @@ def test_profiles_name_known_parameters_and_codecs(profile):
         ({"spectral_pairs": [["lerc"]]}, "a list of 2 to 2"),
         ({"timeout_s": 0.0}, "at least 0.1"),
         ({"device": None}, "auto, cpu, cuda"),
+        (
+            {"codecs": ["lerc"], "slow_codecs": []},
+            "'reference': expected one of the codecs, lerc, found 'ccsds123-best'",
+        ),
     ],
 )
 def test_wrong_parameters_are_errors_before_any_work(tmp_path, overrides, message):
@@ -152,7 +156,7 @@ def test_wrong_profile_dataset_and_notebook_names(tmp_path):
 def test_a_codec_that_is_not_there_is_told_before_any_work(tmp_path, codec, message):
     out = tmp_path / "out"
     with pytest.raises(LhicError, match=message):
-        study.run_study("small", overrides={"out": str(out), "codecs": ["aec-bands", codec]})
+        study.run_study("small", overrides={"out": str(out), "codecs": ["aec-bands", codec], "reference": "aec-bands"})
     assert not out.exists()
 
 

@@ -45,7 +45,7 @@ def test_gpu(context):
 @task(help={"suite": "lhic-bp or ccsds123", "folder": "folder that holds the vectors"})
 def conformance(context, suite, folder):
     """Run every conformance vector found in a folder; exit 1 if one differs."""
-    from benchmarks.conformance import run_suite
+    from benchmarks.measure.conformance import run_suite
 
     _exit_on_error(run_suite, suite, Path(folder))
 
@@ -86,7 +86,7 @@ def train(context, config="configs/lhic-ax.yml", device="auto"):
 @task(help={"name": "cross-validation or ablations", "out": "folder below results/; default: the experiment's name"})
 def experiment(context, name, out=""):
     """Train lhic-ax again and again: without each scene and sensor, or with one part changed."""
-    from benchmarks.ax_experiments import run_experiment
+    from benchmarks.experiments.ax_experiments import run_experiment
 
     _exit_on_error(run_experiment, name, Path("results") / (out or name.replace("-", "_")))
 
@@ -102,7 +102,7 @@ def experiment(context, name, out=""):
 )
 def study(context, profile="small", dataset="", root="", parameter=None):
     """Run the study's notebooks and print the main table; files go to results/<profile>/."""
-    from benchmarks.study import run_study
+    from benchmarks.study.study import run_study
 
     _exit_on_error(run_study, profile, dataset or None, root or None, _pairs(parameter or ()))
 
@@ -143,7 +143,7 @@ def bench(
     out="",
 ):
     """Measure codecs on many cubes with Dask workers; a run that was killed goes on where it stopped."""
-    from benchmarks.bench import run_bench
+    from benchmarks.measure.bench import run_bench
 
     timing = {"repeats": _whole("repeats", repeats), "device": device}
     timing |= {"long_s": _real("long-s", long_s), "timeout_s": _real("timeout-s", timeout_s)}
@@ -162,7 +162,7 @@ def bench(
 )
 def bench_gpu(context, model="lhic-ax", batches="1,4,16,64", passes="5"):
     """Measure lhic-ax on the CUDA device, batches of the bundled patch; rows go to results/gpu/."""
-    from benchmarks.gpu import bench_gpu
+    from benchmarks.measure.gpu import bench_gpu
 
     sizes = [_whole("batches", size) for size in batches.split(",")]
     table = _exit_on_error(bench_gpu, model, sizes, _whole("passes", passes))
@@ -172,7 +172,7 @@ def bench_gpu(context, model="lhic-ax", batches="1,4,16,64", passes="5"):
 @task(help={"profile": "folder of results/ to report on"})
 def report(context, profile="small"):
     """Collect a study's tables and figures into one HTML and one Markdown report."""
-    from benchmarks.report import build
+    from benchmarks.study.report import build
 
     print("\n".join(map(str, _exit_on_error(build, profile))))
 
@@ -193,7 +193,7 @@ def verify_results(
     context, profile="small", sample="10", seed="0", root="", max_s="0", allow_versions=False, codecs=""
 ):
     """Measure a random sample of committed rows again; exit 1 if a size or a cube differs."""
-    from benchmarks.verify import verify_results
+    from benchmarks.measure.verify import verify_results
 
     n_rows, seed, max_s = _whole("sample", sample), _whole("seed", seed), _real("max-s", max_s) or None
     names = [name for name in codecs.split(",") if name]
@@ -203,7 +203,7 @@ def verify_results(
 @task(help={"check": "only say whether the stored notebooks are up to date"})
 def notebooks(context, check=False):
     """Write the .ipynb files, without outputs, from their paired .py scripts."""
-    from benchmarks.notebooks import sync
+    from benchmarks.study.notebooks import sync
 
     _exit_on_error(sync, check=check)
 
@@ -211,7 +211,7 @@ def notebooks(context, check=False):
 @task(help={"check": "only say whether they are up to date"})
 def documents(context, check=False):
     """Copy the tables of results/ into the documents that show them."""
-    from benchmarks.documents import update
+    from benchmarks.exhibits.documents import update
 
     _exit_on_error(update, check=check)
 

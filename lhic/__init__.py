@@ -3,11 +3,11 @@
 The public names are here; importing them needs neither torch nor a GPU.
 """
 
-from lhic.codec import decode, decode_tile, encode, inspect
-from lhic.cube import load_cube, save_cube
+from lhic.api import decode, decode_tile, encode, inspect
 from lhic.errors import LhicError
+from lhic.families.registry import DEFAULT_MODEL, list_models, load_model
 from lhic.files import decode_file, encode_file
-from lhic.models.registry import DEFAULT_MODEL, list_models, load_model
+from lhic.io.cube import load_cube, save_cube
 
 __version__ = "0.1.0"
 

@@ -17,12 +17,12 @@ import numpy as np
 from tqdm import tqdm
 
 import lhic
-from lhic.container import read_index
-from lhic.cube import atomic_write
-from lhic.cube_file import CubeReader
 from lhic.errors import BackendError, InvalidCubeError, LhicError, UsageError, message_of
+from lhic.families.registry import DEFAULT_MODEL, DEVICES
 from lhic.files import Comparison, check_comparable, max_error_of, named, open_stream
-from lhic.models.registry import DEFAULT_MODEL, DEVICES
+from lhic.io.cube import atomic_write
+from lhic.io.npy import CubeReader
+from lhic.stream.container import read_index
 
 EXIT_DATA = 1
 EXIT_INTERRUPTED = 130
@@ -328,7 +328,7 @@ def run_train(options: argparse.Namespace) -> None:
 
 
 def run_import(options: argparse.Namespace) -> None:
-    from lhic.models.lhic_bp.published import import_published
+    from lhic.families.bp.published import import_published
 
     weights = import_published(options.config, options.msp, options.lsp, options.output)
     print(f"{options.output}: {weights.name}, {len(weights.tensors)} tensors, sha256 {weights.sha256.hex()[:16]}")

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from lhic import codec, container
-from lhic.cube import atomic_write
-from lhic.cube_file import CubeReader, CubeWriter, Window
+from lhic import api
 from lhic.errors import LhicError, UsageError, VerificationError
-from lhic.models.family import Model, Progress
-from lhic.models.registry import DEFAULT_MODEL
+from lhic.families.family import Model, Progress
+from lhic.families.registry import DEFAULT_MODEL
+from lhic.io.cube import atomic_write
+from lhic.io.npy import CubeReader, CubeWriter, Window
+from lhic.stream import container
 
 
 def encode_file(
@@ -40,7 +41,7 @@ def encode_file(
     cube : path of a ``.npy`` file with what `lhic.encode` takes
     stream : path to write; besides it, a temporary file in the same folder holds the coded tiles meanwhile
     model, device, metadata, progress, fallback, options : as `lhic.encode` takes them
-    memory_budget : bytes; default `lhic.cube.memory_budget`. As many tiles are coded together as fit
+    memory_budget : bytes; default `lhic.io.cube.memory_budget`. As many tiles are coded together as fit
 
     Returns
     -------
@@ -70,9 +71,9 @@ def encode_file(
     more = {"metadata": metadata, "memory_budget": memory_budget, "progress": progress, "fallback": fallback}
     with CubeReader(cube) as reader, atomic_write(stream) as file:
         with tempfile.TemporaryFile(dir=stream.parent) as spool, named(cube):
-            codec.write_stream(reader, file, spool, model, device, **more, **options)
+            api.write_stream(reader, file, spool, model, device, **more, **options)
     with open_stream(stream) as written:
-        return codec.inspect(written)
+        return api.inspect(written)
 
 
 def decode_file(
@@ -93,7 +94,7 @@ def decode_file(
     cube : path to write
     device, model, progress : as `lhic.decode` takes them
     verify : path of the original, to compare with on the way
-    memory_budget : bytes; default `lhic.cube.memory_budget`. As many tiles are decoded together as fit
+    memory_budget : bytes; default `lhic.io.cube.memory_budget`. As many tiles are decoded together as fit
 
     Returns
     -------
@@ -119,13 +120,13 @@ def decode_file(
         if original is not None:
             check_comparable(original, header)
         container.check_whole(data, index)
-        model = codec.model_of(header, device, model)
-        limit = codec.room_for(model, header, "stream", memory_budget)
+        model = api.model_of(header, device, model)
+        limit = api.room_for(model, header, "stream", memory_budget)
         with atomic_write(cube) as file:
             target = CubeWriter(file, cube.parent, header.shape, header.dtype)
             if original is not None:
                 target = Comparison(original, max_error_of(data), target)
-            codec.read_tiles(target, data, index, model, limit, progress or (lambda n_samples: None))
+            api.read_tiles(target, data, index, model, limit, progress or (lambda n_samples: None))
             return target.verdict() if original is not None else None
 
 
@@ -140,7 +141,7 @@ def open_stream(path: str | os.PathLike) -> Iterator[container.StreamFile]:
 
 
 def max_error_of(stream: container.Stream) -> int:
-    return codec.inspect(stream)["max_error"]
+    return api.inspect(stream)["max_error"]
 
 
 def check_comparable(original: CubeReader, header: container.Header) -> None:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lhic import container
-from lhic.codec import decode_first_bands
+from lhic.api import decode_first_bands
 from lhic.errors import UsageError
-from lhic.models.family import Model, Progress
+from lhic.families.family import Model, Progress
+from lhic.stream import container
 
 RGB_NM = (640.0, 550.0, 460.0)
 SPREAD = (1 / 2, 1 / 3, 1 / 6)
@@ -56,7 +56,7 @@ def preview(
     UsageError
         A band the stream does not have.
     LhicError
-        What `lhic.codec.decode_first_bands` raises.
+        What `lhic.api.decode_first_bands` raises.
 
     Examples
     --------

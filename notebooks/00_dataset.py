@@ -34,13 +34,14 @@ nodata = -32768  # where a file does not say it; None: every sample counts
 out = "results/small"
 
 # %%
-from benchmarks import parameters
+from benchmarks.study import parameters
 
 parameters.check_cell("00_dataset", globals())
 
 import pandas as pd
 
-from benchmarks import dataset_figures, dataset_views, figures, provenance, tables
+from benchmarks.exhibits import dataset_figures, dataset_views, figures, tables
+from benchmarks.measure import provenance
 from lhic.data import open_dataset
 
 root_path = None if root is None else provenance.REPOSITORY / root

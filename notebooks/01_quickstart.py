@@ -33,7 +33,7 @@ seed = 0  # nothing here is random; recorded because every notebook records one
 out = "results/small"
 
 # %%
-from benchmarks import parameters
+from benchmarks.study import parameters
 
 parameters.check_cell("01_quickstart", globals())
 
@@ -43,9 +43,10 @@ import numpy as np
 import pandas as pd
 
 import lhic
-from benchmarks import figures, provenance
+from benchmarks.exhibits import figures
+from benchmarks.measure import provenance
 from lhic.data import open_dataset
-from lhic.models.registry import resolve_device
+from lhic.families.registry import resolve_device
 
 root_path = None if root is None else provenance.REPOSITORY / root
 figure_folder = provenance.REPOSITORY / out / "figures"

@@ -40,12 +40,13 @@ device = "cpu"  # auto, cpu or cuda; for codecs that can choose
 out = "results/small"
 
 # %%
-from benchmarks import parameters
+from benchmarks.study import parameters
 
 parameters.check_cell("02_bitrate", globals())
 
-from benchmarks import exhibits, provenance, seen, tables
-from benchmarks.plan import measure, plan_from
+from benchmarks.exhibits import catalogue, seen, tables
+from benchmarks.measure import provenance
+from benchmarks.measure.plan import measure, plan_from
 
 plan = plan_from(globals())
 rows = seen.noted(measure(plan))
@@ -59,13 +60,13 @@ print(f"{len(rows)} rows, {tables.cubes(rows)}, {rows['codec'].nunique()} codecs
 # and what is not about each codec.
 
 # %%
-bitrate = exhibits.rate_table(rows)
+bitrate = catalogue.rate_table(rows)
 bitrate.write(plan.folder)
 print(bitrate.caption)
 bitrate.body.round(3)
 
 # %%
-failed = exhibits.error_table(rows)
+failed = catalogue.error_table(rows)
 if len(failed.body):
     failed.write(plan.folder)
 failed.body
@@ -74,7 +75,7 @@ failed.body
 # ## Rate
 
 # %%
-rate = exhibits.rate_figure(rows)
+rate = catalogue.rate_figure(rows)
 rate.write(plan.folder)
 rate.body
 
@@ -85,7 +86,7 @@ rate.body
 # codecs that can use them.
 
 # %%
-speed = exhibits.rate_speed_figure(rows[rows["form"] == forms[0]])
+speed = catalogue.rate_speed_figure(rows[rows["form"] == forms[0]])
 speed.write(plan.folder)
 speed.body
 

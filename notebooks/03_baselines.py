@@ -46,12 +46,13 @@ water_cubes = ["enmap_hyspecnet_dt4950", "DT0000004950"]  # parts of the names o
 out = "results/small"
 
 # %%
-from benchmarks import parameters
+from benchmarks.study import parameters
 
 parameters.check_cell("03_baselines", globals())
 
-from benchmarks import exhibits, provenance, seen, tables
-from benchmarks.plan import measure, plan_from
+from benchmarks.exhibits import catalogue, seen, tables
+from benchmarks.measure import provenance
+from benchmarks.measure.plan import measure, plan_from
 
 plan = plan_from(globals())
 rows = seen.noted(measure(plan))
@@ -64,13 +65,13 @@ print(f"{len(rows)} rows, {tables.cubes(rows)}, {rows['codec'].nunique()} codecs
 # `bps` is the mean of the cubes' rates, `total` all bits by all samples.
 
 # %%
-baselines = exhibits.rate_table(rows, "baselines")
+baselines = catalogue.rate_table(rows, "baselines")
 baselines.write(plan.folder)
 print(baselines.caption)
 baselines.body.round(3)
 
 # %%
-rate = exhibits.rate_figure(rows, "baselines_rate")
+rate = catalogue.rate_figure(rows, "baselines_rate")
 rate.write(plan.folder)
 rate.body
 
@@ -80,7 +81,7 @@ rate.body
 # Filled markers: one thread. Hollow markers: all cores, for codecs that can use them.
 
 # %%
-speed = exhibits.rate_speed_figure(rows, "baselines_speed")
+speed = catalogue.rate_speed_figure(rows, "baselines_speed")
 speed.write(plan.folder)
 speed.body
 
@@ -88,16 +89,17 @@ speed.body
 # ## How sure are the differences?
 #
 # Codecs are compared on the same cubes, so that the spread of the cubes themselves drops out. Patches of one
-# HySpecNet-11k tile are drawn together; fewer than five cubes or tiles give no interval (`benchmarks/statistics.py`).
+# HySpecNet-11k tile are drawn together; fewer than five cubes or tiles give no interval
+# (`benchmarks/exhibits/statistics.py`).
 
 # %%
-paired = exhibits.paired_table(rows, reference)
+paired = catalogue.paired_table(rows, reference)
 paired.write(plan.folder)
 print(paired.caption)
 paired.body.round(3)
 
 # %%
-differences = exhibits.paired_figure(rows, reference)
+differences = catalogue.paired_figure(rows, reference)
 differences.write(plan.folder)
 differences.body
 
@@ -105,14 +107,14 @@ differences.body
 # ## Sensor by sensor
 
 # %%
-by_sensor = exhibits.group_table(rows, "sensor")
+by_sensor = catalogue.group_table(rows, "sensor")
 by_sensor.write(plan.folder)
 if rows["cube"].nunique() <= 20:  # a column each
-    exhibits.group_table(rows, "cube").write(plan.folder)
+    catalogue.group_table(rows, "cube").write(plan.folder)
 by_sensor.body.round(3)
 
 # %%
-sensors = exhibits.group_figure(rows, "sensor", reference)
+sensors = catalogue.group_figure(rows, "sensor", reference)
 sensors.write(plan.folder)
 sensors.body
 
@@ -124,13 +126,13 @@ sensors.body
 # that takes the band before into account adds its noise.
 
 # %%
-gains = exhibits.gain_table(rows, spectral_pairs, water_cubes)
+gains = catalogue.gain_table(rows, spectral_pairs, water_cubes)
 gains.write(plan.folder)
 summary = gains.body.groupby(["pair", "group"])["saved %"].agg(["mean", "min", "max", "count"])
 summary.round(1)
 
 # %%
-gain = exhibits.gain_figure(gains)
+gain = catalogue.gain_figure(gains)
 gain.write(plan.folder)
 gain.body
 

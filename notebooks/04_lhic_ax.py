@@ -37,7 +37,7 @@ seed = 0  # nothing here is random; recorded because every notebook records one
 out = "results/small"
 
 # %%
-from benchmarks import parameters
+from benchmarks.study import parameters
 
 parameters.check_cell("04_lhic_ax", globals())
 
@@ -46,11 +46,12 @@ import pandas as pd
 from IPython.display import Markdown
 
 import lhic
-from benchmarks import ax_views, exhibits, figures, provenance, seen, tables
 from benchmarks.codecs.registry import make
-from benchmarks.rows import read_rows
+from benchmarks.exhibits import ax_views, catalogue, figures, seen, tables
+from benchmarks.measure import provenance
+from benchmarks.measure.rows import read_rows
 from lhic.data import open_dataset
-from lhic.models.registry import resolve_device
+from lhic.families.registry import resolve_device
 from lhic.preview import preview
 
 root_path = None if root is None else provenance.REPOSITORY / root
@@ -77,7 +78,7 @@ if len(measured):
     form = "as-measured" if (measured["form"] == "as-measured").any() else measured["form"].iloc[0]
     chosen = measured[measured["form"] == form]
     learned = chosen["codec"][chosen["codec"].str.startswith("lhic-ax")].nunique()
-    speed = exhibits.rate_speed_figure(chosen, "ax_rate_speed")
+    speed = catalogue.rate_speed_figure(chosen, "ax_rate_speed")
     speed.write(folder)
     print(f"{learned} of the {chosen['codec'].nunique()} codecs are lhic-ax. {speed.caption}")
     shown = speed.body

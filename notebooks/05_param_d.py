@@ -37,16 +37,17 @@ seed = 0  # nothing here is random; recorded because every notebook records one
 out = "results/small"
 
 # %%
-from benchmarks import parameters
+from benchmarks.study import parameters
 
 parameters.check_cell("05_param_d", globals())
 
 import numpy as np
 
 import lhic
-from benchmarks import depth, figures, provenance, tables
+from benchmarks.exhibits import depth, figures, tables
+from benchmarks.measure import provenance
 from lhic.data import open_dataset
-from lhic.models.registry import resolve_device
+from lhic.families.registry import resolve_device
 
 root_path = None if root is None else provenance.REPOSITORY / root
 table_folder, figure_folder = provenance.REPOSITORY / out / "tables", provenance.REPOSITORY / out / "figures"

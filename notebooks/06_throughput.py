@@ -45,7 +45,7 @@ seed = 0  # nothing here is random; recorded because every notebook records one
 out = "results/small"
 
 # %%
-from benchmarks import parameters
+from benchmarks.study import parameters
 
 parameters.check_cell("06_throughput", globals())
 
@@ -53,9 +53,10 @@ import numpy as np
 import pandas as pd
 
 import lhic
-from benchmarks import figures, gpu, provenance, tables, throughput
+from benchmarks.exhibits import figures, tables
+from benchmarks.measure import gpu, provenance, throughput
 from lhic.data import open_dataset
-from lhic.models.registry import resolve_device
+from lhic.families.registry import resolve_device
 
 root_path = None if root is None else provenance.REPOSITORY / root
 table_folder, figure_folder = provenance.REPOSITORY / out / "tables", provenance.REPOSITORY / out / "figures"

@@ -23,16 +23,17 @@
 # %% tags=["parameters"]
 profile = "small"  # small, medium or full
 out = None  # the results folder below the repository; None: results/<profile>
-seed = 0  # the bootstrap has a seed of its own (benchmarks/statistics.py); recorded because every notebook records one
+seed = 0  # the bootstrap has its own (benchmarks/exhibits/statistics.py); recorded because every notebook records one
 
 # %%
-from benchmarks import parameters
+from benchmarks.study import parameters
 
 parameters.check_cell("07_report", globals())
 
 from IPython.display import Markdown
 
-from benchmarks import provenance, report, rows
+from benchmarks.measure import provenance, rows
+from benchmarks.study import report
 
 folder = provenance.REPOSITORY / (out or f"results/{profile}")
 found = rows.read_rows(report.rows_path(folder))

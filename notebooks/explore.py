@@ -30,13 +30,13 @@ block = 16  # rows and columns of the blocks for codecs that do not say what a s
 seed = 0  # nothing here is random; recorded because every notebook records one
 
 # %%
-from benchmarks import parameters
+from benchmarks.study import parameters
 
 parameters.check_cell("explore", globals())
 
-from benchmarks import provenance
 from benchmarks.codecs import registry
-from benchmarks.explore import Explorer
+from benchmarks.measure import provenance
+from benchmarks.study.explore import Explorer
 from lhic.data import open_dataset
 
 root_path = None if root is None else provenance.REPOSITORY / root

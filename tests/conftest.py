@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from lhic.models import registry
-from lhic.models.weights import Weights, save_weights
+from lhic.families import registry
+from lhic.families.weights import Weights, save_weights
 
 
 def pytest_collection_modifyitems(items):

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from benchmarks.codecs import registry
-from benchmarks.rows import read_rows
+from benchmarks.measure.rows import read_rows
 from lhic.errors import BackendError, UsageError
 from tests.tutorial import follow, install
 

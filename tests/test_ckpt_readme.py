@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from lhic.models.weights import load_weights
+from lhic.families.weights import load_weights
 from tests.common import REPOSITORY
 
 FOLDER = REPOSITORY / "ckpt"

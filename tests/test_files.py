@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import lhic
-from lhic.cube import save_cube
 from lhic.errors import CorruptStreamError, InvalidCubeError, LhicError, MemoryBudgetError, VerificationError
-from lhic.models.raw import RawModel
+from lhic.families.raw import RawModel
+from lhic.io.cube import save_cube
 from tests.common import REPOSITORY, cubes_by_intent
 
 MIB = 1 << 20
@@ -121,7 +121,7 @@ COMMAND = """
 import sys
 from pathlib import Path
 from lhic.cli import main
-from lhic.models import registry
+from lhic.families import registry
 registry.FAMILIES["stored"] = "tests.stored_family"
 code = main(sys.argv[1:])
 print(*[line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")])

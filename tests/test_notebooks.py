@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import notebooks, parameters, study
 from benchmarks.codecs import registry
-from benchmarks.plan import plan_from
+from benchmarks.measure.plan import plan_from
+from benchmarks.study import notebooks, parameters, study
 from lhic.errors import ConfigError, LhicError, UsageError
 from tests.common import REPOSITORY
 

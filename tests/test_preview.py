@@ -5,8 +5,8 @@ import pytest
 
 import lhic
 from lhic.errors import TruncatedStreamError, UsageError
-from lhic.models import registry
-from lhic.models.raw import RawModel
+from lhic.families import registry
+from lhic.families.raw import RawModel
 from lhic.preview import choose_bands, preview, stretch
 from tests.stored_family import StoredModel
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lhic.container import DTYPE_CODES, Reader
-from lhic.container import write_varint as varint
 from lhic.errors import BackendError, CorruptStreamError, InvalidCubeError, TruncatedStreamError
+from lhic.stream.container import DTYPE_CODES, Reader
+from lhic.stream.container import write_varint as varint
 
 DTYPES = {code: name for name, code in DTYPE_CODES.items()}
 

@@ -10,10 +10,10 @@ from itertools import product
 
 import numpy as np
 
-from benchmarks.codecs import ccsds123
 from benchmarks.codecs.base import Codec
-from benchmarks.codecs.ccsds123.parameters import MAX_AXIS
-from benchmarks.codecs.ccsds123.stream import SEARCHED_CODERS
+from lhic import ccsds123
+from lhic.ccsds123.parameters import MAX_AXIS
+from lhic.ccsds123.stream import SEARCHED_CODERS
 from lhic.errors import CorruptStreamError, InvalidCubeError, MemoryBudgetError, TruncatedStreamError
 
 VERSION = "own, CCSDS 123.0-B-2"

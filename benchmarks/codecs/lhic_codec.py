@@ -6,8 +6,8 @@ import numpy as np
 
 import lhic
 from benchmarks.codecs.base import Codec
-from lhic.models.registry import SUFFIX, find_weights, weights_folders
-from lhic.models.weights import read_description
+from lhic.families.registry import SUFFIX, find_weights, weights_folders
+from lhic.families.weights import read_description
 
 
 class LhicModel(Codec):

@@ -23,8 +23,8 @@ import numpy as np
 import tifffile
 from tqdm import tqdm
 
-from lhic.cube import save_cube
 from lhic.errors import DatasetError
+from lhic.io.cube import save_cube
 
 DOI = "10.5061/dryad.fttdz08zh"
 N_PATCHES = 11_483

@@ -16,8 +16,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from lhic.cube import atomic_write
 from lhic.errors import CheckpointError
+from lhic.io.cube import atomic_write
 
 METADATA_KEY = "lhic-training"
 

@@ -1,7 +1,7 @@
 """The training loop of LHIC-BP: its two networks side by side, validated in the units of the result table.
 
 Decides the order of things in a step, the schedule, when to validate and to save, and what a finished run
-leaves behind.  The architecture is `lhic.models.lhic_bp`'s, the loss `loss`'s, the data `sampler`'s.  The
+leaves behind.  The architecture is `lhic.families.bp`'s, the loss `loss`'s, the data `sampler`'s.  The
 published training was AdamW at 1e-4 on HySpecNet's hard split (its code is not public); schedule, averaging
 and augmentation are ours.
 
@@ -27,19 +27,13 @@ from tqdm import tqdm
 
 from lhic.data import Item
 from lhic.errors import CheckpointError, ConfigError, DatasetError, UsageError
-from lhic.models.lhic_bp.config import LhicBpConfig
-from lhic.models.lhic_bp.context import TileAttention
-from lhic.models.lhic_bp.network import LspNet, MspNet
-from lhic.models.registry import resolve_device
-from lhic.models.weights import Weights, load_weights, save_weights
-from lhic.partition import alphabet_sizes, split
-from lhic.train.checkpoint import (
-    TrainingState,
-    load_state,
-    optimiser_tensors,
-    restore_optimiser,
-    save_state,
-)
+from lhic.families.bp.config import LhicBpConfig
+from lhic.families.bp.context import TileAttention
+from lhic.families.bp.network import LspNet, MspNet
+from lhic.families.bp.partition import alphabet_sizes, split
+from lhic.families.registry import resolve_device
+from lhic.families.weights import Weights, load_weights, save_weights
+from lhic.train.checkpoint import TrainingState, load_state, optimiser_tensors, restore_optimiser, save_state
 from lhic.train.config import OptimiserConfig, TrainConfig
 from lhic.train.log import Log
 from lhic.train.loss import mixture_bits

@@ -7,7 +7,7 @@ and owns the cell v +- 1/(n-1); the first and the last cell are open towards -in
     bits = -log2( p (1 - n 2^-16) + 2^-16 )
 
 The last line is the share of a 16-bit CDF that leaves every symbol at least one unit.  The codec codes with
-integer CDFs (`lhic.entropy`); this is their differentiable counterpart and decides no coded byte.
+integer CDFs (`lhic.coder`); this is their differentiable counterpart and decides no coded byte.
 """
 
 from __future__ import annotations

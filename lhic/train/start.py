@@ -18,10 +18,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from lhic.models.lhic_bp.head import ParamNet, ParamNetBand0
-from lhic.models.lhic_bp.network import LspNet, MspNet
-from lhic.models.lhic_bp.spatial import Pscam
-from lhic.partition import alphabet_sizes
+from lhic.families.bp.head import ParamNet, ParamNetBand0
+from lhic.families.bp.network import LspNet, MspNet
+from lhic.families.bp.partition import alphabet_sizes
+from lhic.families.bp.spatial import Pscam
 
 # Row and column in the 3x3 kernel.
 TAPS = ((1, 0), (0, 1), (0, 0))  # W, N, NW

@@ -7,16 +7,16 @@ import pytest
 import torch
 import yaml
 
-from benchmarks.ax_ablations import MEASURES, ablate, check_rows
-from benchmarks.ax_recurrent import RecurrentNet, bits_of_columns, columns_of
-from benchmarks.ax_sent import PLAIN_BITS, cost_of_differences, observe_sent
+from benchmarks.experiments.ax_ablations import MEASURES, ablate, check_rows
+from benchmarks.experiments.ax_recurrent import RecurrentNet, bits_of_columns, columns_of
+from benchmarks.experiments.ax_sent import PLAIN_BITS, cost_of_differences, observe_sent
 from lhic.data.synthetic import smooth_field
 from lhic.errors import ConfigError
-from lhic.models.lhic_ax.observe import observe
+from lhic.families.ax.observe import observe
 from lhic.train.ax.loop import bits_per_sample
 from lhic.train.config import read_yaml
 from tests.common import REPOSITORY
-from tests.models.lhic_ax.common import SMALL
+from tests.families.ax.common import SMALL
 
 CONFIG = dataclasses.replace(SMALL, width=8, depth=1, components=2)
 

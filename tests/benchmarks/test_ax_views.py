@@ -3,12 +3,13 @@ import pytest
 import torch
 
 import lhic
-from benchmarks import ax_views, parameters
 from benchmarks.codecs.registry import make
+from benchmarks.exhibits import ax_views
+from benchmarks.study import parameters
 from lhic.data.synthetic import smooth_field
 from lhic.errors import ConfigError, UsageError, VerificationError
-from lhic.models.lhic_ax import reference
-from lhic.models.lhic_ax.levels import split_tile
+from lhic.families.ax import reference
+from lhic.families.ax.planes.tile import split_tile
 
 MODEL = "lhic-ax-fast"
 
@@ -86,7 +87,7 @@ def test_bounds_are_kept_and_save_bits(cube, monkeypatch):
 
 
 def test_presets_say_what_they_were_trained_on(cube):
-    training = lhic.models.weights.load_weights(ax_views.find_weights(MODEL)).info["training_cubes"]
+    training = lhic.families.weights.load_weights(ax_views.find_weights(MODEL)).info["training_cubes"]
     for sha256, wanted in ((training[0], "yes"), ("00", "no")):
         (line,) = ax_views.preset_table(cube, [MODEL], sha256, "cpu").to_dict("records")
         assert line["trained on this cube"] == wanted and line["network MACs"] > 1000

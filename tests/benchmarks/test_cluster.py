@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from distributed import LocalCluster, Scheduler, SpecCluster, Worker, get_worker
 
-from benchmarks import cluster, remote
-from benchmarks.bench import Request, bench
-from benchmarks.measurement import Options
+from benchmarks.measure import cluster, remote
+from benchmarks.measure.bench import Request, bench
+from benchmarks.measure.measurement import Options
 from lhic.errors import BackendError
 
 QUIET = {"processes": False, "dashboard_address": None, "silence_logs": logging.CRITICAL}

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from benchmarks.cost import SAMPLES_OF_A_PATCH, caption, cost_table, n_patches
+from benchmarks.exhibits.cost import SAMPLES_OF_A_PATCH, caption, cost_table, n_patches
 
 HOUR = 3600.0
 

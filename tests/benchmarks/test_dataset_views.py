@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import dataset_figures, dataset_views
+from benchmarks.exhibits import dataset_figures, dataset_views
 from lhic.data import hyspecnet, open_dataset
 from lhic.data.synthetic import stripe_field
 from lhic.errors import UsageError

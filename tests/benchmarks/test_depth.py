@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import lhic
-from benchmarks import depth
+from benchmarks.exhibits import depth
 from lhic.errors import UsageError
 
 

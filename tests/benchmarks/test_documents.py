@@ -3,8 +3,9 @@
 import pytest
 from matplotlib.figure import Figure
 
-from benchmarks import figures, provenance
-from benchmarks.documents import filled, update
+from benchmarks.exhibits import figures
+from benchmarks.exhibits.documents import filled, update
+from benchmarks.measure import provenance
 from lhic.errors import UsageError
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 import lhic
-from benchmarks import explore
 from benchmarks.codecs import registry
+from benchmarks.study import explore
 from lhic.data import open_dataset
 from lhic.errors import UsageError
 from tests.benchmarks.broken_codecs import Raw, Refuses

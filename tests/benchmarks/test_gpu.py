@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import gpu
+from benchmarks.measure import gpu
 from lhic.errors import VerificationError
 from tests.common import REPOSITORY
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from benchmarks import exhibits, figures, report, rows, seen, tables
+from benchmarks.exhibits import catalogue, figures, seen, tables
+from benchmarks.measure import rows
+from benchmarks.study import report
 from lhic.errors import DatasetError
 from tests.benchmarks.test_tables import row
 
@@ -93,10 +95,10 @@ def test_every_exhibit_says_how_many_cubes_it_has(folder):
 
 def test_captions_travel_with_the_files(folder):
     found = rows.read_rows(folder / "rows.csv")
-    paths = exhibits.rate_figure(found).write(folder)
-    assert figures.read_caption(paths[2]) == exhibits.rate_figure(found).caption
-    markdown = exhibits.rate_table(found).write(folder)[0].read_text()
-    assert markdown.strip().endswith(exhibits.rate_table(found).caption)
+    paths = catalogue.rate_figure(found).write(folder)
+    assert figures.read_caption(paths[2]) == catalogue.rate_figure(found).caption
+    markdown = catalogue.rate_table(found).write(folder)[0].read_text()
+    assert markdown.strip().endswith(catalogue.rate_table(found).caption)
 
 
 def test_rows_without_settings_are_compared_with_the_best(folder):
@@ -134,7 +136,7 @@ def test_wins_are_of_the_best_codecs():
     import pandas as pd
 
     many = pd.DataFrame([row(f"c{i}", cube, i + 1.0) for i in range(12) for cube in "ab"])
-    table = exhibits.win_table(many).body
+    table = catalogue.win_table(many).body
     assert len(table) == 10 and table["codec"].tolist()[0] == "c0" and table.loc[0, "c1 %"] == 100.0
     assert np.isnan(table.loc[0, "c0 %"]) and tables.number(table.loc[0, "c1 %"], "c1 %") == "100.0"
 

@@ -7,9 +7,9 @@ import sys
 import pandas as pd
 import pytest
 
-from benchmarks import row_parts, rows
-from benchmarks.provenance import dataset_sha256
-from benchmarks.row_parts import RowParts
+from benchmarks.measure import row_parts, rows
+from benchmarks.measure.provenance import dataset_sha256
+from benchmarks.measure.row_parts import RowParts
 from lhic.errors import DatasetError
 
 
@@ -69,7 +69,7 @@ def test_a_part_that_was_being_written_is_passed_over(tmp_path):
 
 
 def test_a_folder_has_one_writer(tmp_path):
-    code = f"from benchmarks.row_parts import RowParts\nwith RowParts({str(tmp_path)!r}): pass"
+    code = f"from benchmarks.measure.row_parts import RowParts\nwith RowParts({str(tmp_path)!r}): pass"
     with RowParts(tmp_path):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert "found another run at work" in done.stderr

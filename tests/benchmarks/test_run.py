@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import rows
-from benchmarks.measurement import Options, describe_codec
-from benchmarks.run import run
-from benchmarks.worker import check_equal, measure
+from benchmarks.measure import rows
+from benchmarks.measure.measurement import Options, describe_codec
+from benchmarks.measure.run import run
+from benchmarks.measure.worker import check_equal, measure
 from lhic.data import open_dataset
 from lhic.errors import UsageError, VerificationError
 from tests.benchmarks.broken_codecs import Raw
@@ -128,7 +128,8 @@ def test_check_equal_names_the_first_difference():
 
 def test_the_search_over_ccsds123_warms_up_every_candidate(monkeypatch):
     """Found in a table: compiling the coder that won on the whole cube, but not on its corner, was timed."""
-    from benchmarks.codecs import ccsds123, registry
+    from benchmarks.codecs import registry
+    from lhic import ccsds123
 
     warmed = []
     decode = ccsds123.decode

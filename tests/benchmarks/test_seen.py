@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import lhic
-from benchmarks import seen, tables
+from benchmarks.exhibits import seen, tables
 
 W = "ab" * 32
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import statistics
+from benchmarks.exhibits import statistics
 from lhic.errors import DatasetError
 
 PATCH = "ENMAP01-____L2A-{tile}-Y000_X{number:03d}"

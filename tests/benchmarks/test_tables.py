@@ -8,7 +8,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from benchmarks import figures, rows, seen, tables
+from benchmarks.exhibits import figures, seen, tables
+from benchmarks.measure import rows
 from lhic.errors import DatasetError, UsageError
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import provenance, throughput
 from benchmarks.codecs import registry
+from benchmarks.measure import provenance, throughput
 from lhic.errors import VerificationError
 from tests.benchmarks.broken_codecs import Lossy, Raw
 

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import rows
-from benchmarks.measurement import Options
-from benchmarks.run import run
-from benchmarks.verify import verify_results
+from benchmarks.measure import rows
+from benchmarks.measure.measurement import Options
+from benchmarks.measure.run import run
+from benchmarks.measure.verify import verify_results
 from lhic.data import open_dataset
 from lhic.errors import DatasetError, UsageError, VerificationError
 
@@ -109,7 +109,7 @@ def test_committed_rows_hold(profile, codecs, max_s):
 
 
 def test_rows_of_a_bench_are_verified_too(results):
-    from benchmarks.row_parts import RowParts
+    from benchmarks.measure.row_parts import RowParts
 
     found = rows.read_rows(results / "mine" / "rows.csv").astype(object)
     with RowParts(results / "many" / "rows") as parts:

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 import lhic
-from lhic.cube import atomic_write
-from lhic.models.lhic_ax.config import AxConfig
-from lhic.models.lhic_ax.network import shapes
-from lhic.models.lhic_bp.config import LhicBpConfig
-from lhic.models.raw import RawModel
-from lhic.models.weights import Weights, save_weights
+from lhic.families.ax.config import AxConfig
+from lhic.families.ax.cpu.network import shapes
+from lhic.families.bp.config import LhicBpConfig
+from lhic.families.raw import RawModel
+from lhic.families.weights import Weights, save_weights
+from lhic.io.cube import atomic_write
 
 FOLDER = Path(__file__).parent
 TINY = FOLDER / "v1_lhic_bp_tiny" / "lhic-bp-tiny.safetensors"
@@ -98,7 +98,7 @@ def tiny_weights() -> Weights:
     """The smallest LHIC-BP with every kind of part, untrained."""
     import torch
 
-    from lhic.models.lhic_bp.network import LspNet, MspNet
+    from lhic.families.bp.network import LspNet, MspNet
 
     torch.manual_seed(1)
     widths = ("dim_msp_spectral", "dim_msp_spatial", "dim_lsp_spectral", "dim_lsp_spatial", "dim_plane", "dim_params")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lhic.errors import CheckpointError, ConfigError
-from lhic.models.weights import load_weights
+from lhic.families.weights import load_weights
 from lhic.train import loop, train
 from lhic.train.checkpoint import load_state
 from lhic.train.config import parse_config

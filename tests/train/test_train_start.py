@@ -1,8 +1,8 @@
 import numpy as np
 import torch
 
-from lhic.models.lhic_bp.config import LhicBpConfig
-from lhic.models.lhic_bp.network import LspNet, MspNet
+from lhic.families.bp.config import LhicBpConfig
+from lhic.families.bp.network import LspNet, MspNet
 from lhic.train.start import start_as_predictor
 from tests.train.conftest import LAYERS, WIDTHS
 

@@ -21,9 +21,9 @@ from math import frexp, sqrt
 import numpy as np
 from numba import njit
 
-from lhic.entropy.logistic import MEAN_BITS, SCALE_MIN_LOG2, SIGMOID_BITS, WEIGHT_BITS
-from lhic.entropy.logistic_numba import cdf_at, search_symbol, sigmoid_at
-from lhic.entropy.rans_numba import advance, peek
+from lhic.coder.mixture import MEAN_BITS, SCALE_MIN_LOG2, SIGMOID_BITS, WEIGHT_BITS
+from lhic.coder.mixture_kernels import cdf_at, search_symbol, sigmoid_at
+from lhic.coder.rans_kernels import advance, peek
 
 PRECISION = 24  # alphabets reach 2^16, and each symbol has at least 2^-24
 
@@ -167,7 +167,7 @@ def activity_around(activity, m, y, x):
 
 @njit(cache=True)
 def set_component(active, place, mean, t, weight):
-    """One component for `logistic_numba`: mean in symbols, t = scale * ln 2 in symbols, integer weight."""
+    """One component for `mixture_kernels`: mean in symbols, t = scale * ln 2 in symbols, integer weight."""
     active[place, 0] = np.int64(mean * (1 << MEAN_BITS) + 0.5)
     mantissa, exponent = frexp(t)  # t = mantissa * 2^exponent, mantissa in [1/2, 1)
     active[place, 1] = np.int64(32768.0 / mantissa)

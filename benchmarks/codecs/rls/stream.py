@@ -27,7 +27,7 @@ import numpy as np
 
 from benchmarks.codecs.base import DTYPE_CODES, DTYPES, MAX_CUBE_BYTES, read_varint, varint
 from benchmarks.codecs.rls.kernel import PRECISION, code_cube, experts_of
-from lhic.entropy import RansDecoder, RansEncoder
+from lhic.coder import RansDecoder, RansEncoder
 from lhic.errors import CorruptStreamError, InvalidCubeError, TruncatedStreamError, UnsupportedVersionError, UsageError
 
 MAGIC = b"RLSC"

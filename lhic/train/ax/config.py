@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 
 from lhic.errors import ConfigError
-from lhic.models.lhic_ax.config import AxConfig
+from lhic.families.ax.config import AxConfig
 from lhic.train.config import SourceConfig, build
 
 

@@ -1,6 +1,6 @@
 """The training loop of lhic-ax.
 
-A run observes every cube once (`lhic.models.lhic_ax.observe`) and then trains on batches of observations, which no
+A run observes every cube once (`lhic.families.ax.observe`) and then trains on batches of observations, which no
 longer need the cubes.  The run folder holds ``log.csv`` and, at the end, the weights.  Nothing is resumed: a run takes
 minutes.
 """
@@ -21,13 +21,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lhic.cube import atomic_write
 from lhic.data import Item
 from lhic.errors import CheckpointError, ConfigError
-from lhic.models.lhic_ax.network import check_bounds
-from lhic.models.lhic_ax.observe import Observations, observe
-from lhic.models.registry import resolve_device
-from lhic.models.weights import Weights, load_weights, save_weights
+from lhic.families.ax.cpu.network import check_bounds
+from lhic.families.ax.observe import Observations, observe
+from lhic.families.registry import resolve_device
+from lhic.families.weights import Weights, load_weights, save_weights
+from lhic.io.cube import atomic_write
 from lhic.train.ax.augment import changed_copy
 from lhic.train.ax.config import AxTrainConfig
 from lhic.train.ax.network import AxNet, code_length

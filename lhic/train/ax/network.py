@@ -1,6 +1,6 @@
 """The network of lhic-ax in float, rounding as the integer network does, and its export.
 
-Weights, activations and outputs pass through the same grids as in `lhic.models.lhic_ax.network`; gradients pass as if
+Weights, activations and outputs pass through the same grids as in `lhic.families.ax.cpu.network`; gradients pass as if
 nothing had been rounded.  So what is trained is what is shipped.
 """
 
@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lhic.models.lhic_ax.config import AxConfig
-from lhic.models.lhic_ax.context import LIMIT, n_features
-from lhic.models.lhic_ax.network import (
+from lhic.families.ax.config import AxConfig
+from lhic.families.ax.cpu.context import LIMIT, n_features
+from lhic.families.ax.cpu.network import (
     ACTIVATION_BITS,
     ACTIVATION_LIMIT,
     EXACT,
@@ -22,7 +22,7 @@ from lhic.models.lhic_ax.network import (
     OUTPUT_BITS,
     WEIGHT_BITS,
 )
-from lhic.models.lhic_ax.tune import FAR, FLOOR, SCALE_LIMITS, SHARE
+from lhic.families.ax.tune import FAR, FLOOR, SCALE_LIMITS, SHARE
 
 MARGIN = 0.98  # of the bound on a row's weights, for their rounding
 
@@ -90,7 +90,7 @@ class AxNet(nn.Module):
 
     @torch.no_grad()
     def tensors(self) -> dict[str, np.ndarray]:
-        """The integer network's tensors (`lhic.models.lhic_ax.network.shapes`)."""
+        """The integer network's tensors (`lhic.families.ax.cpu.network.shapes`)."""
 
         def integers(value: Tensor, bits: int) -> np.ndarray:
             return torch.round(value.double() * 2**bits).to(torch.int32).cpu().numpy()

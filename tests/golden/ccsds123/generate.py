@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.codecs.ccsds123 import Parameters, decode, encode, read_header
-from benchmarks.codecs.ccsds123.conformance import FIELDS
-from benchmarks.codecs.ccsds123.reference import map_samples
+from lhic.ccsds123 import Parameters, decode, encode, read_header
+from lhic.ccsds123.conformance import FIELDS
+from lhic.ccsds123.reference import map_samples
 
 FOLDER = Path(__file__).parent
 N_BANDS, N_ROWS, N_COLUMNS = 5, 9, 8

@@ -6,11 +6,11 @@ import yaml
 import lhic
 from lhic.data.synthetic import smooth_field
 from lhic.errors import ConfigError
-from lhic.models.lhic_ax.coding import load
-from lhic.models.lhic_ax.config import AxConfig
-from lhic.models.lhic_ax.network import IntegerNet, check_bounds, from_tensors, run_network
-from lhic.models.lhic_ax.observe import observe
-from lhic.models.lhic_ax.state import new_scratch
+from lhic.families.ax.config import AxConfig
+from lhic.families.ax.cpu.network import IntegerNet, check_bounds, from_tensors, run_network
+from lhic.families.ax.cpu.state import new_scratch
+from lhic.families.ax.model import load
+from lhic.families.ax.observe import observe
 from lhic.train import run
 from lhic.train.ax.augment import changed_copy
 from lhic.train.ax.config import parse_config

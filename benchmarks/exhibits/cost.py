@@ -1,0 +1,95 @@
+"""What a codec costs on a whole dataset, extrapolated from the rows of a part of it.
+
+Decides how seconds and bytes of measured cubes become hours and gigabytes of all; a plain proportion by samples,
+with the uncertainty that so few cubes leave.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.exhibits.tables import MISSING, good, label
+from lhic.data import hyspecnet
+
+SEED = 0
+N_RESAMPLES = 2000
+SAMPLES_OF_A_PATCH = len(hyspecnet.KEPT_BANDS) * hyspecnet.PATCH_SIZE**2
+
+
+def n_patches(split: str | None) -> int:
+    """Patches of a HySpecNet-11k split as published; None is the whole dataset.
+
+    The parts of the hard split are counted in tiles, so theirs is the mean number of patches of a tile times tiles:
+    within a few percent, where the length of the split file is exact.
+
+    >>> n_patches("easy/test"), n_patches("hard/test"), n_patches(None)
+    (1149, 1148, 11483)
+    """
+    if split is None:
+        return hyspecnet.N_PATCHES
+    difficulty, _, part = split.partition("/")
+    exact = hyspecnet.SPLIT_SIZES[difficulty][part]
+    return exact or round(hyspecnet.SPLIT_TILES[difficulty][part] * hyspecnet.N_PATCHES / hyspecnet.N_TILES)
+
+
+def cost_table(rows: pd.DataFrame, n_samples: int) -> pd.DataFrame:
+    """Cost of coding `n_samples` samples with each codec, at the speed and rate of its rows.
+
+    Parameters
+    ----------
+    rows : result rows; those with an error are left out
+    n_samples : of the whole dataset, such as ``n_patches("hard/test") * SAMPLES_OF_A_PATCH``
+
+    Returns
+    -------
+    DataFrame with a line per codec, cheapest first: codec; cubes (measured); threads (one, or the number of
+    cores); encode h, decode h; ± % (half the 95 % bootstrap interval of their sum, over cubes; empty for one cube);
+    measure h (worker hours of repeating such rows for every cube, empty where rows do not say); streams GB (10^9
+    bytes); workers (largest number of measurements that ran beside each other).
+    """
+    lines = [_line(name, of_codec, n_samples) for name, of_codec in good(rows).groupby(label(good(rows)), sort=False)]
+    columns = ("codec", "cubes", "threads", "encode h", "decode h", "± %", "measure h", "streams GB", "workers")
+    table = pd.DataFrame(lines, columns=columns)
+    order = (table["encode h"] + table["decode h"]).sort_values(kind="stable").index
+    return table.loc[order].reset_index(drop=True)
+
+
+def _line(name: str, rows: pd.DataFrame, n_samples: int) -> tuple:
+    one_thread = rows["encode_s"].notna().all()
+    suffix = "_s" if one_thread else "_all_s"
+    scale = n_samples / rows["n_samples"].sum()
+    encode_s, decode_s = rows[f"encode{suffix}"], rows[f"decode{suffix}"]
+    spread = _half_interval((encode_s + decode_s).to_numpy(), rows["n_samples"].to_numpy())
+    return (
+        name,
+        str(rows["cube"].nunique()),
+        "one" if one_thread else f"{rows['cores'].max():.0f}",
+        encode_s.sum() * scale / 3600,
+        decode_s.sum() * scale / 3600,
+        spread,
+        rows["item_s"].sum(skipna=False) * scale / 3600,
+        rows["bytes"].sum() * scale / 1e9,
+        MISSING if rows["workers"].isna().any() else f"{rows['workers'].max():.0f}",
+    )
+
+
+def _half_interval(seconds: np.ndarray, samples: np.ndarray) -> float:
+    """Half the 95 % bootstrap interval of seconds per sample, in percent of it; not a number for one cube."""
+    if len(seconds) < 2:
+        return np.nan
+    chosen = np.random.default_rng(SEED).integers(len(seconds), size=(N_RESAMPLES, len(seconds)))
+    speeds = seconds[chosen].sum(axis=1) / samples[chosen].sum(axis=1)
+    low, high = np.quantile(speeds, (0.025, 0.975))
+    return 100 * (high - low) / 2 / (seconds.sum() / samples.sum())
+
+
+def caption(rows: pd.DataFrame, what: str, n_cubes: int) -> str:
+    """Sentence that says what was extrapolated, from how many cubes, on which machine."""
+    measured = good(rows)
+    machines = "; ".join(sorted(measured["machine"].unique()))
+    plural = "" if n_cubes == 1 else "s"
+    return (
+        f"Cost of {n_cubes} cube{plural} ({what}), extrapolated by samples from {measured['cube'].nunique()} measured. "
+        f"Hours of one worker; machine: {machines}."
+    )

@@ -1,0 +1,103 @@
+"""Where a bit-partition model should split a sample: rate and time against the depth of the split.
+
+The depth d is the number of bits in the least significant plane (lsp); the rest is the most significant plane (msp).
+Knows a model's option by name only; streams are coded through the public names of lhic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+import lhic
+from benchmarks.exhibits.figures import COLUMN, style
+from benchmarks.measure.worker import check_equal, timed
+
+WARM_UP = 8  # rows and columns; compiles the kernels
+COLUMNS = ("depth", "msp values", "bytes", "bps", "msp bps", "lsp bps", "other bps", "encode_s", "decode_s")
+
+
+def depth_table(
+    cube: np.ndarray, model: str, depths: Sequence[int], option: str = "param_d", device: str = "auto", passes: int = 1
+) -> pd.DataFrame:
+    """Code a cube with every depth, check that it comes back, and time it.
+
+    Parameters
+    ----------
+    cube : (S, H, W) integers
+    model : name of a model with sections ``msp`` and ``lsp`` and an option for the depth
+    option : that option's name
+    passes : timings behind each median
+
+    Returns
+    -------
+    DataFrame with `COLUMNS`: one line a depth; ``msp values`` is the number of values the upper plane can have in this
+    cube, ``other bps`` are headers, escapes and all other sections, times are medians in seconds
+
+    Raises
+    ------
+    UsageError
+        The model has no such option, or not this depth; before any work.
+    VerificationError
+        A decoded cube differs.
+    """
+    loaded = lhic.load_model(model, device)
+    for depth in depths:
+        loaded.plan(cube, **{option: depth})
+    corner = np.ascontiguousarray(cube[:, :WARM_UP, :WARM_UP])
+    lhic.decode(lhic.encode(corner, loaded, device, fallback=False), device)
+
+    lines = []
+    for depth in depths:
+        options = {"fallback": False, option: depth}
+        encoded = [timed(lambda: lhic.encode(cube, loaded, device, **options)) for _ in range(passes)]  # noqa: B023
+        stream = encoded[0][0]
+        decoded = [timed(lambda: lhic.decode(stream, device)) for _ in range(passes)]  # noqa: B023
+        check_equal(cube, decoded[0][0], f"{model}, {option}={depth}")
+        about = lhic.inspect(stream)
+        sections = pd.DataFrame(about["tiles"], columns=about["section_names"]).sum()
+        bps = 8 / cube.size
+        line = {"depth": depth, "bytes": len(stream), "bps": bps * len(stream)}
+        line["msp values"] = _n_upper(cube, depth, about["parameters"].get("offset", 0))
+        line |= {"msp bps": bps * sections["msp"], "lsp bps": bps * sections["lsp"]}
+        line["other bps"] = line["bps"] - line["msp bps"] - line["lsp bps"]
+        line["encode_s"] = float(np.median([seconds for _, seconds in encoded]))
+        line["decode_s"] = float(np.median([seconds for _, seconds in decoded]))
+        lines.append(line)
+    return pd.DataFrame(lines, columns=list(COLUMNS))
+
+
+def _n_upper(cube: np.ndarray, depth: int, offset: int) -> int:
+    low, high = int(cube.min()) - offset, int(cube.max()) - offset
+    return (high >> depth) - (low >> depth) + 1
+
+
+def depth_figure(table: pd.DataFrame) -> Figure:
+    """Bits per sample by part of the stream above, time below, against the depth; see `depth_table`."""
+    parts = {"msp bps": "#0072B2", "lsp bps": "#E69F00", "other bps": "0.6"}
+    with style():
+        figure = Figure(figsize=(COLUMN, 3.4))
+        rate, time = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+        bottom = np.zeros(len(table))
+        for (part, colour), hatch in zip(parts.items(), ("", "////", "....")):
+            label = part.removesuffix(" bps")
+            rate.bar(
+                table["depth"], table[part], bottom=bottom, color=colour, hatch=hatch, label=label, edgecolor="white"
+            )
+            bottom += table[part].to_numpy()
+        for depth, bps in zip(table["depth"], table["bps"]):
+            rate.annotate(f"{bps:.2f}", (depth, bps), (0, 2), textcoords="offset points", ha="center", fontsize=6)
+        rate.set_ylabel("bits per sample")
+        rate.margins(y=0.1)
+        rate.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+        time.plot(table["depth"], table["encode_s"], "s-", color="#0072B2", label="encode")
+        time.plot(table["depth"], table["decode_s"], "o--", color="#D55E00", label="decode")
+        time.set_ylim(0, 1.4 * table[["encode_s", "decode_s"]].max(axis=None))  # room for the key
+        time.set_xticks(table["depth"])
+        time.set_xlabel("depth d, bits in the lsp")
+        time.set_ylabel("seconds")
+        time.legend(loc="upper right", ncols=2)
+    return figure

@@ -1,0 +1,60 @@
+"""Tables and figures inside Markdown documents: taken from ``results/`` between two marks, never typed.
+
+A document holds ``<!-- table: results/.../name.md -->`` and ``<!-- end of table -->``, or
+``<!-- figure: results/.../name.svg -->`` and ``<!-- end of figure -->``; what stands between is replaced: by the table
+with its caption, or by the figure with the caption that lies in it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from benchmarks.exhibits.figures import read_caption
+from benchmarks.measure.provenance import REPOSITORY
+from lhic.errors import UsageError
+from lhic.io.cube import atomic_write
+
+BLOCK = re.compile(
+    r"(?P<start><!-- (?P<kind>table|figure): (?P<source>\S+) -->\n).*?(?P<end><!-- end of (?P=kind) -->)", re.DOTALL
+)
+
+
+def filled(text: str, root: Path = REPOSITORY) -> str:
+    """The document with its tables and figures as the results have them.
+
+    Raises
+    ------
+    UsageError
+        A table or figure that the document names does not exist.
+    """
+
+    def fill(block: re.Match) -> str:
+        source = root / block["source"]
+        if not source.is_file():
+            kind = block["kind"]
+            raise UsageError(f"{block['source']}: expected a {kind}, found none; run the study that writes it")
+        if block["kind"] == "table":
+            content = source.read_text(encoding="utf-8").strip()
+        else:
+            content = f"![{source.stem}]({block['source']})\n\n{read_caption(source.with_suffix('.png'))}"
+        return f"{block['start']}\n{content.strip()}\n\n{block['end']}"
+
+    return BLOCK.sub(fill, text)
+
+
+def update(documents: tuple[str, ...] = ("README.md",), check: bool = False) -> None:
+    """Rewrite the documents that are behind the results; with `check`, raise `UsageError` instead."""
+    for name in documents:
+        path = REPOSITORY / name
+        text = path.read_text(encoding="utf-8")
+        current = filled(text)
+        if current == text:
+            continue
+        if check:
+            raise UsageError(
+                f"{name}: expected the tables and figures of results/, found older ones; run 'invoke documents'"
+            )
+        with atomic_write(path) as file:
+            file.write(current.encode())
+        print(f"updated: {name}")

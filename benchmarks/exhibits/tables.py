@@ -1,0 +1,223 @@
+"""Tables of the study, computed from result rows and nothing else, as Markdown, LaTeX and CSV.
+
+A mean is only given for codecs that coded every cube of the table: a mean over fewer cubes would compare
+different things.  Codecs whose settings were searched on each cube (``best of``) have a column of their own, and
+those whose weights have seen some of the cubes in training are marked (`seen`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.exhibits import seen
+from lhic.errors import DatasetError
+
+MISSING = "–"
+SPEED_COLUMNS = {
+    "encode MS/s": "encode_s",
+    "decode MS/s": "decode_s",
+    "encode MS/s, all cores": "encode_all_s",
+    "decode MS/s, all cores": "decode_all_s",
+}
+
+
+def label(rows: pd.DataFrame) -> pd.Series:
+    """Name of each row's codec in tables: with its device when that is not the CPU."""
+    return rows["codec"].where(rows["device"] != "cuda", rows["codec"] + " (CUDA)")
+
+
+def good(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with a result."""
+    return rows[rows["error"] == ""]
+
+
+def select(rows: pd.DataFrame, **wanted) -> pd.DataFrame:
+    """Rows whose columns have the wanted values; raises `DatasetError` if there is none."""
+    for column, value in wanted.items():
+        rows = rows[rows[column] == value]
+    if rows.empty:
+        raise DatasetError(f"rows: expected some with {wanted}, found none")
+    return rows
+
+
+def complete_means(rows: pd.DataFrame) -> pd.Series:
+    """Mean bps of each codec that coded all cubes of `rows`, smallest first; cubes weigh the same."""
+    n_cubes = rows["cube"].nunique()
+    found = good(rows).groupby(label(good(rows)))["bps"].agg(["mean", "count"])
+    return found.loc[found["count"] == n_cubes, "mean"].sort_values(kind="stable")
+
+
+def rate_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """One line a codec: mean rate, speeds and peak memory; the smallest rate first.
+
+    Returns
+    -------
+    DataFrame with the columns codec (marked as in `seen.MARKS`); bps and bps, best of: means of the cubes' rates
+    (one of each per form when there are several); with several cubes, worst cube and total: all bits by all
+    samples, so that large cubes weigh more; the four of `SPEED_COLUMNS` (10^6 samples per second, all samples by
+    all seconds); peak MiB; cubes coded.  Not a number where there is no result; columns without any are left out.
+    """
+    rows = rows.assign(label=label(rows))
+    marks = seen.marks(rows, rows["label"])
+    forms = sorted(rows["form"].unique(), reverse=True)
+    lines = []
+    for name, of_codec in rows.groupby("label", sort=False):
+        line: dict = {"codec": f"{name} {marks.get(name, '')}".strip()}
+        for form in forms:
+            of_form = rows[rows["form"] == form]
+            found = good(of_codec[of_codec["form"] == form])
+            is_complete = len(found) == of_form["cube"].nunique()
+            mean = found["bps"].mean() if is_complete else np.nan
+            searched = bool(found["best_of"].eq(1).any())
+            suffix = f" {form}" if len(forms) > 1 else ""
+            line[f"bps{suffix}"] = np.nan if searched else mean
+            line[f"bps{suffix}, best of"] = mean if searched else np.nan
+            if rows["cube"].nunique() > 1:
+                line[f"worst cube{suffix}"] = found["bps"].max() if is_complete else np.nan
+                total = 8 * found["bytes"].sum() / max(1, found["n_samples"].sum())
+                line[f"total{suffix}"] = total if is_complete else np.nan
+        found = good(of_codec)
+        for title, column in SPEED_COLUMNS.items():
+            timed = found.dropna(subset=[column])
+            total_s = timed[column].sum()
+            line[title] = timed["n_samples"].sum() / total_s / 1e6 if total_s else np.nan
+        line["peak MiB"] = found["peak_rss_bytes"].max() / 2**20
+        line["coded"] = f"{len(found)} of {len(of_codec)}"
+        lines.append(line)
+    table = pd.DataFrame(lines)
+    rate = table[[name for name in table.columns if name.startswith("bps")]]
+    order = rate.bfill(axis=1).iloc[:, 0].sort_values(kind="stable").index
+    return table.loc[order].dropna(axis=1, how="all").reset_index(drop=True)
+
+
+def group_table(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean bps of each codec (lines) in each group of cubes (columns), such as ``sensor`` or ``cube``.
+
+    Columns are named after the group and its number of cubes, codecs marked as in `seen.MARKS`.
+    """
+    totals = rows.groupby(column)["cube"].nunique()
+    parts = {f"{group} ({totals[group]})": complete_means(rows[rows[column] == group]) for group in totals.index}
+    table = pd.DataFrame(parts)
+    table = table.loc[table.mean(axis=1).sort_values(kind="stable").index]
+    marks = seen.marks(rows, label(rows))
+    table.index = [f"{name} {marks.get(name, '')}".strip() for name in table.index]
+    return table.rename_axis("codec").reset_index()
+
+
+def gain_table(rows: pd.DataFrame, pairs: Sequence[tuple[str, str]], groups: pd.Series) -> pd.DataFrame:
+    """What one codec saves over another, cube by cube: 100 * (1 - second / first) percent.
+
+    Parameters
+    ----------
+    pairs : (first, second) codec names
+    groups : group of each cube, indexed by cube name; becomes a column
+
+    Returns
+    -------
+    DataFrame with the columns pair, group, cube, first bps, second bps, saved %.
+    """
+    rates = good(rows).pivot_table(index="cube", columns="codec", values="bps", aggfunc="last")
+    lines = []
+    for first, second in pairs:
+        if not {first, second} <= set(rates.columns):
+            continue
+        for cube, rate in rates[[first, second]].dropna().iterrows():
+            saved = 100 * (1 - rate[second] / rate[first])
+            pair = f"{first} → {second}"
+            lines.append((pair, groups[cube], cube, rate[first], rate[second], saved))
+    return pd.DataFrame(lines, columns=["pair", "group", "cube", "first bps", "second bps", "saved %"])
+
+
+def error_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """What did not work: form, cube, codec and reason."""
+    return rows.loc[rows["error"] != "", ["form", "cube", "codec", "error"]].reset_index(drop=True)
+
+
+def caption(rows: pd.DataFrame, what: str) -> str:
+    """Sentences that say what the numbers stand for, how many cubes are behind them and which were training data."""
+    forms = ", ".join(sorted(rows["form"].unique()))
+    datasets = ", ".join(sorted(rows["dataset"].unique()))
+    machines = "; ".join(f"{name}, {int(cores)} cores" for name, cores in _machines(rows))
+    text = f"{what} {cubes(rows)} ({datasets}; {forms}). Machine: {machines}. {seen.notes(rows, label(rows))}"
+    return text.strip()
+
+
+def cubes(rows: pd.DataFrame) -> str:
+    """How many cubes are behind the rows: ``1 cube``, ``5 cubes``."""
+    n_cubes = rows["cube"].nunique()
+    return f"{n_cubes} cube{'s' if n_cubes != 1 else ''}"
+
+
+def _machines(rows: pd.DataFrame) -> list[tuple[str, float]]:
+    found = rows[["machine", "cores"]].drop_duplicates().itertuples(index=False, name=None)
+    return [(machine, cores) for machine, cores in found]
+
+
+def number(value: object, column: str = "") -> str:
+    """A cell: speeds with three figures, memory without decimals, rates and the rest with three decimals.
+
+    >>> number(0.01234, "encode MS/s"), number(71.6, "peak MiB"), number(5.53759, "bps")
+    ('0.0123', '72', '5.538')
+    """
+    if isinstance(value, str):
+        return value
+    if value is None or np.isnan(value):
+        return MISSING
+    if "MS/s" in column:
+        return np.format_float_positional(value, precision=3, fractional=False, unique=False, trim="-")
+    if "MiB" in column:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if "%" in column else f"{value:.3f}"
+
+
+def _cells(table: pd.DataFrame) -> list[list[str]]:
+    columns = [[number(value, name) for value in table[name]] for name in table.columns]
+    return [list(row) for row in zip(*columns)]
+
+
+def to_markdown(table: pd.DataFrame, text: str = "") -> str:
+    """GitHub table with the caption below it."""
+    numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes]
+    lines = ["| " + " | ".join(table.columns) + " |"]
+    lines.append("|" + "|".join("---:" if right else "---" for right in numeric) + "|")
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in _cells(table)]
+    return "\n".join(lines) + "\n" + (f"\n{text}\n" if text else "")
+
+
+def to_latex(table: pd.DataFrame, text: str = "", tag: str = "") -> str:
+    """A ``table`` environment; needs the package booktabs."""
+    numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes]
+    lines = [r"\begin{table}", r"\centering"]
+    lines += [rf"\caption{{{escape_latex(text)}}}"] if text else []
+    lines += [rf"\label{{tab:{tag}}}"] if tag else []
+    lines += [r"\begin{tabular}{" + "".join("r" if right else "l" for right in numeric) + "}", r"\toprule"]
+    lines.append(" & ".join(map(escape_latex, table.columns)) + r" \\")
+    lines.append(r"\midrule")
+    for row in _cells(table):
+        lines.append(" & ".join(map(escape_latex, row)) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
+    return "\n".join(lines)
+
+
+_LATEX = {"†": r"$\dagger$", "‡": r"$\ddagger$", "Δ": r"$\Delta$"}
+_LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "→": r"$\to$", "–": "--"}
+_LATEX |= {character: "\\" + character for character in "&%$#_{}"}
+
+
+def escape_latex(text: str) -> str:
+    """The text with every character that LaTeX would take for an instruction replaced."""
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def write_table(table: pd.DataFrame, folder: Path, name: str, text: str = "") -> list[Path]:
+    """Write ``name.md``, ``name.tex`` and ``name.csv`` (full precision) into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}{suffix}" for suffix in (".md", ".tex", ".csv")]
+    paths[0].write_text(to_markdown(table, text), encoding="utf-8")
+    paths[1].write_text(to_latex(table, text, name), encoding="utf-8")
+    table.to_csv(paths[2], index=False)
+    return paths

@@ -1,0 +1,128 @@
+"""What a study measures: which cubes are coded by which codecs, and the rows that come of it.
+
+The notebooks and `study` share it; it knows nothing of either.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.measure import provenance, rows
+from benchmarks.measure.measurement import Options, check_codec
+from benchmarks.measure.run import run
+from lhic.data import Item, check_converted, open_dataset
+from lhic.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which cubes are coded by which codecs, and how it is timed.
+
+    Attributes
+    ----------
+    dataset, root, split : as for `lhic.data.open_dataset`; a relative root is below the repository
+    exclude : names of cubes to leave out
+    max_cubes : a random choice of so many cubes, drawn with `seed`; None takes all
+    forms : ``clipped``, ``as-measured`` or both
+    codecs : names in the registry
+    slow_codecs : further codecs, timed on all cores only
+    slow_forms : the forms that these are run on
+    thread_modes, repeats, long_s, timeout_s, device : as for `measurement.Options`
+    out : folder of the results below the repository
+    """
+
+    dataset: str
+    root: str | None
+    split: str | None
+    exclude: Sequence[str]
+    max_cubes: int | None
+    seed: int
+    forms: Sequence[str]
+    codecs: Sequence[str]
+    slow_codecs: Sequence[str]
+    slow_forms: Sequence[str]
+    thread_modes: Sequence[str]
+    repeats: int
+    long_s: float
+    timeout_s: float
+    device: str
+    out: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the results."""
+        return provenance.REPOSITORY / self.out
+
+    def items(self) -> list[Item]:
+        """The cubes, in the order of the dataset."""
+        root = None if self.root is None else provenance.REPOSITORY / self.root
+        found = [item for item in open_dataset(self.dataset, root, self.split) if item.name not in self.exclude]
+        if self.max_cubes is None or self.max_cubes >= len(found):
+            return found
+        chosen = random.Random(self.seed).sample(range(len(found)), self.max_cubes)
+        return [found[i] for i in sorted(chosen)]
+
+    def check(self) -> None:
+        """Raise what would stop the work, before any is done: a dataset not there or converted in part, a codec.
+
+        Raises
+        ------
+        DatasetError, UsageError, BackendError
+        """
+        check_converted(self.items())
+        for form in self.forms:
+            for name in self.codecs_for(form):
+                check_codec(name, self.device)
+
+    def codecs_for(self, form: str) -> list[str]:
+        """Codecs of one form, each once."""
+        slow = self.slow_codecs if form in self.slow_forms else []
+        return list(dict.fromkeys([*slow, *self.codecs]))
+
+
+def plan_from(parameters: dict) -> Plan:
+    """The plan among a notebook's parameters.
+
+    Raises
+    ------
+    ConfigError
+        The codec that others are compared with, `reference`, is not among those measured.
+    """
+    plan = Plan(**{field.name: parameters[field.name] for field in fields(Plan)})
+    measured = sorted({codec for form in plan.forms for codec in plan.codecs_for(form)})
+    reference = parameters.get("reference")
+    if reference is not None and reference not in measured:
+        expected = ", ".join(measured) or "none"
+        raise ConfigError(f"parameter 'reference': expected one of the codecs, {expected}, found {reference!r}")
+    return plan
+
+
+def has_plan(parameters: dict) -> bool:
+    """Whether a notebook measures anything."""
+    return {field.name for field in fields(Plan)} <= set(parameters)
+
+
+def measure(plan: Plan, progress: bool = True) -> pd.DataFrame:
+    """Measure what the rows file does not hold yet; returns the rows of this plan and no others."""
+    rows_path = plan.folder / "rows.csv"
+    options = Options(
+        thread_modes=tuple(plan.thread_modes),
+        repeats=plan.repeats,
+        long_s=plan.long_s,
+        timeout_s=plan.timeout_s,
+        all_cores_only=tuple(plan.slow_codecs),
+        device=plan.device,
+    )
+    items = plan.items()
+    for form in plan.forms:
+        run(plan.dataset, items, form, plan.codecs_for(form), rows_path, options, progress, plan.split)
+    table = rows.read_rows(rows_path)
+    wanted = pd.MultiIndex.from_tuples([(form, codec) for form in plan.forms for codec in plan.codecs_for(form)])
+    keep = pd.MultiIndex.from_frame(table[["form", "codec"]]).isin(wanted)
+    keep &= table["cube"].isin([item.name for item in items]) & (table["dataset"] == plan.dataset)
+    return table[keep]

@@ -1,0 +1,91 @@
+"""The runner of the study: every cube with every codec, one after the other, one row each.
+
+Decides the order of the work and what need not be measured again.  Nothing else runs beside a measurement, which
+keeps its times quiet; `bench` is for more cubes than one process can get through.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from benchmarks.measure import provenance, rows
+from benchmarks.measure.measurement import (
+    Options,
+    check_form,
+    describe_codec,
+    describe_cube,
+    describe_machine,
+    load_form,
+    measure,
+)
+from lhic.data import Item
+from lhic.io.cube import save_cube
+
+
+def run(
+    dataset: str,
+    items: Sequence[Item],
+    form: str,
+    codecs: Sequence[str],
+    rows_path: Path,
+    options: Options,
+    progress: bool = True,
+    split: str | None = None,
+) -> int:
+    """Measure `codecs` on the cubes of a dataset and append a row each; returns the number of new rows.
+
+    Measurements the file already holds (`rows.IDENTITY`, no error) are skipped, so a stopped run can be started
+    again.
+
+    Parameters
+    ----------
+    dataset : name for the rows
+    items : cubes; all are read once for the dataset's hash, and one at a time
+    form : ``as-measured``, or ``clipped`` (`measurement.load_form`)
+    codecs : names in the registry, or ``module:callable``
+    rows_path : CSV file that gets the rows
+    progress : show a progress bar on standard error
+    split : name for the rows
+
+    Raises
+    ------
+    UsageError
+        Unknown codec or form; before any work.
+    """
+    check_form(form)
+    codec_rows = [describe_codec(name, options.device) for name in codecs]
+    cube_rows = [describe_cube(dataset, item, form) for item in items]
+    common = {**describe_machine(), "split": split or "", "workers": 1}
+    common["dataset_sha256"] = provenance.dataset_sha256(row.get("cube_sha256", "") for row in cube_rows)
+    finished = rows.finished(rows.read_rows(rows_path)) if rows_path.is_file() else set()
+    n_new = 0
+    with (
+        tempfile.TemporaryDirectory(prefix="lhic-bench-") as folder,
+        tqdm(total=len(items) * len(codecs), unit="item", disable=not progress) as bar,
+    ):
+        for item, cube_row in zip(items, cube_rows, strict=True):
+            cube_path = None
+            for codec_row in codec_rows:
+                name = codec_row["codec"]
+                bar.set_description(f"{name} on {item.name[-24:]} ({form})")
+                row = {**common, **codec_row, **cube_row}
+                if rows.identity(row) in finished:
+                    bar.update()
+                    continue
+                if "error" not in row:
+                    cube_path = cube_path or _save(item, form, Path(folder))
+                    row |= measure(name, cube_path, options, row["n_samples"])
+                rows.append_row(rows_path, {**row, "date": provenance.now()})
+                n_new += 1
+                bar.update()
+    return n_new
+
+
+def _save(item: Item, form: str, folder: Path) -> Path:
+    path = folder / "cube.npy"
+    save_cube(path, load_form(item, form))
+    return path

@@ -1,0 +1,196 @@
+"""How fast codecs are: by number of threads and device, by size of the cube, by number of tiles at once.
+
+Everything is timed in this process, after a first pass that compiles, loads and checks that the cube comes back; memory
+is `worker`'s business.  Speeds are 10^6 samples per second of wall time.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+import lhic
+from benchmarks.codecs import registry
+from benchmarks.codecs.base import Codec
+from benchmarks.exhibits.figures import COLUMN, style
+from benchmarks.measure import provenance
+from benchmarks.measure.worker import check_equal, timed
+from lhic.errors import VerificationError
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+COLUMNS = ("codec", "device", "threads", "bands", "rows", "columns", "samples", "encode_s", "decode_s")
+
+
+def has_cuda() -> bool:
+    """Whether torch finds a CUDA device."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def time_codec(codec: Codec, cube: np.ndarray, passes: int) -> dict:
+    """One line of the tables, with `COLUMNS`; seconds are medians.
+
+    Raises
+    ------
+    InvalidCubeError
+        The codec refuses the cube.
+    VerificationError
+        The decoded cube differs.
+    """
+    codec.check(cube)
+    stream = codec.encode(cube)
+    check_equal(cube, codec.decode(stream), codec.name)
+    encode_s = [timed(lambda: codec.encode(cube))[1] for _ in range(passes)]
+    decode_s = [timed(lambda: codec.decode(stream))[1] for _ in range(passes)]
+    seconds = (float(np.median(encode_s)), float(np.median(decode_s)))
+    line = (codec.name, codec.device, codec.n_threads, *cube.shape, cube.size, *seconds)
+    return dict(zip(COLUMNS, line))
+
+
+def by_threads(codecs: Sequence[str], cube: np.ndarray, thread_counts: Sequence[int], passes: int) -> pd.DataFrame:
+    """Each codec with each number of threads, and on the GPU where there is one and the codec can use it.
+
+    Numbers above the cores there are, and all but 1 for codecs that only ever use one thread, are left out.
+    """
+    lines = []
+    for codec, threads, device in _settings(codecs, thread_counts):
+        codec.n_threads, codec.device = threads, device
+        lines.append(time_codec(codec, cube, passes))
+    return with_speeds(pd.DataFrame(lines, columns=list(COLUMNS)))
+
+
+def _settings(codecs: Sequence[str], thread_counts: Sequence[int]) -> Iterator[tuple[Codec, int, str]]:
+    possible = [threads for threads in thread_counts if threads <= provenance.n_cores()] or [1]
+    for name in codecs:
+        codec = registry.make(name)
+        for threads in possible if codec.threads else [1]:
+            yield codec, threads, "cpu"
+        if "cuda" in codec.devices and has_cuda():
+            yield codec, possible[-1], "cuda"
+
+
+def by_size(
+    codecs: Sequence[str], cube: np.ndarray, shapes: Sequence[tuple[int, int, int]], passes: int
+) -> pd.DataFrame:
+    """Each codec, on one thread, with the corners of a cube that have these shapes (bands, rows, columns)."""
+    lines = []
+    for name in codecs:
+        codec = registry.make(name)
+        for shape in shapes:
+            corner = np.ascontiguousarray(cube[tuple(map(slice, shape))])
+            lines.append(time_codec(codec, corner, passes))
+    return with_speeds(pd.DataFrame(lines, columns=list(COLUMNS)))
+
+
+def square_shapes(cube: np.ndarray, sizes: Sequence[int]) -> list[tuple[int, int, int]]:
+    """All bands of squares of these sizes; those that do not fit become the largest that does, each shape once."""
+    fitting = sorted({min(size, *cube.shape[1:]) for size in sizes})
+    return [(len(cube), size, size) for size in fitting]
+
+
+def band_shapes(cube: np.ndarray, counts: Sequence[int]) -> list[tuple[int, int, int]]:
+    """So many of the first bands of a cube; more than it has becomes all, each shape once."""
+    return [(count, *cube.shape[1:]) for count in sorted({min(count, len(cube)) for count in counts})]
+
+
+def by_batch(model: str, tile: np.ndarray, batch_sizes: Sequence[int], device: str, passes: int) -> pd.DataFrame:
+    """Coding so many tiles in one call of the model, which may work on them side by side.
+
+    Parameters
+    ----------
+    tile : (S, h, w), not larger than the model's tile; coded `batch_sizes` times at once
+    device : ``auto``, ``cpu`` or ``cuda``
+
+    Returns
+    -------
+    DataFrame with the columns tiles, samples, encode_s, decode_s, encode MS/s, decode MS/s
+    """
+    loaded = lhic.load_model(model, device)
+    parameters, lines = loaded.plan(tile), []
+    for n_tiles in batch_sizes:
+        tiles = [tile] * n_tiles
+
+        def encode(tiles=tiles):
+            return loaded.encode_tiles(tiles, parameters, _silent)
+
+        def decode(sections, tiles=tiles):
+            return loaded.decode_tiles([part.shape for part in tiles], tile.dtype, sections, parameters, _silent)
+
+        sections = encode()
+        if not all(np.array_equal(tile, part) for part in decode(sections)):
+            raise VerificationError(f"{model}: a tile of a batch of {n_tiles} differs after decoding")
+        encode_s = float(np.median([timed(encode)[1] for _ in range(passes)]))
+        decode_s = float(np.median([timed(lambda: decode(sections))[1] for _ in range(passes)]))  # noqa: B023
+        lines.append((n_tiles, n_tiles * tile.size, encode_s, decode_s))
+    return with_speeds(pd.DataFrame(lines, columns=["tiles", "samples", "encode_s", "decode_s"]))
+
+
+def first_tile(model: str, cube: np.ndarray, device: str) -> np.ndarray:
+    """The corner of a cube that is one tile of a model."""
+    n_rows, n_columns = lhic.load_model(model, device).tile_shape(*cube.shape[1:])
+    return np.ascontiguousarray(cube[:, :n_rows, :n_columns])
+
+
+def with_speeds(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with encode and decode speed, 10^6 samples per second."""
+    speeds = {f"{work} MS/s": table["samples"] / table[f"{work}_s"] / 1e6 for work in ("encode", "decode")}
+    return table.assign(**speeds)
+
+
+def growth(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """How the time of each codec grows: exponent b of ``seconds ~ column ** b`` (least squares of the logarithms).
+
+    Returns
+    -------
+    DataFrame with the columns codec, encode exponent, decode exponent; NaN with a single value of `column`
+    """
+    lines = []
+    for codec, found in table.groupby("codec", sort=False):
+        x = np.log(found[column].to_numpy(float))
+        slopes = [
+            np.polyfit(x, np.log(found[f"{work}_s"]), 1)[0] if len(set(x)) > 1 else np.nan
+            for work in ("encode", "decode")
+        ]
+        lines.append((codec, *slopes))
+    return pd.DataFrame(lines, columns=["codec", "encode exponent", "decode exponent"])
+
+
+def speed_figure(table: pd.DataFrame, column: str, axis: str, codecs: Sequence[str]) -> Figure:
+    """Speed against a column of the table, encoding above decoding, one line a codec; hollow markers are the GPU.
+
+    A codec looks the same in all figures that are given the same list of `codecs`; those the table lacks are left out.
+    """
+    with style():
+        looks = dict(zip(codecs, itertools.cycle(mpl.rcParams["axes.prop_cycle"])))
+        markers = dict(zip(codecs, itertools.cycle(MARKERS)))
+        codecs = [codec for codec in codecs if codec in set(table["codec"])]
+        figure = Figure(figsize=(COLUMN, 3.4 + 0.13 * len(codecs)))
+        panels = figure.subplots(2, 1, sharex=True)
+        for axes, work in zip(panels, ("encode", "decode")):
+            for codec in codecs:
+                look = {"marker": markers[codec], **looks[codec]}
+                on_cpu = table[(table["codec"] == codec) & (table["device"] != "cuda")].sort_values(column)
+                axes.plot(on_cpu[column], on_cpu[f"{work} MS/s"], label=codec, **look)
+                on_gpu = table[(table["codec"] == codec) & (table["device"] == "cuda")]
+                look |= {"linestyle": "", "markerfacecolor": "white"}
+                axes.plot(on_gpu[column], on_gpu[f"{work} MS/s"], **look)
+            axes.set_yscale("log")
+            axes.set_ylabel(f"{work}, 10⁶ samples/s")
+        ticks = sorted(table[column].unique())
+        if ticks[-1] > 8 * ticks[0]:
+            panels[1].set_xscale("log", base=2)
+        panels[1].set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        panels[1].minorticks_off()
+        panels[1].set_xlabel(axis)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def _silent(n_samples: int) -> None:
+    pass

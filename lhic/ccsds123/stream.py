@@ -1,0 +1,221 @@
+"""Images to compressed images and back: header, predictor, one of the three entropy coders.
+
+This is the only file that knows all the parts.  ``fast=False`` takes the readable implementation instead of the
+compiled one; both give the same bytes.
+
+Before anything is allocated, the decoder compares the image size the header announces with the size of the body:
+no coder spends less than `fewest_bits` on an image.  A sample-adaptive body has one bit a sample at the least, so
+an image is never much larger than its stream.  The other two can be far below (256 zeros to a bit; a segment of
+zero blocks in 6), so a budget in bytes, `max_bytes`, bounds what a small stream may ask for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+
+from lhic.ccsds123 import (
+    block_adaptive,
+    hybrid_kernels,
+    predictor_kernels,
+    reference,
+    reference_coders,
+    sample_adaptive_kernels,
+)
+from lhic.ccsds123.bits import BitWriter
+from lhic.ccsds123.errors import BudgetError, SampleError, TruncatedError
+from lhic.ccsds123.header import read_header, write_header
+from lhic.ccsds123.parameters import Parameters
+
+DEFAULT_MAX_BYTES = 1 << 33
+
+# What `best_of` tries: the number of previous bands, as the literature does; and what else is worth trying.
+SEARCHED_CODERS = ("sample-adaptive", "hybrid")
+USUAL_SEARCH = {"prediction_bands": (0, 3, 15)}
+WIDE_SEARCH = {"prediction_bands": (0, 3, 6, 15), "weight_update_final": (3, 6)}
+
+
+def encode(cube: np.ndarray, parameters: Parameters | None = None, *, fast: bool = True, **options) -> bytes:
+    """Compress an image.
+
+    Parameters
+    ----------
+    cube : integer array (bands, rows, columns)
+    parameters : Parameters, optional
+        Everything; its axes must be those of `cube`.
+    fast : bool
+        Compiled implementation or the readable one.
+    **options
+        Instead of `parameters`: fields that differ from `default_parameters`.
+
+    Raises
+    ------
+    ParameterError
+        A field is out of range.
+    SampleError
+        Not an integer image, other axes than the parameters say, or a sample beyond D bits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cube = np.arange(24, dtype="uint16").reshape(2, 3, 4)
+    >>> np.array_equal(decode(encode(cube)), cube)
+    True
+    """
+    p = default_parameters(cube, **options) if parameters is None else parameters
+    _check_samples(cube, p)
+    mapper = predictor_kernels.map_samples if fast else reference.map_samples
+    return _assemble(mapper(cube, p), p, fast)
+
+
+def decode(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES, fast: bool = True) -> np.ndarray:
+    """The image of a compressed image: exact, or within the error limits its header states.
+
+    Parameters
+    ----------
+    data : bytes
+        One compressed image and nothing else.
+    max_bytes : int
+        Memory that decoding may take: the image, its indices and the buffers of the predictor.
+    fast : bool
+        Compiled implementation or the readable one.
+
+    Returns
+    -------
+    array (bands, rows, columns)
+        uint8, int8, uint16, int16, uint32 or int32: the smallest that holds D bits of the sample type.
+
+    Raises
+    ------
+    ParameterError, UnsupportedFieldError
+        The header holds a value out of range, or an option this package lacks.
+    StreamError
+        The body contradicts the standard, or ends early (TruncatedError).
+    BudgetError
+        The image needs more than `max_bytes`.
+    """
+    p, header_bytes = read_header(data)
+    if len(data) % p.output_word_bytes:
+        raise TruncatedError(f"stream: expected whole words of {p.output_word_bytes} bytes, found {len(data)} bytes")
+    body = bytes(data[header_bytes:])
+    needed = fewest_bits(p)
+    if 8 * len(body) < needed:
+        raise TruncatedError(f"body: expected {needed} bits or more for {p.n_samples} samples, found {8 * len(body)}")
+    n_bytes = predictor_kernels.working_bytes(p)
+    if n_bytes > max_bytes:
+        raise BudgetError(f"image {p.shape}: expected to decode it within {max_bytes} bytes, found {n_bytes} needed")
+    indices = _decode_body(body, p, fast)
+    if fast:
+        return predictor_kernels.unmap_samples(indices, p)
+    return reference.unmap_samples(indices, p).astype(p.dtype)
+
+
+def default_parameters(cube: np.ndarray, **options) -> Parameters:
+    """Parameters for a cube: sign of its dtype, the fewest bits that hold its samples and keep its dtype.
+
+    Raises
+    ------
+    SampleError
+        `cube` is not an integer array with three axes.
+    """
+    if cube.ndim != 3 or cube.dtype.kind not in "iu" or cube.dtype.itemsize > 4 or 0 in cube.shape:
+        raise SampleError(
+            f"image: expected integers of at most 32 bits (bands, rows, columns), found {cube.dtype} {cube.shape}"
+        )
+    fields: dict = dict(zip(("n_bands", "n_rows", "n_columns"), map(int, cube.shape), strict=True))
+    fields["signed"] = cube.dtype.kind == "i"
+    low, high = int(cube.min()), int(cube.max())
+    n_bits = max(high.bit_length(), (~low if low < 0 else 0).bit_length()) + fields["signed"]
+    # Fewer bits than 9 or 17 would decode to a smaller dtype.
+    fields["dynamic_range"] = max(n_bits, {1: 2, 2: 9, 4: 17}[cube.dtype.itemsize])
+    fields["accumulator_init"] = min(3, fields["dynamic_range"] - 2)
+    if fields["n_columns"] == 1:
+        fields |= {"local_sum": "wide column", "prediction_mode": "reduced"}
+    return Parameters(**(fields | options))
+
+
+def best_of(cube: np.ndarray, search: dict[str, tuple] = USUAL_SEARCH) -> tuple[bytes, Parameters]:
+    """The smallest compressed image over all combinations of `search`, each with two entropy coders.
+
+    Parameters
+    ----------
+    cube : integer array (bands, rows, columns)
+    search : dict
+        Field of `Parameters` -> values to try.
+
+    Returns
+    -------
+    bytes, Parameters
+        The compressed image, and what won: the decoder needs nothing beside the bytes.
+    """
+    results = []
+    for values in product(*search.values()):
+        p = default_parameters(cube, **dict(zip(search, values, strict=True)))
+        _check_samples(cube, p)
+        indices = predictor_kernels.map_samples(cube, p)
+        for coder in SEARCHED_CODERS:
+            candidate = replace(p, entropy_coder=coder)
+            results.append((_assemble(indices, candidate, fast=True), candidate))
+    return min(results, key=lambda result: len(result[0]))
+
+
+def fewest_bits(p: Parameters) -> int:
+    """A lower bound on the body of any image with parameters `p`."""
+    if p.entropy_coder == "sample-adaptive":
+        return p.n_bands * p.dynamic_range + p.n_samples - p.n_bands
+    if p.entropy_coder == "block-adaptive":
+        return block_adaptive.fewest_bits(p)
+    # Hybrid: first samples, final accumulators, 16 flush words and the marker; beyond that 256 samples a bit at
+    # best, less than 256 of each code being left to the flush words.
+    fixed = p.n_bands * (2 + 2 * p.dynamic_range + p.rescaling_counter_size) + 17
+    return fixed + max((p.n_samples - p.n_bands) // 256 - 16, 0)
+
+
+def _assemble(indices: np.ndarray, p: Parameters, fast: bool) -> bytes:
+    """Header, body, and zeros up to a whole number of output words."""
+    header = write_header(p)
+    body, n_bits = _encode_body(indices, p, fast)
+    n_fill_bytes = -(len(header) + (n_bits + 7) // 8) % p.output_word_bytes
+    return header + body + bytes(n_fill_bytes)
+
+
+def _encode_body(indices: np.ndarray, p: Parameters, fast: bool) -> tuple[bytes, int]:
+    if p.entropy_coder == "block-adaptive":
+        return block_adaptive.encode_block_adaptive(indices, p)
+    if fast:
+        coder = {
+            "sample-adaptive": sample_adaptive_kernels.encode_sample_adaptive,
+            "hybrid": hybrid_kernels.encode_hybrid,
+        }[p.entropy_coder]
+        return coder(indices, p)
+    slow = {
+        "sample-adaptive": reference_coders.encode_sample_adaptive,
+        "hybrid": reference_coders.encode_hybrid,
+    }[p.entropy_coder]
+    out: BitWriter = slow(indices, p)
+    return out.to_bytes(), out.n_bits
+
+
+def _decode_body(body: bytes, p: Parameters, fast: bool) -> np.ndarray:
+    coder = {
+        ("block-adaptive", True): block_adaptive.decode_block_adaptive,
+        ("block-adaptive", False): reference_coders.decode_block_adaptive,
+        ("sample-adaptive", True): sample_adaptive_kernels.decode_sample_adaptive,
+        ("sample-adaptive", False): reference_coders.decode_sample_adaptive,
+        ("hybrid", True): hybrid_kernels.decode_hybrid,
+        ("hybrid", False): reference_coders.decode_hybrid,
+    }[p.entropy_coder, fast]
+    return coder(body, p)
+
+
+def _check_samples(cube: np.ndarray, p: Parameters) -> None:
+    if cube.dtype.kind not in "iu" or cube.shape != p.shape:
+        raise SampleError(f"image: expected integers {p.shape}, found {cube.dtype} {cube.shape}")
+    s_min, s_max, _ = p.sample_limits
+    low, high = int(cube.min()), int(cube.max())
+    if low < s_min or high > s_max:
+        found = low if low < s_min else high
+        band = int(np.argmax((cube == found).any(axis=(1, 2))))
+        raise SampleError(f"sample: expected {s_min}..{s_max} (dynamic_range), found {found} in band {band}")

@@ -1,0 +1,219 @@
+"""What encoder and decoder remember of a tile while they walk through it: arrays, in the skewed layout of `layout`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lhic.families.ax.config import AxConfig
+from lhic.families.ax.cpu import skew
+from lhic.families.ax.cpu.experts import MAX_REGRESSORS, ExpertTable, padded
+from lhic.families.ax.cpu.register_tiles import COLUMNS, GRAM_ROWS, QUAD
+
+# Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 5).
+N_LEVELS = 80  # contexts of the expected error, half an octave each
+UNIT = 1024  # magnitudes in 1/1024 of a level
+FIRST_MAGNITUDE = 1024  # expected error before anything is known
+FIRST_RATIO = 256  # expected error as found and as expected, 1/256
+FIRST_COUNT = 4
+
+N_RUN_LEVELS = 16  # contexts of a repeated spectrum: planes in a row that were equal to a neighbour's
+LEARNT_AT_ONCE = 128  # samples, of some waves, whose products are added up at once
+N_LOGS = 6  # rows of `Scratch.logs`
+
+
+class State(NamedTuple):
+    """P planes, E experts, n regressors in all, A the shape of a skewed plane, T epochs and one more.
+
+    Of what only the next planes read there are R <= P planes: plane z is at ``z % R``, once plane z - R is of no use.
+
+    samples, details : int32 (P, A)
+    residuals : int32 (R, A), in 1/64
+    errors : int32 (R, E, A), |sample - prediction| in 1/64
+    activity : int32 (R, A), recent |residual| at this pixel, relative to the planes' means, in 1/1024
+    runs : int32 (R, A), planes in a row that were equal to each causal neighbour's, 7 of 8 bits each
+    coefficients : float64 (P, n)
+    grams : float64 (P, sum of squares);  moments : float64 (P, n');  each expert's side rounded up (`padded`)
+    own_magnitude, own_count : int64 (P,), sum of |residual| in 1/64, samples
+    magnitude : int64 (P, T), expected |residual| at the beginning of each epoch in 1/1024
+    own_ratio, own_ratio_count : int64 (P, N_LEVELS);  ratio, ratio_count : int64 (P, T, N_LEVELS)
+    own_hits, own_tries : int64 (P, N_RUN_LEVELS);  hits, tries : int64 (P, T, N_RUN_LEVELS), repeated samples in 1/1024
+    own_error : int64 (P, E);  error : int64 (P, T, E), mean error of each expert in 1/1024
+    weights : float64 (R, waves of an epoch, n), of the samples of the epoch
+    low, high : int64 (P,), least and greatest model value
+    coded : bool (A), pixels that are coded
+    """
+
+    samples: np.ndarray
+    details: np.ndarray
+    residuals: np.ndarray
+    errors: np.ndarray
+    activity: np.ndarray
+    runs: np.ndarray
+    coefficients: np.ndarray
+    moments: np.ndarray
+    grams: np.ndarray
+    own_magnitude: np.ndarray
+    own_count: np.ndarray
+    magnitude: np.ndarray
+    own_ratio: np.ndarray
+    own_ratio_count: np.ndarray
+    ratio: np.ndarray
+    ratio_count: np.ndarray
+    own_hits: np.ndarray
+    own_tries: np.ndarray
+    hits: np.ndarray
+    tries: np.ndarray
+    own_error: np.ndarray
+    error: np.ndarray
+    weights: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    coded: np.ndarray
+
+
+class Mixtures(NamedTuple):
+    """Mixtures of a wave's samples: working memory, see `mixture_tiles`.
+
+    parts : float64 (K, 2, n), means and factors;  weights : int64 (K, n)
+    near, steps : float64, int32 (n,), mean of the heaviest component in 1/256, its scale in levels
+    levels : int32 (n,), levels to encode, or where a search begins
+    starts, freqs : int32 (2, n), intervals of upper and lower parts
+    search : int32 (9, QUAD), slots, begins, steps, what is found: low, high, F(low), F(high), and F of the cell's ends
+    """
+
+    parts: np.ndarray
+    weights: np.ndarray
+    near: np.ndarray
+    steps: np.ndarray
+    levels: np.ndarray
+    starts: np.ndarray
+    freqs: np.ndarray
+    search: np.ndarray
+
+
+class Scratch(NamedTuple):
+    """Working memory of one thread for one wave of up to n samples, n a multiple of the tiles' width."""
+
+    sources: np.ndarray  # int64 (MAX_REGRESSORS,)
+    used: np.ndarray  # float64 (MAX_REGRESSORS + 2,)
+    inputs: np.ndarray  # float64 (MAX_REGRESSORS, m), m samples of one or some waves
+    recalled: np.ndarray  # float64 (4, samples of an epoch), samples, details, means and weights
+    predictions: np.ndarray  # float64 (E, n)
+    means: np.ndarray  # float64 (n,)
+    base: np.ndarray  # float64 (n,), 1/64
+    scale: np.ndarray  # float64 (n,), 1/1024
+    raw_scale: np.ndarray  # float64 (n,), before the correction by level
+    level: np.ndarray  # int64 (n,)
+    sizes: np.ndarray  # float64 (n,), |residual|
+    targets: np.ndarray  # float64 (n,)
+    details: np.ndarray  # float64 (n,), targets less means
+    candidates: np.ndarray  # int64 (n,), sample of the neighbour that a pixel most likely repeats
+    run_levels: np.ndarray  # int64 (n,), for how long it has repeated it
+    repeat_weights: np.ndarray  # int64 (n,), probability that it does again, 1/2^14
+    run_weights: np.ndarray  # int64 (N_RUN_LEVELS,), the same by level
+    coded_widths: np.ndarray  # int64 (n,), probability with which each sample was coded, 1/2^24
+    weighted: np.ndarray  # float64 (GRAM_ROWS + 1, m)
+    near: np.ndarray  # float64 (E, n), log2_16 of the experts' errors around
+    logs: np.ndarray  # float64 (N_LOGS, n)
+    work: np.ndarray  # float64 (4, n)
+    inverse: np.ndarray  # float64 (7, n), 2^24 / scale; for each plane back in its unit
+    factor: np.ndarray  # float64 (MAX_REGRESSORS, MAX_REGRESSORS + QUAD)
+    features: np.ndarray  # float32 (n_features, n)
+    hidden: np.ndarray  # float32 (2, width, n)
+    outputs: np.ndarray  # float32 (3 K, n)
+    mixtures: Mixtures
+
+
+def most_samples(n_rows: int, n_columns: int) -> int:
+    """Of a wave, in whole tiles."""
+    return -(-min(n_rows, (n_columns + 1) // 2 + 1) // COLUMNS) * COLUMNS
+
+
+def new_state(
+    table: ExpertTable, epoch: int, shape: tuple[int, int, int], low: np.ndarray, high: np.ndarray, mask: np.ndarray,
+    n_recent: int | None = None,
+) -> State:  # fmt: skip
+    """State before the first sample.
+
+    shape : (P, H, W); low, high : (P,) model values; mask : bool (H, W), True where nothing is coded.
+    n_recent : planes R of what only the next planes read, all without it; see `walk.recent_planes`.
+    """
+    n_planes, n_rows, n_columns = shape
+    skewed = skew.skewed_shape(*shape)
+    n_experts = len(table.about_mean)
+    sizes = padded(np.diff(table.starts))
+    recent = (min(n_recent or n_planes, n_planes), *skewed[1:])
+    n_epochs = -(-skew.n_waves(n_rows, n_columns) // epoch) + 1
+    coefficients = np.tile(table.first_coefficients[0], (n_planes, 1))
+    coefficients[:1] = table.first_coefficients[1]
+    rows, columns = np.indices((n_rows, n_columns))
+    coded = np.zeros(skewed[1:], np.bool_)
+    coded[2 * rows + columns + skew.WAVE_MARGIN, rows + skew.ROW_MARGIN] = ~mask
+    return State(
+        *(np.zeros(skewed, np.int32) for _ in range(2)),
+        np.zeros(recent, np.int32),
+        np.zeros((recent[0], n_experts, *recent[1:]), np.int32),
+        *(np.zeros(recent, np.int32) for _ in range(2)),
+        coefficients,
+        np.zeros((n_planes, int(sizes.sum()))),
+        np.zeros((n_planes, int((sizes**2).sum()))),
+        np.zeros(n_planes, np.int64),
+        np.zeros(n_planes, np.int64),
+        np.zeros((n_planes, n_epochs), np.int64),
+        np.zeros((n_planes, N_LEVELS), np.int64),
+        np.zeros((n_planes, N_LEVELS), np.int64),
+        np.zeros((n_planes, n_epochs, N_LEVELS), np.int64),
+        np.zeros((n_planes, n_epochs, N_LEVELS), np.int64),
+        *(np.zeros((n_planes, N_RUN_LEVELS), np.int64) for _ in range(2)),
+        *(np.zeros((n_planes, n_epochs, N_RUN_LEVELS), np.int64) for _ in range(2)),
+        np.zeros((n_planes, n_experts), np.int64),
+        np.zeros((n_planes, n_epochs, n_experts), np.int64),
+        np.zeros((recent[0], epoch, most_samples(n_rows, n_columns))),
+        np.asarray(low, np.int64),
+        np.asarray(high, np.int64),
+        coded,
+    )
+
+
+def new_mixtures(components: int, n: int) -> Mixtures:
+    """For n samples of a wave; a tile may reach beyond the last."""
+    n += QUAD
+    return Mixtures(
+        np.zeros((components, 2, n)),
+        np.zeros((components, n), np.int64),
+        np.zeros(n),
+        *(np.zeros(n, np.int32) for _ in range(2)),
+        *(np.zeros((2, n), np.int32) for _ in range(2)),
+        np.zeros((9, QUAD), np.int32),
+    )
+
+
+def new_scratch(config: AxConfig, n_features: int, n_rows: int, n_columns: int) -> Scratch:
+    n_experts, width, components = len(config.experts()), config.width, config.components
+    n = most_samples(n_rows, n_columns)
+    m = max(n, LEARNT_AT_ONCE) + 2 * QUAD
+    return Scratch(
+        np.zeros(MAX_REGRESSORS, np.int64),
+        np.zeros(MAX_REGRESSORS + 2),
+        np.zeros((MAX_REGRESSORS, m)),
+        np.zeros((4, config.epoch * n)),
+        np.zeros((n_experts, n)),
+        *(np.zeros(n) for _ in range(4)),
+        np.zeros(n, np.int64),
+        *(np.zeros(n) for _ in range(3)),
+        *(np.zeros(n, np.int64) for _ in range(3)),
+        np.zeros(N_RUN_LEVELS, np.int64),
+        np.zeros(n, np.int64),
+        np.zeros((GRAM_ROWS + 1, m)),
+        np.zeros((n_experts, n)),
+        np.zeros((N_LOGS, n)),
+        np.zeros((4, n)),
+        np.zeros((7, n)),
+        np.zeros((MAX_REGRESSORS, MAX_REGRESSORS + QUAD)),
+        np.zeros((n_features, n), np.float32),
+        np.zeros((2, width, n), np.float32),
+        np.zeros((3 * components, n), np.float32),
+        new_mixtures(components + bool(config.repeats), n),
+    )

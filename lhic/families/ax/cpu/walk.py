@@ -1,0 +1,278 @@
+"""The walk through a tile, step by step: one function for encoder, decoder and training.
+
+Planes are coded in groups.  At step t of a group its k-th plane codes wave t - 4 k, so the samples of a step depend
+only on earlier steps and on earlier groups.  Groups are pieces of work of their own as soon as the group before them is
+far enough ahead, so several threads share a tile; in which order they run changes nothing (docs/format_lhic_ax.md,
+section 2).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from math import exp
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from lhic.coder.mixture import WEIGHT_BITS
+from lhic.families.ax.cpu.context import begin_plane, describe_wave, end_epoch, learn_wave, predict_wave
+from lhic.families.ax.cpu.network import run_network
+from lhic.families.ax.cpu.skew import PLANE_LAG, ROW_MARGIN, WAVE_MARGIN, n_waves, wave_rows
+from lhic.families.ax.cpu.state import UNIT
+from lhic.families.ax.cpu.symbols import (
+    PRECISION,
+    add_repeats,
+    decode_wave,
+    encode_wave,
+    mixtures_of,
+    model_value,
+    widths_of,
+)
+
+ENCODE, DECODE, OBSERVE = 0, 1, 2
+BLOCK = 16  # steps of a group in one piece of work
+AHEAD = 3  # waves that earlier planes must be ahead of a plane
+PLANES_BACK = 6  # farthest plane back that is read of what `state` keeps for recent planes only
+
+
+def groups_at_once(n_threads: int) -> int:
+    """Groups of a tile from the first unfinished one on that may have begun: one more than can run."""
+    return n_threads + 1
+
+
+def recent_planes(group_planes: int, n_threads: int) -> int:
+    """Planes that must be kept apart while so many groups run: `state.new_state`'s n_recent."""
+    return groups_at_once(n_threads) * group_planes + PLANES_BACK
+
+
+class Coding(NamedTuple):
+    """What one group reads or writes.
+
+    values : int32 (P, H, W), model values, known or to be decoded;  level_of : int32 (P, H, W), levels to encode
+    starts, freqs : uint32 (symbols,), intervals written so far;  n_symbols : int64 (1,)
+    states, words, cursor : of the group's decoder (`rans_kernels.RansDecoder`)
+    rows : int32 (P, H, W), row of a sample in what follows, or -1
+    features : int8 (n, features);  targets, bases, scales, repeats : int64 (n,), a repeat that is none being negative
+    """
+
+    values: np.ndarray
+    level_of: np.ndarray = np.zeros((0, 0, 0), np.int32)
+    starts: np.ndarray = np.zeros(0, np.uint32)
+    freqs: np.ndarray = np.zeros(0, np.uint32)
+    n_symbols: np.ndarray = np.zeros(1, np.int64)
+    states: np.ndarray = np.zeros(1, np.int64)
+    words: np.ndarray = np.zeros(0, np.uint32)
+    cursor: np.ndarray = np.zeros(2, np.int64)
+    rows: np.ndarray = np.zeros((0, 0, 0), np.int32)
+    features: np.ndarray = np.zeros((0, 0), np.int8)
+    targets: np.ndarray = np.zeros(0, np.int64)
+    bases: np.ndarray = np.zeros(0, np.int64)
+    scales: np.ndarray = np.zeros(0, np.int64)
+    repeats: np.ndarray = np.zeros(0, np.int64)
+
+
+@njit(cache=True, nogil=True)
+def walk_block(
+    mode,
+    first_plane,
+    end_plane,
+    first_step,
+    end_step,
+    epoch,
+    lower_bits,
+    table,
+    net,
+    levels,
+    state,
+    scratch,
+    coding,
+):
+    """Steps first_step .. end_step - 1 of the group of planes; False if the words ran out."""
+    n_rows, n_columns = coding.values.shape[1:]
+    waves = 2 * (n_rows - 1) + n_columns
+    for t in range(first_step, end_step):
+        for z in range(first_plane, end_plane):
+            wave = t - PLANE_LAG * (z - first_plane)
+            if wave < 0 or wave >= waves:
+                continue
+            if wave == 0:
+                begin_plane(z, state)
+            first, n = wave_rows(wave, n_rows, n_columns)
+            now = wave // epoch
+            if n > 0:
+                predict_wave(z, wave, first, n, n_columns, table, state, scratch)
+                describe_wave(z, wave, first, n, n_rows, n_columns, now, table, state, scratch)
+                coded = state.coded[wave + WAVE_MARGIN, first + ROW_MARGIN : first + ROW_MARGIN + n]
+                if mode == OBSERVE:
+                    _observe_wave(z, wave, first, n, coded, scratch, coding)
+                else:
+                    run_network(net, scratch, n)
+                    mixtures = scratch.mixtures
+                    mixtures_of(scratch.outputs, n, scratch.base, scratch.scale, scratch.logs[0], mixtures)
+                    if table.repeats:
+                        add_repeats(n, scratch)
+                    if mode == ENCODE:
+                        for q in range(n):
+                            level = np.int64(coding.level_of[z, first + q, wave - 2 * (first + q)])
+                            mixtures.levels[q] = min(max(level, np.int64(0)), levels.n_levels[z] - 1)  # of the mask
+                        coding.n_symbols[0] = encode_wave(
+                            z, lower_bits, levels, mixtures, coded, n, coding.starts, coding.freqs, coding.n_symbols[0]
+                        )
+                    elif not decode_wave(
+                        z, lower_bits, levels, mixtures, coded, n, coding.states, coding.words, coding.cursor
+                    ):
+                        return False
+                for q in range(n):
+                    i = first + q
+                    j = wave - 2 * i
+                    if not coded[q]:
+                        value = min(max((np.int64(scratch.base[q]) + 32) >> 6, state.low[z]), state.high[z])
+                    elif mode == DECODE:
+                        value = model_value(np.int64(scratch.mixtures.levels[q]), z, levels)
+                    else:
+                        value = np.int64(coding.values[z, i, j])
+                    if mode == DECODE:
+                        coding.values[z, i, j] = value
+                    scratch.targets[q] = value
+                if table.repeats and mode != OBSERVE:
+                    widths_of(levels.n_levels[z] > np.int64(1) << lower_bits, n, scratch)
+                learn_wave(z, wave, first, n, n_rows, n_columns, now, table, state, scratch)
+            if (wave + 1) % epoch == 0 and wave + 1 < waves:
+                end_epoch(z, now, n_rows, n_columns, table, state, scratch)
+    return True
+
+
+@njit(cache=True)
+def _observe_wave(z, wave, first, n, coded, scratch, coding):
+    """Note what the network would see, and what it should say."""
+    for q in range(n):
+        i = first + q
+        j = wave - 2 * i
+        row = coding.rows[z, i, j]
+        if coded[q] and row >= 0:
+            base = np.int64(scratch.base[q])
+            for f in range(scratch.features.shape[0]):
+                coding.features[row, f] = np.int8(scratch.features[f, q])
+            coding.targets[row] = 64 * np.int64(coding.values[z, i, j]) - base
+            coding.bases[row] = base
+            coding.scales[row] = np.int64(scratch.scale[q])
+            coding.repeats[row] = np.int64(scratch.repeat_weights[q])
+            if coding.values[z, i, j] != scratch.candidates[q]:
+                coding.repeats[row] *= -1
+    for q in range(n):
+        scratch.coded_widths[q] = _likely_width(scratch, q)
+
+
+@njit(cache=True)
+def _likely_width(scratch, q):
+    """About the probability, 1/2^24, that a trained network would give to the candidate: one logistic at the base."""
+    scale = max(0.5 * scratch.scale[q] / UNIT, 0.3)
+    odds = exp(-abs(scratch.candidates[q] - scratch.base[q] / 64) / scale)
+    repeat = scratch.repeat_weights[q] / 2.0**WEIGHT_BITS
+    return np.int64(2.0**PRECISION * (repeat + (1 - repeat) * min(odds / (scale * (1 + odds) ** 2), 1.0))) + 1
+
+
+class Group(NamedTuple):
+    """Planes first .. end - 1 of a tile, and how to run a block of its steps."""
+
+    first: int
+    end: int
+    run: Callable[[int, int], None]  # (first step, end step)
+
+
+def run_groups(
+    tiles: list[tuple[tuple[int, int], list[Group]]],
+    n_threads: int,
+    done: Callable[[int, Group], None],
+):
+    """Run all blocks of all groups of all tiles, each as soon as what it depends on is there.
+
+    tiles : ((H, W), groups in coding order) of each tile.  done : called with the tile's number and a finished group.
+    An exception in a block ends the run and is raised here.
+    """
+    pending = [_Progress(number, *tile, groups_at_once(n_threads)) for number, tile in enumerate(tiles)]
+    lock = threading.Condition()
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        while True:
+            with lock:
+                while True:
+                    if failures or all(progress.finished for progress in pending):
+                        lock.notify_all()
+                        return
+                    found = next(
+                        (task for progress in pending if (task := progress.take()) is not None),
+                        None,
+                    )
+                    if found is not None:
+                        break
+                    lock.wait()
+            progress, g, block = found
+            group = progress.groups[g]
+            try:
+                group.run(block * BLOCK, min((block + 1) * BLOCK, progress.n_steps(g)))
+                finished = (block + 1) * BLOCK >= progress.n_steps(g)
+                if finished:
+                    done(progress.number, group)
+            except BaseException as error:
+                with lock:
+                    failures.append(error)
+                    lock.notify_all()
+                return
+            with lock:
+                progress.give_back(g)
+                lock.notify_all()
+
+    if n_threads == 1:
+        work()
+    else:
+        with ThreadPoolExecutor(n_threads) as pool:
+            for _ in range(n_threads):
+                pool.submit(work)
+    if failures:
+        raise failures[0]
+
+
+class _Progress:
+    """Which blocks of a tile's groups are done, and which may run."""
+
+    def __init__(self, number: int, shape: tuple[int, int], groups: list[Group], at_once: int):
+        self.number, self.groups, self.at_once = number, groups, at_once
+        self.waves = n_waves(*shape)
+        self.blocks_done = [0] * len(groups)
+        self.running = [False] * len(groups)
+
+    def n_steps(self, g: int) -> int:
+        return self.waves + PLANE_LAG * (self.groups[g].end - self.groups[g].first - 1)
+
+    def n_blocks(self, g: int) -> int:
+        return -(-self.n_steps(g) // BLOCK)
+
+    @property
+    def finished(self) -> bool:
+        return all(done == self.n_blocks(g) for g, done in enumerate(self.blocks_done))
+
+    def take(self):
+        """A block that may run now, or None."""
+        first = next((g for g, done in enumerate(self.blocks_done) if done < self.n_blocks(g)), 0)
+        for g, done in enumerate(self.blocks_done[: first + self.at_once]):
+            if self.running[g] or done == self.n_blocks(g):
+                continue
+            if g == 0 or self.blocks_done[g - 1] >= min(self._needed(g, done), self.n_blocks(g - 1)):
+                self.running[g] = True
+                return self, g, done
+        return None
+
+    def _needed(self, g: int, block: int) -> int:
+        """Blocks of the group before that must be done: its last plane is to be `AHEAD` waves ahead."""
+        before = self.groups[g - 1]
+        last_step = (block + 1) * BLOCK - 1 + AHEAD + PLANE_LAG * (before.end - before.first - 1)
+        return last_step // BLOCK + 1
+
+    def give_back(self, g: int) -> None:
+        self.blocks_done[g] += 1
+        self.running[g] = False

@@ -1,0 +1,533 @@
+"""lhic-ax as a family of models: tiles of samples to sections of bytes, and back.
+
+Joins the parts: the planes of a tile (`levels`), the walk through them (`walk`) and the entropy coder.  Planes are
+coded in groups, each a part of the samples section of its own, so that the first bands can be decoded without the rest.
+Format: docs/format_lhic_ax.md.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numba
+import numpy as np
+
+from lhic.coder import RansDecoder, RansEncoder
+from lhic.errors import CheckpointError, ConfigError, CorruptStreamError, UsageError
+from lhic.families.ax import changes
+from lhic.families.ax.config import LIMITS, AxConfig
+from lhic.families.ax.cpu import walk
+from lhic.families.ax.cpu.context import n_features
+from lhic.families.ax.cpu.experts import expert_table
+from lhic.families.ax.cpu.network import IntegerNet, from_tensors
+from lhic.families.ax.cpu.skew import PLANE_LAG
+from lhic.families.ax.cpu.state import Scratch, State, new_scratch, new_state
+from lhic.families.ax.cpu.symbols import PRECISION, Levels
+from lhic.families.ax.observe import Observations, observe
+from lhic.families.ax.parameters import FAMILY, LOWER_BITS, StreamParameters
+from lhic.families.ax.planes.near_lossless import check_max_error
+from lhic.families.ax.planes.tile import Layout, Planes, join_tile, read_side, split_tile
+from lhic.families.family import Progress
+from lhic.io.npy import CubeReader
+from lhic.stream.container import Reader, write_varint
+from lhic.stream.grid import TileGrid
+
+MAX_TILE_PIXELS = 1 << 15  # the normal equations' sums stay below 2^53 (docs/format_lhic_ax.md, section 4)
+GROUP_PLANES = 16
+MAX_LANES = 8
+LANE_SAMPLES = 1 << 15  # samples of a group for each of its lanes, whose state takes 8 bytes
+DEFAULT_LOWER_BITS = 8
+TUNING_SAMPLES = 150_000  # of one tile
+SAMPLES_AT_ONCE = 1 << 22  # of tiles in memory together
+SAMPLES_ON_DEVICE = 1 << 26  # the same on a GPU, which wants many tiles at once; its own memory is `torch_engine`'s
+HOST_THREADS = 2  # more wait for each other: what they do is many short calls
+
+
+def load(name: str, config: dict, tensors: dict[str, np.ndarray], weights_hash: bytes, device: str = "cpu") -> AxModel:
+    """A model from a weights file's contents.
+
+    Raises
+    ------
+    CheckpointError
+        Configuration or tensors are not those of this family, or could leave the integers that are exact.
+    """
+    try:
+        settings = AxConfig.from_dict(config)
+    except ConfigError as error:
+        raise CheckpointError(f"{name}: {error}") from error
+    return AxModel(name, settings, from_tensors(settings, tensors, name), weights_hash, device)
+
+
+class AxModel:
+    """See `lhic.families.family`: `Model`, `NearLossless` and `Previewable`."""
+
+    family = FAMILY
+    bytes_per_sample = 144  # measured: 88 (64 bands) .. 138 (2 bands) encoding, 45 decoding
+
+    def __init__(self, name: str, settings: AxConfig, net, weights_hash: bytes, device: str):
+        self.name, self.settings, self.weights_hash, self.device = name, settings, weights_hash, device
+        self.config = settings.to_dict()
+        self.net = net
+        self._changed: tuple[bytes, IntegerNet] | None = None
+        self.table = expert_table(settings)
+        self.samples_at_once = SAMPLES_AT_ONCE if device == "cpu" else SAMPLES_ON_DEVICE
+
+    def tile_shape(self, n_rows: int, n_columns: int) -> tuple[int, int]:
+        """The whole cube if it has few enough pixels, else tiles of about 128 x 128, as equal as possible."""
+        if n_rows * n_columns <= MAX_TILE_PIXELS:
+            return n_rows, n_columns
+        rows = min(n_rows, 128)
+        columns = min(n_columns, MAX_TILE_PIXELS // 2 // rows)
+        rows = min(n_rows, MAX_TILE_PIXELS // 2 // columns)
+        return -(-n_rows // -(-n_rows // rows)), -(-n_columns // -(-n_columns // columns))
+
+    def plan(
+        self,
+        cube: np.ndarray | CubeReader,
+        *,
+        param_d: int = DEFAULT_LOWER_BITS,
+        max_error: int = 0,
+        tuning_steps: int | None = None,
+        **unknown,
+    ) -> bytes:
+        """Stream parameters.
+
+        Options: ``param_d``, bits of the lower part of a level; ``max_error``, greatest absolute error;
+        ``tuning_steps``, for which the network is fitted to the cube, default: the model's.
+        """
+        if unknown:
+            raise UsageError(
+                f"{self.name}: expected options param_d, max_error, tuning_steps; found {sorted(unknown)[0]!r}"
+            )
+        steps = self.settings.tuning_steps if tuning_steps is None else tuning_steps
+        if type(steps) is not int or not 0 <= steps <= LIMITS["tuning_steps"][1]:
+            raise UsageError(f"tuning_steps: expected 0..{LIMITS['tuning_steps'][1]}, found {steps!r}")
+        if type(param_d) is not int or not LOWER_BITS[0] <= param_d <= LOWER_BITS[1]:
+            raise UsageError(f"param_d: expected {LOWER_BITS[0]}..{LOWER_BITS[1]}, found {param_d!r}")
+        tile = self.tile_shape(*cube.shape[1:])
+        n_pixels = tile[0] * tile[1]
+        group_planes = GROUP_PLANES if n_pixels >= 1024 else 64
+        n_samples = n_pixels * min(group_planes, cube.shape[0])
+        n_lanes = 1 << min(max(n_samples // LANE_SAMPLES, 1).bit_length() - 1, MAX_LANES.bit_length() - 1)
+        tuned = self._tuned(cube, steps, check_max_error(max_error)) if steps else b""
+        return StreamParameters(param_d, check_max_error(max_error), group_planes, n_lanes, tuned).to_bytes()
+
+    def _tuned(self, cube: np.ndarray | CubeReader, n_steps: int, max_error: int) -> bytes:
+        """Changes of the network's weights that save more bits than they take, by samples that were held out."""
+        from lhic.families.ax import tune  # here, because its kernel is compiled for those only who want it
+
+        tiles = list(TileGrid(*cube.shape[1:], *self.tile_shape(*cube.shape[1:])))
+        window = tiles[len(tiles) // 2].window
+        tile = np.ascontiguousarray(cube[window], cube.dtype.newbyteorder("="))
+        rng = np.random.default_rng(0)
+        seen = observe(tile, self.settings, TUNING_SAMPLES, rng, max_error)
+        n = len(seen.error)
+        order, share = rng.permutation(n), seen.share
+        held_out, rest = (
+            Observations(*(a[part] for a in seen[:5]), share) for part in (order[: n // 5], order[n // 5 :])
+        )
+        if not n // 5:
+            return b""
+        tensors = self.net.tensors()
+        steps = changes.rounded(tensors, tune.tune(tensors, rest, n_steps))
+        try:
+            better = changes.applied(tensors, steps)
+        except CheckpointError:
+            return b""
+        coded = changes.write_changes(steps)
+        saved = tune.bits_per_sample(tensors, held_out) - tune.bits_per_sample(better, held_out)
+        return coded if saved * cube.size * share > 8 * len(coded) else b""
+
+    def net_of(self, settings: StreamParameters) -> IntegerNet:
+        """The network that codes a stream.
+
+        Raises
+        ------
+        CorruptStreamError
+        """
+        if not settings.changes:
+            return self.net
+        known = self._changed  # other threads may code other streams
+        if known is None or known[0] != settings.changes:
+            tensors = changes.changed(self.net.tensors(), settings.changes, self.settings)
+            known = self._changed = settings.changes, from_tensors(self.settings, tensors, self.name)
+        return known[1]
+
+    def reconstruct(self, tile: np.ndarray, parameters: bytes) -> np.ndarray:
+        """What decoding gives for a tile."""
+        max_error = StreamParameters.from_bytes(parameters).max_error
+        if not max_error:
+            return tile
+        planes, _ = split_tile(tile, max_error)
+        return join_tile(planes, planes.values)
+
+    def encode_tiles(
+        self, tiles: Sequence[np.ndarray], parameters: bytes, progress: Progress
+    ) -> list[tuple[bytes, ...]]:
+        """See `lhic.families.family.Model`."""
+        settings = StreamParameters.from_bytes(parameters)
+        return self._in_batches(
+            [tile.size for tile in tiles],
+            lambda k: _EncodeJob(self, *split_tile(tiles[k], settings.max_error), settings),
+            lambda jobs: self._run(jobs, settings, progress),
+            _EncodeJob.sections,
+        )
+
+    def decode_tiles(
+        self,
+        shapes: Sequence[tuple[int, int, int]],
+        dtype: np.dtype,
+        sections: Sequence[tuple[bytes, ...]],
+        parameters: bytes,
+        progress: Progress,
+    ) -> list[np.ndarray]:
+        """See `lhic.families.family.Model`."""
+        settings = StreamParameters.from_bytes(parameters)
+        return self._in_batches(
+            [int(np.prod(shape)) for shape in shapes],
+            lambda k: _DecodeJob(self, read_tile(sections[k], shapes[k], dtype, settings), settings),
+            lambda jobs: self._run(jobs, settings, progress),
+            _DecodeJob.tile,
+        )
+
+    def decode_first_bands(
+        self,
+        shapes: Sequence[tuple[int, int, int]],
+        dtype: np.dtype,
+        sections: Sequence[tuple[memoryview, ...]],
+        parameters: bytes,
+        n_bands: int,
+        progress: Progress,
+    ) -> tuple[list[np.ndarray], int]:
+        """See `lhic.families.family.Previewable`: decodes the groups that hold planes of the first bands."""
+        settings = StreamParameters.from_bytes(parameters)
+        tiles, n_bytes = [], 0
+        for shape, section in zip(shapes, sections, strict=True):
+            coded = read_tile(section, shape, dtype, settings, n_bands)
+            n_bytes += coded.n_bytes
+            job = _DecodeJob(self, coded, settings)
+            job.n_samples = n_bands * shape[1] * shape[2]  # progress says nothing about bands that are left out
+            self._run([job], settings, progress)
+            tiles.append(job.tile()[:n_bands])
+        return tiles, n_bytes
+
+    def bit_costs(self, cube: np.ndarray, **options) -> np.ndarray:
+        """Where the bits go: what each symbol costs, before the coder's own overhead of well below 0.1 %.
+
+        cube : as for `lhic.encode`
+
+        Returns
+        -------
+        float64 (2, S, H, W), bits; plane 0 is the upper part of a level, 1 the lower. Constant bands cost nothing
+        """
+        settings = StreamParameters.from_bytes(self.plan(cube, **options))
+        costs = np.zeros((2, *cube.shape))
+        for tile in TileGrid(*cube.shape[1:], *self.tile_shape(*cube.shape[1:])):
+            job = _EncodeJob(self, *split_tile(np.ascontiguousarray(cube[tile.window]), settings.max_error), settings)
+            job.wants_intervals = True
+            self._run([job], settings, lambda n: None)
+            np.add.at(costs[(slice(None), *tile.window)], (slice(None), job.layout.band), job.bit_costs())
+        return costs
+
+    def _in_batches(self, sizes: Sequence[int], prepare: Callable, run: Callable, finish: Callable) -> list:
+        """Jobs of tiles of some sizes are prepared, run together as far as memory allows, and finished.
+
+        prepare : number of a tile to job;  run : list of jobs;  finish : job to result
+        While a GPU runs a batch, the host prepares the next and finishes the one before.
+        """
+        batches = _batches(sizes, self.samples_at_once)
+        if self.device == "cpu" or len(batches) < 2:
+            found = []
+            for some in batches:
+                jobs = self._each(prepare, some)
+                run(jobs)
+                found += self._each(finish, jobs)
+            return found
+        with ThreadPoolExecutor(1) as host:
+            coming, finished = host.submit(self._each, prepare, batches[0]), []
+            for following in (*batches[1:], None):
+                jobs = coming.result()
+                if following is not None:
+                    coming = host.submit(self._each, prepare, following)
+                run(jobs)
+                finished.append(host.submit(self._each, finish, jobs))
+            return [result for some in finished for result in some.result()]
+
+    def _each(self, work: Callable, items: Sequence) -> list:
+        """What the host does for each tile; beside a GPU, which codes many of them at once, in threads."""
+        if self.device == "cpu" or len(items) < 2:
+            return [work(item) for item in items]
+        with ThreadPoolExecutor(HOST_THREADS) as pool:
+            return list(pool.map(work, items))
+
+    def _run(self, jobs: Sequence[_Job], settings: StreamParameters, progress: Progress) -> None:
+        if self.device != "cpu":
+            self._run_on_device(jobs, settings, progress)
+            return
+        lock = threading.Lock()
+
+        def done(number: int, group: walk.Group) -> None:
+            with lock:
+                progress(jobs[number].n_samples_of(group))
+
+        walk.run_groups([(job.shape, job.groups()) for job in jobs], numba.get_num_threads(), done)
+        for job in jobs:
+            if job.n_ticked < job.n_samples:  # constant bands
+                progress(job.n_samples - job.n_ticked)
+
+    def _run_on_device(self, jobs: Sequence[_Job], settings: StreamParameters, progress: Progress) -> None:
+        import torch  # here, because coding on a CPU does without
+
+        from lhic.families.ax.gpu import torch_engine
+
+        torch_engine.run_jobs(self, jobs, settings, torch.device(self.device))
+        for job in jobs:
+            progress(job.n_samples)
+
+
+@dataclass(frozen=True)
+class CodedTile:
+    """A tile to decode: its layout, and the parts of its samples section that are wanted."""
+
+    layout: Layout
+    parts: list[bytes]
+    n_bytes: int
+
+
+def read_tile(
+    sections: Sequence,
+    shape: tuple[int, int, int],
+    dtype: np.dtype,
+    settings: StreamParameters,
+    n_bands: int | None = None,
+) -> CodedTile:
+    """Take a tile's sections apart; with `n_bands` only the parts that the first bands need.
+
+    Raises
+    ------
+    CorruptStreamError
+    """
+    if shape[1] * shape[2] > MAX_TILE_PIXELS:
+        raise CorruptStreamError(f"tile: expected at most {MAX_TILE_PIXELS} pixels, found {shape[1]} x {shape[2]}")
+    side = bytes(sections[0])
+    found = read_side(side, shape, dtype, settings.max_error)
+    n_planes = len(found.band)
+    n_groups = -(-n_planes // settings.group_planes)
+    table = bytes(sections[1])
+    reader = Reader(table, "groups section")
+    lengths = [reader.varint(f"length of group {g}", 0, len(sections[2])) for g in range(n_groups)]
+    if reader.n_left:
+        raise CorruptStreamError(f"groups section: expected {n_groups} lengths, found {reader.n_left} bytes more")
+    if sum(lengths) != len(sections[2]):
+        raise CorruptStreamError(f"samples section: expected {sum(lengths)} bytes, found {len(sections[2])}")
+    if n_bands is not None:
+        n_planes = int(np.searchsorted(found.band, n_bands))
+        n_groups = -(-n_planes // settings.group_planes)
+    ends = np.cumsum([0, *lengths[:n_groups]])
+    parts = [bytes(sections[2][start:end]) for start, end in pairwise(ends)]
+    return CodedTile(found, parts, len(side) + len(table) + int(ends[-1]))
+
+
+def _batches(sizes: Sequence[int], samples_at_once: int) -> list[range]:
+    """Consecutive tiles that are held in memory together."""
+    found, start, total = [], 0, 0
+    for k, size in enumerate(sizes):
+        if k > start and total + size > samples_at_once:
+            found.append(range(start, k))
+            start, total = k, 0
+        total += size
+    return [*found, range(start, len(sizes))] if sizes else []
+
+
+class _Job:
+    """A tile on its way through the walk.  Planes taller than wide are walked through transposed."""
+
+    def __init__(self, model: AxModel, tile: Layout, settings: StreamParameters, n_planes: int):
+        self.model, self.layout, self.settings = model, tile, settings
+        _, n_rows, n_columns = tile.shape
+        self.transposed = n_rows > n_columns
+        self.shape = (n_columns, n_rows) if self.transposed else (n_rows, n_columns)
+        self.n_planes = n_planes
+        self.net = model.net_of(settings)
+        self.n_samples = int(np.prod(tile.shape))
+        self.n_ticked = 0
+        self.levels = Levels(
+            *(np.asarray(values, np.int64) for values in (tile.first, tile.n_levels, tile.table_start, tile.table))
+        )
+        self._state: State | None = None
+        self._left = 0
+        self._scratch: list[Scratch] = []
+
+    def oriented(self, planes: np.ndarray) -> np.ndarray:
+        """Planes as the walk sees them, and back."""
+        return np.ascontiguousarray(planes.swapaxes(-1, -2)) if self.transposed else planes
+
+    def n_samples_of(self, group: walk.Group) -> int:
+        n_samples = (group.end - group.first) * self.shape[0] * self.shape[1]
+        self.n_ticked += n_samples
+        self._left -= 1
+        if not self._left:
+            self._state, self._scratch = None, []
+        return n_samples
+
+    def groups(self) -> list[walk.Group]:
+        size = self.settings.group_planes
+        found = [
+            walk.Group(first, min(first + size, self.n_planes), self._runner(first, min(first + size, self.n_planes)))
+            for first in range(0, self.n_planes, size)
+        ]
+        self._left = len(found)
+        if found:
+            ends = _model_ends(self.levels)
+            self._state = new_state(
+                self.model.table,
+                self.model.settings.epoch,
+                (self.n_planes, *self.shape),
+                ends[0][: self.n_planes],
+                ends[1][: self.n_planes],
+                self.oriented(self.layout.mask),
+                walk.recent_planes(size, numba.get_num_threads()),
+            )
+        return found
+
+    def _runner(self, first: int, end: int):
+        coding = self.coding(first, end)
+        model = self.model
+
+        def run(first_step: int, end_step: int) -> None:
+            scratch = self._borrow()
+            whole = walk.walk_block(
+                self.mode,
+                first,
+                end,
+                first_step,
+                end_step,
+                model.settings.epoch,
+                self.settings.lower_bits,
+                model.table,
+                self.net,
+                self.levels,
+                self._state,
+                scratch,
+                coding,
+            )
+            self._scratch.append(scratch)
+            if not whole:
+                raise self.decoders[first // self.settings.group_planes].words_ran_out()
+
+        return run
+
+    def _borrow(self) -> Scratch:
+        try:
+            return self._scratch.pop()
+        except IndexError:
+            settings = self.model.settings
+            return new_scratch(settings, n_features(len(settings.experts())), *self.shape)
+
+
+def _model_ends(levels: Levels) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest model value of each plane."""
+    last = levels.first + levels.n_levels - 1
+    sparse = levels.table_start >= 0
+    last[sparse] = levels.table[(levels.table_start + levels.n_levels - 1)[sparse]]
+    return levels.first, last
+
+
+class _EncodeJob(_Job):
+    mode = walk.ENCODE
+
+    def __init__(self, model: AxModel, planes: Planes, side: bytes, settings: StreamParameters):
+        super().__init__(model, planes, settings, len(planes.band))
+        self.side = side
+        self.planes = planes
+        self.values = np.ascontiguousarray(self.oriented(planes.values), np.int32)
+        self.codings: list[walk.Coding] = []
+        self.wants_intervals = False
+        self.parts: list[bytes] | None = None  # of the samples section, where a device has coded them itself
+
+    @cached_property
+    def level_of(self) -> np.ndarray:
+        """Level of each value, int32 (P, h, w); a device finds them itself."""
+        return self.oriented(_levels_of(self.planes))
+
+    def coding(self, first: int, end: int) -> walk.Coding:
+        n_symbols = 2 * (end - first) * self.shape[0] * self.shape[1]
+        intervals = (np.empty(n_symbols, np.uint32) for _ in range(2))
+        self.codings.append(walk.Coding(self.values, self.level_of, *intervals, np.zeros(1, np.int64)))
+        return self.codings[-1]
+
+    def bit_costs(self) -> np.ndarray:
+        """Bits of each value, float64 (2 parts, P, h, w)."""
+        costs = np.zeros((2, *self.values.shape))
+        coded = ~self.oriented(self.layout.mask)
+        for number, coding in enumerate(self.codings):
+            first = number * self.settings.group_planes
+            end = min(first + self.settings.group_planes, self.n_planes)
+            bits = PRECISION - np.log2(coding.freqs[: coding.n_symbols[0]].astype(np.float64))
+            order = _coding_order(first, end, coded)
+            upper = self.levels.n_levels[order[0]] > 1 << self.settings.lower_bits
+            position = np.cumsum(1 + upper) - 1  # of the lower part's symbol
+            costs[(1, *order)] = bits[position]
+            costs[0][tuple(axis[upper] for axis in order)] = bits[position[upper] - 1]
+        return np.stack([self.oriented(part) for part in costs])
+
+    def sections(self) -> tuple[bytes, ...]:
+        parts = self.parts or []
+        for coding in self.codings:
+            encoder = RansEncoder(self.settings.n_lanes, PRECISION)
+            n_symbols = int(coding.n_symbols[0])
+            encoder.push(coding.starts[:n_symbols], coding.freqs[:n_symbols])
+            parts.append(encoder.finish())
+        return self.side, b"".join(write_varint(len(part)) for part in parts), b"".join(parts)
+
+
+class _DecodeJob(_Job):
+    mode = walk.DECODE
+
+    def __init__(self, model: AxModel, coded: CodedTile, settings: StreamParameters):
+        n_planes = min(len(coded.layout.band), len(coded.parts) * settings.group_planes)
+        super().__init__(model, coded.layout, settings, n_planes)
+        self.decoders = [RansDecoder(part, settings.n_lanes, PRECISION) for part in coded.parts]
+        self.values = np.zeros((n_planes, *self.shape), np.int32)
+
+    def coding(self, first: int, end: int) -> walk.Coding:
+        decoder = self.decoders[first // self.settings.group_planes]
+        return walk.Coding(self.values, states=decoder.states, words=decoder.words, cursor=decoder.cursor)
+
+    def tile(self) -> np.ndarray:
+        for decoder in self.decoders:
+            decoder.finish()
+        values = self.oriented(self.values.astype(np.int32, copy=False))
+        missing = len(self.layout.band) - len(values)
+        if missing:  # of a preview
+            rest = np.broadcast_to(self.layout.first[-missing:, None, None], (missing, *values.shape[1:]))
+            values = np.concatenate([values, rest])
+        return join_tile(self.layout, values)
+
+
+def _coding_order(first: int, end: int, coded: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Plane, row and column of a group's samples in the order in which they are coded.
+
+    coded : bool (h, w)
+    """
+    rows, columns = np.nonzero(coded)
+    planes = np.repeat(np.arange(first, end), len(rows))
+    rows, columns = np.tile(rows, end - first), np.tile(columns, end - first)
+    step = 2 * rows + columns + PLANE_LAG * (planes - first)
+    order = np.lexsort((rows, planes, step))
+    return planes[order], rows[order], columns[order]
+
+
+def _levels_of(planes: Planes) -> np.ndarray:
+    """Level of each value, int32 (P, h, w)."""
+    found = planes.values - planes.first[:, None, None]
+    for z in np.flatnonzero(planes.table_start >= 0):
+        start = planes.table_start[z]
+        table = planes.table[start : start + planes.n_levels[z]]
+        found[z] = np.searchsorted(table, planes.values[z])
+    return np.ascontiguousarray(found, np.int32)

@@ -1,0 +1,137 @@
+"""What the network sees of a cube and what it should say: for training, by the coder's own walk.
+
+Features do not depend on the network, so one walk over a cube gives its samples once and for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from lhic.coder.mixture import WEIGHT_BITS
+from lhic.families.ax.config import AxConfig
+from lhic.families.ax.cpu import walk
+from lhic.families.ax.cpu.context import n_features
+from lhic.families.ax.cpu.experts import ExpertTable, expert_table
+from lhic.families.ax.cpu.network import IntegerNet, shapes
+from lhic.families.ax.cpu.state import State, new_scratch, new_state
+from lhic.families.ax.cpu.symbols import Levels
+from lhic.families.ax.planes.tile import split_tile
+
+GROUP_PLANES = 16  # a piece of work; changes nothing
+
+
+class Observations(NamedTuple):
+    """n samples of a cube.
+
+    features : int8 (n, F), in 1/16
+    error : float32 (n,), sample less base in units of the expected error
+    below, above : float32 (n,), distance to the level's lower and upper edge in that unit; infinite at the ends
+    repeat : float32 (n,), probability that the sample repeats a neighbour's; negative if it does not
+    share : coded samples of the cube, of all its samples
+    """
+
+    features: np.ndarray
+    error: np.ndarray
+    below: np.ndarray
+    above: np.ndarray
+    repeat: np.ndarray
+    share: float
+
+
+def observe(
+    cube: np.ndarray,
+    config: AxConfig,
+    n_samples: int,
+    rng: np.random.Generator,
+    max_error: int = 0,
+    spectra: bool = False,
+    begin: Callable[[ExpertTable, State], None] = lambda table, state: None,
+) -> Observations:
+    """Observations of `n_samples` random samples (or all, if there are fewer) of a cube coded as one tile.
+
+    spectra : instead, all planes of so many random pixels that at most `n_samples` (and one spectrum) result, plane
+        by plane
+    begin : may change the state before the first sample, or keep it to see what it became
+    """
+    planes, _ = split_tile(cube, max_error)
+    if cube.shape[1] > cube.shape[2]:
+        planes_values, mask = planes.values.swapaxes(1, 2), planes.mask.T
+    else:
+        planes_values, mask = planes.values, planes.mask
+    values = np.ascontiguousarray(planes_values, np.int32)
+    mask = np.ascontiguousarray(mask)
+    n_planes, n_rows, n_columns = values.shape
+    flat = values.reshape(n_planes, n_rows * n_columns)
+    if spectra:
+        pixels = np.flatnonzero(~mask)
+        pixels = np.sort(rng.choice(pixels, min(max(n_samples // max(n_planes, 1), 1), len(pixels)), replace=False))
+        chosen = (np.arange(n_planes)[:, None] * (n_rows * n_columns) + pixels).reshape(-1)
+    else:
+        coded = np.flatnonzero(np.broadcast_to(~mask, values.shape))
+        chosen = np.sort(rng.choice(coded, min(n_samples, len(coded)), replace=False))
+    rows = np.full(values.size, -1, np.int32)
+    rows[chosen] = np.arange(len(chosen))
+
+    table = expert_table(config)
+    n_experts = len(table.about_mean)
+    levels = Levels(
+        *(np.asarray(a, np.int64) for a in (planes.first, planes.n_levels, planes.table_start, planes.table))
+    )
+    lower, upper = _edges(levels, flat, chosen)
+    low, high = flat.min(1), flat.max(1)
+    n_threads = numba.get_num_threads()
+    n_recent = walk.recent_planes(GROUP_PLANES, n_threads)
+    state = new_state(table, config.epoch, values.shape, low, high, mask, n_recent)
+    begin(table, state)
+    net = IntegerNet(*(np.zeros(shapes(config)[name], np.float32) for name in IntegerNet._fields))
+    n = len(chosen)
+    features = np.zeros((n, n_features(n_experts)), np.int8)
+    targets, bases, scales, repeats = (np.zeros(n, np.int64) for _ in range(4))
+    coding = walk.Coding(
+        values, rows=rows.reshape(values.shape), features=features, targets=targets, bases=bases, scales=scales,
+        repeats=repeats,
+    )  # fmt: skip
+    idle = []
+
+    def group(first: int) -> walk.Group:
+        end = min(first + GROUP_PLANES, n_planes)
+
+        def run(begin: int, stop: int) -> None:
+            scratch = idle.pop() if idle else new_scratch(config, n_features(n_experts), n_rows, n_columns)
+            what = table, net, levels, state, scratch, coding
+            walk.walk_block(walk.OBSERVE, first, end, begin, stop, config.epoch, 8, *what)
+            idle.append(scratch)
+
+        return walk.Group(first, end, run)
+
+    groups = [group(first) for first in range(0, n_planes, GROUP_PLANES)]
+    walk.run_groups([((n_rows, n_columns), groups)], n_threads, lambda number, group: None)
+    unit = 16.0 / scales  # 1/64 of a level to units of the expected error
+    value = (targets + bases) / 64
+    return Observations(
+        features,
+        (targets * unit).astype(np.float32),
+        ((value - lower) * 64 * unit).astype(np.float32),
+        ((upper - value) * 64 * unit).astype(np.float32),
+        (repeats / 2.0**WEIGHT_BITS).astype(np.float32),
+        n_planes * np.count_nonzero(~mask) / cube.size,
+    )
+
+
+def _edges(levels: Levels, values: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper edge (float64) of the levels of the chosen samples; infinite at a plane's ends."""
+    plane, pixel = np.divmod(chosen, values.shape[1])
+    lower, upper = np.empty(len(chosen)), np.empty(len(chosen))
+    for z in np.unique(plane):
+        here = plane == z
+        value = values[z, pixel[here]]
+        n, start = levels.n_levels[z], levels.table_start[z]
+        table = np.arange(n) + levels.first[z] if start < 0 else levels.table[start : start + n]
+        edges = np.concatenate([[-np.inf], (table[1:] + table[:-1]) / 2, [np.inf]])
+        level = np.searchsorted(table, value)
+        lower[here], upper[here] = edges[level], edges[level + 1]
+    return lower, upper

@@ -1,0 +1,61 @@
+"""What a stream of this family says about itself, readable without numba and without weights.
+
+Format: docs/format_lhic_ax.md, section 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lhic.families.ax.planes.near_lossless import MAX_ERROR
+from lhic.stream.container import Reader, write_varint
+
+FAMILY = "lhic-ax"
+SECTION_NAMES = ("side", "groups", "samples")
+LOWER_BITS = (1, 16)
+GROUP_PLANES = (1, 4096)
+LANES = (1, 1024)
+
+
+@dataclass(frozen=True)
+class StreamParameters:
+    """lower_bits : bits of the least significant part; max_error : 0 when lossless
+
+    group_planes : planes coded into one part of the samples section; n_lanes : of each part's coder
+    changes : of the network's weights (`changes`), empty where they are as in the weights file
+    """
+
+    lower_bits: int
+    max_error: int
+    group_planes: int
+    n_lanes: int
+    changes: bytes = b""
+
+    def to_bytes(self) -> bytes:
+        """Four varints, and the changes."""
+        fields = (self.lower_bits, self.max_error, self.group_planes, self.n_lanes)
+        return b"".join(write_varint(value) for value in fields) + self.changes
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> StreamParameters:
+        """Inverse of `to_bytes`; raises `CorruptStreamError`."""
+        reader = Reader(data, "lhic-ax parameters")
+        return cls(
+            reader.varint("lower bits", *LOWER_BITS),
+            reader.varint("max error", 0, MAX_ERROR),
+            reader.varint("planes in a group", *GROUP_PLANES),
+            reader.varint("lanes", *LANES),
+            bytes(reader.take(reader.n_left, "changes")),
+        )
+
+
+def describe_parameters(parameters: bytes) -> dict:
+    """Stream parameters by name, for ``lhic info``."""
+    found = StreamParameters.from_bytes(parameters)
+    return {
+        "param_d": found.lower_bits,
+        "max_error": found.max_error,
+        "planes in a group": found.group_planes,
+        "lanes": found.n_lanes,
+        "bytes of changed weights": len(found.changes),
+    }

@@ -1,0 +1,300 @@
+"""Which values a band of a tile takes, and at which places on the model's scale they are put.
+
+A *cell* is what the quantiser of `near_lossless` gives, without loss the sample itself.  The cells of a band get
+*positions* 0, 1, 2, ...: consecutive ones, except that
+
+- an extreme level far from all others (a nodata value, a saturated pixel) goes right beside them and stays exact;
+- cells out of more than 65,536 that few samples share are numbered by rank;
+- where it pays, some positions are left out because no sample is there (`Kind.SPARSE`).
+
+Format v1: docs/format_lhic_ax_side.md, sections 3 to 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import numpy as np
+
+from lhic.errors import CorruptStreamError
+from lhic.families.ax.planes.near_lossless import cell_of, quantise, reconstruct
+from lhic.families.ax.planes.nodata import is_isolated
+from lhic.families.ax.planes.packing import pack, unpack
+from lhic.families.ax.planes.sparse import levels_worth_listing, max_listed
+from lhic.stream.container import Reader, write_varint
+
+MAX_LEVELS = 1 << 16
+MAX_MODEL_VALUE = 1 << 15
+CENTRES = 9
+"""A plane's zero is at 0, 1, .. 8 eighths of its range: near its median without the cost of saying where."""
+
+
+class Kind(IntEnum):
+    """How a band is stored."""
+
+    CONSTANT = 0  # one value, pixels without data included
+    FLAT = 1  # one value wherever there is data
+    DENSE = 2  # one plane
+    SPARSE = 3  # one plane, positions listed
+    RANKED = 4  # one plane, cells listed
+    SPLIT = 5  # two planes: position >> 16, position & 65535
+
+
+@dataclass(frozen=True)
+class Band:
+    """The values of one band where there is data.
+
+    lo, hi : int, least and greatest sample that is not isolated
+    below, above : int or None, isolated sample below lo, above hi
+    centre : int, 0 .. 8, see `CENTRES`
+    used : SPARSE: bool, which of the cells from lo's to hi's have a level; first and last do
+    cells : RANKED: int64, cells that occur, rising, from lo's to hi's
+    """
+
+    kind: Kind
+    lo: int
+    hi: int
+    below: int | None = None
+    above: int | None = None
+    centre: int = 0
+    used: np.ndarray | None = None
+    cells: np.ndarray | None = None
+
+    @property
+    def n_planes(self) -> int:
+        return 0 if self.kind <= Kind.FLAT else 2 if self.kind == Kind.SPLIT else 1
+
+    def n_cells(self, max_error: int) -> int:
+        """Cells from lo's to hi's."""
+        return cell_of(self.hi, max_error) - cell_of(self.lo, max_error) + 1
+
+    def n_positions(self, max_error: int) -> int:
+        """Positions of a band that is one plane, at least 2."""
+        n_regular = len(self.cells) if self.kind == Kind.RANKED else self.n_cells(max_error)
+        return n_regular + (self.below is not None) + (self.above is not None)
+
+    def positions(self, samples: np.ndarray, max_error: int) -> np.ndarray:
+        """int64 position of each sample of a band that is one plane or split; any number where there is no data."""
+        cells = quantise(samples, max_error)
+        if self.kind == Kind.RANKED:
+            found = np.searchsorted(self.cells, cells)
+        else:
+            found = cells - cell_of(self.lo, max_error)
+        if self.below is not None:
+            found += 1
+            found[samples == self.below] = 0
+        if self.above is not None:
+            found[samples == self.above] = self.n_positions(max_error) - 1
+        return found
+
+    def samples(self, max_error: int, dtype: np.dtype) -> np.ndarray:
+        """Sample of each position of a band that is one plane."""
+        cells = self.cells
+        if self.kind != Kind.RANKED:
+            cells = np.arange(self.n_cells(max_error)) + cell_of(self.lo, max_error)
+        below, above = (np.array([] if end is None else [end], np.int64) for end in (self.below, self.above))
+        return np.concatenate([below, reconstruct(cells, max_error, self.lo, self.hi), above]).astype(dtype)
+
+    def listed(self) -> np.ndarray:
+        """SPARSE: int64, rising, positions that have a level."""
+        ends = (self.below is not None) * [True], self.used, (self.above is not None) * [True]
+        return np.flatnonzero(np.concatenate(ends))
+
+
+def centre_position(n_positions: int, centre: int) -> int:
+    """Position that is the model's zero."""
+    return (n_positions - 1) * centre // (CENTRES - 1)
+
+
+def centre_fits(n_positions: int, centre: int) -> bool:
+    """Whether no model value leaves -2^15 .. 2^15."""
+    zero = centre_position(n_positions, centre)
+    return max(zero, n_positions - 1 - zero) <= MAX_MODEL_VALUE
+
+
+# --- deciding ---------------------------------------------------------------------------------------------------------
+
+
+def describe(samples: np.ndarray, max_error: int) -> Band:
+    """The band to store some samples as.
+
+    samples : integers (n,), those with data, at least one
+    """
+    levels, counts = _histogram(samples)
+    below = above = None
+    if len(levels) > 1 and is_isolated(levels[1] - levels[0], levels[-1] - levels[1]):
+        below = int(levels[0])
+    first = int(below is not None)
+    if len(levels) > first + 1 and is_isolated(levels[-1] - levels[-2], levels[-2] - levels[first]):
+        above = int(levels[-1])
+    regular = slice(first, len(levels) - (above is not None))
+    lo, hi = int(levels[regular][0]), int(levels[regular][-1])
+
+    cells, starts = np.unique(quantise(levels[regular], max_error), return_index=True)
+    weights = np.add.reduceat(counts[regular], starts)
+    band = Band(Kind.DENSE, lo, hi, below, above)
+    if len(cells) == 1 and below is None and above is None:
+        value = int(reconstruct(cells, max_error, lo, hi)[0])
+        return Band(Kind.FLAT, value, value)
+    if band.n_positions(max_error) > MAX_LEVELS:
+        if len(cells) > MAX_LEVELS - 2 or 2 * len(cells) > len(samples):
+            return Band(Kind.SPLIT, int(levels[0]), int(levels[-1]))
+        band = replace(band, kind=Kind.RANKED, cells=cells)
+        places = np.arange(len(cells))
+    else:
+        places = cells - cells[0]
+        used = levels_worth_listing(places, weights, len(samples))
+        if used is not None:
+            band = replace(band, kind=Kind.SPARSE, used=used)
+    median = places[np.searchsorted(np.cumsum(weights), weights.sum() / 2)] + first
+    n_positions = band.n_positions(max_error)
+    fitting = [centre for centre in range(CENTRES) if centre_fits(n_positions, centre)]
+    return replace(band, centre=min(fitting, key=lambda centre: abs(centre_position(n_positions, centre) - median)))
+
+
+def _histogram(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Levels that occur (int64, rising) and how often."""
+    low = int(samples.min())
+    if int(samples.max()) - low >= MAX_LEVELS:
+        levels, counts = np.unique(samples, return_counts=True)
+        return levels.astype(np.int64), counts
+    counts = np.bincount(samples.astype(np.int64) - low)
+    places = np.flatnonzero(counts)
+    return places + low, counts[places]
+
+
+# --- bytes ------------------------------------------------------------------------------------------------------------
+
+
+def write_bands(bands: Sequence[Band], nodata: int | None) -> bytes:
+    """Two parts of the side section: numbers of all bands, lists of the SPARSE ones if there are any.
+
+    nodata : value of pixels without data, None if there are none
+    """
+    codes = bytes(
+        ((band.kind * 2 + (band.below is not None)) * 2 + (band.above is not None)) * CENTRES + band.centre
+        for band in bands
+    )
+    numbers = _write_differences([band.lo for band in bands])
+    numbers += _write_differences([band.hi - band.lo for band in bands if band.n_planes])
+    numbers += _write_differences([band.below for band in bands if band.below is not None])
+    numbers += _write_differences([band.above for band in bands if band.above is not None])
+    numbers += _write_differences([] if nodata is None else [nodata])
+    for band in bands:
+        if band.kind == Kind.RANKED:
+            numbers += write_varint(len(band.cells)) + b"".join(write_varint(int(n)) for n in np.diff(band.cells))
+    used = [band.used for band in bands if band.kind == Kind.SPARSE]
+    return pack(codes + numbers) + (pack(np.packbits(np.concatenate(used)).tobytes()) if used else b"")
+
+
+def read_bands(
+    reader: Reader, n_bands: int, n_pixels: int, dtype: np.dtype, max_error: int, has_nodata: bool
+) -> tuple[list[Band], int | None]:
+    """Inverse of `write_bands`.
+
+    n_pixels : pixels of a band
+
+    Raises
+    ------
+    CorruptStreamError
+        What is found is not what `write_bands` can have written for bands of this size and dtype.
+    """
+    # Per band at most a code, five numbers of 5 bytes and a list of cells; each number is below 2^34.
+    numbers = Reader(
+        unpack(reader, "bands", n_bands * (26 + 5 * min(n_pixels, MAX_LEVELS)) + 5), f"{reader.what}: bands"
+    )
+    codes = np.frombuffer(numbers.take(n_bands, "codes"), np.uint8).astype(int)
+    if codes.max() >= len(Kind) * 4 * CENTRES:
+        raise CorruptStreamError(
+            f"{reader.what}: codes: expected less than {len(Kind) * 4 * CENTRES}, found {codes.max()}"
+        )
+    kinds, ends, centres = codes // (4 * CENTRES), codes // CENTRES % 4, codes % CENTRES
+    los = _read_differences(numbers, "least samples", n_bands)
+    spans = _read_differences(numbers, "ranges", int((kinds >= Kind.DENSE).sum()))
+    below = _read_differences(numbers, "samples below", int((ends >= 2).sum()))
+    above = _read_differences(numbers, "samples above", int((ends % 2).sum()))
+    nodata = _read_differences(numbers, "nodata", 1)[0] if has_nodata else None
+
+    bands, rest = [], [iter(values) for values in (spans, below, above)]
+    for kind, end, centre, lo in zip(kinds.tolist(), ends.tolist(), centres.tolist(), los, strict=True):
+        hi = lo + next(rest[0]) if kind >= Kind.DENSE else lo
+        band = Band(Kind(kind), lo, hi, next(rest[1]) if end >= 2 else None, next(rest[2]) if end % 2 else None, centre)
+        _check_range(band, dtype, f"{reader.what}: band {len(bands)}")
+        if kind == Kind.RANKED:
+            band = replace(band, cells=_read_cells(numbers, band, n_pixels, max_error))
+        _check_planes(band, max_error, f"{reader.what}: band {len(bands)}")
+        bands.append(band)
+    if nodata is not None and not np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max:
+        raise CorruptStreamError(f"{reader.what}: nodata: expected a value of {dtype}, found {nodata}")
+    if numbers.n_left:
+        raise CorruptStreamError(f"{numbers.what}: expected {numbers.position} bytes, found {numbers.n_left} more")
+    return _read_lists(reader, bands, n_pixels, max_error), nodata
+
+
+def _write_differences(values: Sequence[int]) -> bytes:
+    """Each value minus the one before it, 0 before the first, in zigzag."""
+    steps = [after - before for before, after in zip([0, *values], values, strict=False)]
+    return b"".join(write_varint(step << 1 if step >= 0 else -2 * step - 1) for step in steps)
+
+
+def _read_differences(reader: Reader, name: str, n: int) -> list[int]:
+    values, value = [], 0
+    for _ in range(n):
+        zigzag = reader.varint(name, 0, (1 << 34) - 1)
+        value += (zigzag >> 1) ^ -(zigzag & 1)
+        values.append(value)
+    return values
+
+
+def _check_range(band: Band, dtype: np.dtype, what: str) -> None:
+    below = band.lo - 1 if band.below is None else band.below
+    above = band.hi + 1 if band.above is None else band.above
+    found = [value for value in (band.below, band.lo, band.hi, band.above) if value is not None]
+    least, greatest = np.iinfo(dtype).min, np.iinfo(dtype).max
+    if not (below < band.lo <= band.hi < above and least <= found[0] and found[-1] <= greatest):
+        raise CorruptStreamError(f"{what}: expected rising values of {dtype}, found {found}")
+
+
+def _read_cells(reader: Reader, band: Band, n_pixels: int, max_error: int) -> np.ndarray:
+    n = reader.varint("number of cells", 2, min(n_pixels, MAX_LEVELS - 2))
+    gaps = [reader.varint("cell", 1, (1 << 32) - 1) for _ in range(n - 1)]
+    cells = np.cumsum([cell_of(band.lo, max_error), *gaps])
+    if cells[-1] != cell_of(band.hi, max_error):
+        raise CorruptStreamError(f"{reader.what}: cells: expected the last to be that of {band.hi}, found another")
+    return cells
+
+
+def _check_planes(band: Band, max_error: int, what: str) -> None:
+    isolated = band.below is not None or band.above is not None
+    if band.kind <= Kind.FLAT or band.kind == Kind.SPLIT:
+        n_cells = band.n_cells(max_error)
+        if isolated or band.centre or (n_cells <= MAX_LEVELS) != (band.kind <= Kind.FLAT):
+            raise CorruptStreamError(f"{what}: expected a plain {band.kind.name} band, found {n_cells} cells")
+        return
+    n = band.n_positions(max_error)
+    if not 2 <= n <= MAX_LEVELS or not centre_fits(n, band.centre):
+        raise CorruptStreamError(f"{what}: expected 2 .. {MAX_LEVELS} levels that fit, found {n}")
+
+
+def _read_lists(reader: Reader, bands: list[Band], n_pixels: int, max_error: int) -> list[Band]:
+    sizes = [band.n_cells(max_error) if band.kind == Kind.SPARSE else 0 for band in bands]
+    if not any(sizes):
+        return bands
+    n_bytes = -(-sum(sizes) // 8)
+    plain = unpack(reader, "levels", n_bytes)
+    if len(plain) != n_bytes:
+        raise CorruptStreamError(f"{reader.what}: levels: expected {n_bytes} bytes, found {len(plain)}")
+    bits = np.unpackbits(np.frombuffer(plain, np.uint8), count=sum(sizes)).astype(bool)
+    listed = []
+    for number, (band, used) in enumerate(zip(bands, np.split(bits, np.cumsum(sizes)[:-1]), strict=True)):
+        if band.kind == Kind.SPARSE:
+            if not (used[0] and used[-1] and np.count_nonzero(used) <= max_listed(n_pixels)):
+                raise CorruptStreamError(
+                    f"{reader.what}: levels of band {number}: expected both ends and at most "
+                    f"{max_listed(n_pixels)} levels, found {np.count_nonzero(used)}"
+                )
+            band = replace(band, used=used)
+        listed.append(band)
+    return listed

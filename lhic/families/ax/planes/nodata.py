@@ -1,0 +1,85 @@
+"""Pixels without data: found without being told, kept out of the coded planes, stored as a mask.
+
+A pixel has no data if its samples are the same value in all bands that vary.  Whether leaving such pixels out
+saves more than the mask costs is decided by `find_nodata`.  Nodata in some bands of a pixel only is not seen here but
+as an isolated level (`bands`).  Format v1: docs/format_lhic_ax_side.md, section 2.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lhic.families.ax.planes.packing import pack
+
+MIN_GAP = 16
+BITS_A_SAMPLE = 0.05
+BITS_A_BORDER = 6
+"""What samples without data cost if they are coded: next to nothing within an area, a surprise where a row enters or
+leaves one."""
+
+
+def is_isolated(gap: int, span: int) -> bool:
+    """Whether an extreme level means something else than the others.
+
+    gap : distance to the next level; span : of all levels but this one
+    """
+    return gap > max(span, MIN_GAP)
+
+
+def find_nodata(bands: np.ndarray) -> tuple[np.ndarray, int]:
+    """Pixels without data.
+
+    bands : integers (P, h, w), those bands of a tile that vary
+    Returns a bool array (h, w), and the value of those pixels in all the bands (0 if there is no such pixel).
+    """
+    shape = bands.shape[1:]
+    none = np.zeros(shape, bool), 0
+    if not len(bands):
+        return none
+    if len(bands) == 1:
+        value = _isolated_extreme(bands[0])
+        if value is None:
+            return none
+        mask = bands[0] == value
+    else:
+        mask = bands[1] == bands[0]
+        if not mask.any():
+            return none
+        mask = (bands == bands[0]).all(axis=0)
+        values, counts = np.unique(bands[0][mask], return_counts=True)
+        if not values.size:
+            return none
+        value = int(values[counts.argmax()])
+        mask &= bands[0] == value
+    n_borders = np.count_nonzero(mask[:, 1:] != mask[:, :-1])
+    saved = len(bands) * (BITS_A_SAMPLE * np.count_nonzero(mask) + BITS_A_BORDER * n_borders)
+    return (mask, value) if 8 * len(write_mask(mask)) < saved else none
+
+
+def _isolated_extreme(band: np.ndarray) -> int | None:
+    levels = np.unique(band).astype(np.int64)
+    if is_isolated(int(levels[1] - levels[0]), int(levels[-1] - levels[1])):
+        return int(levels[0])
+    if is_isolated(int(levels[-1] - levels[-2]), int(levels[-2] - levels[0])):
+        return int(levels[-1])
+    return None
+
+
+def write_mask(mask: np.ndarray) -> bytes:
+    """Part of the side section; one byte for an empty mask.
+
+    Each row is compared with the one above it, so that straight and slanted borders become regular.
+    """
+    if not mask.any():
+        return pack(b"")
+    changed = mask.copy()
+    changed[1:] ^= mask[:-1]
+    return pack(np.packbits(changed).tobytes())
+
+
+def read_mask(plain: bytes, shape: tuple[int, int]) -> np.ndarray:
+    """Inverse of `write_mask`, once unpacked: bool (h, w); plain : empty, or of the mask's size in whole bytes."""
+    if not plain:
+        return np.zeros(shape, bool)
+    changed = np.unpackbits(np.frombuffer(plain, np.uint8), count=shape[0] * shape[1]).reshape(shape)
+    return np.logical_xor.accumulate(changed.astype(bool), axis=0)

@@ -1,0 +1,17 @@
+"""LHIC-BP, the published learned codec, with a stream that decodes on any machine.
+
+The network: `config`, `network` (training form) and its parts `spectral`, `spatial`, `context`, `head`; in coding order
+`recurrent` and `wavefront` (torch), `conditions_numba` and `wavefront_numba` (compiled, CPU).  The coding path:
+`quantise`, `side`, `engines`, `coding`.  `published` imports the authors' checkpoints.
+"""
+
+from lhic.families.bp.parameters import SECTION_NAMES, describe_parameters
+
+__all__ = ["SECTION_NAMES", "describe_parameters", "load"]
+
+
+def load(name, config, tensors, weights_hash, device="cpu"):
+    """See `coding.load`; torch is imported only now, because reading a header must not need it."""
+    from lhic.families.bp.coding import load as load_now
+
+    return load_now(name, config, tensors, weights_hash, device)

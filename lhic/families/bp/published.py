@@ -1,0 +1,117 @@
+"""The authors' checkpoints, as published, turned into one weights file of ours.
+
+Published: a ``config.yml`` and two ``.pth`` state dictionaries (msp and lsp).  Nothing is renamed but for the prefixes
+``msp.`` and ``lsp.``; nothing is ever unpickled but tensors.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import torch
+from safetensors.torch import load_file
+
+from lhic.errors import CheckpointError, UsageError, message_of
+from lhic.families.bp.coding import load_net
+from lhic.families.bp.config import LhicBpConfig
+from lhic.families.bp.network import LspNet, MspNet
+from lhic.families.bp.parameters import FAMILY
+from lhic.families.weights import Weights, save_weights
+
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+"""Keys under which training code nests a state dictionary."""
+
+PREFIXES = ("module.", "model.")
+"""What parallel and lightning wrappers put before every name."""
+
+
+def import_published(
+    config_yml: str | os.PathLike,
+    msp_ckpt: str | os.PathLike,
+    lsp_ckpt: str | os.PathLike,
+    out_safetensors: str | os.PathLike,
+    name: str | None = None,
+    **overrides,
+) -> Weights:
+    """Convert published checkpoints into a weights file.
+
+    Parameters
+    ----------
+    config_yml : configuration file with the published keys
+    msp_ckpt, lsp_ckpt : state dictionaries, ``.pth`` (loaded with ``weights_only=True``) or ``.safetensors``
+    out_safetensors : written whole or not at all
+    name : what streams will call the model; default: the output file's stem
+    overrides : settings the published file does not have, e.g. ``param_d=8, max_value=10000`` (the defaults)
+
+    Returns
+    -------
+    Weights : what was written; tensors float32 as published
+
+    Raises
+    ------
+    UsageError
+        A file does not exist.
+    ConfigError
+        The configuration lacks keys or has values out of range.
+    CheckpointError
+        A checkpoint is damaged, holds something else, or does not fit the configuration; the message names the
+        first tensor that differs.
+    """
+    config = LhicBpConfig.from_yaml(config_yml, **overrides)
+    tensors: dict[str, np.ndarray] = {}
+    for prefix, kind, path in (("msp", MspNet, msp_ckpt), ("lsp", LspNet, lsp_ckpt)):
+        state = read_state_dict(path)
+        load_net(kind, config, state, os.fspath(path))
+        tensors |= {f"{prefix}.{key}": value.detach().cpu().contiguous().numpy() for key, value in state.items()}
+    weights = Weights(
+        name or Path(out_safetensors).name.removesuffix(".safetensors"),
+        FAMILY,
+        config.to_dict(),
+        tensors,
+        {"source": "published checkpoints", "msp": Path(msp_ckpt).name, "lsp": Path(lsp_ckpt).name},
+    )
+    save_weights(out_safetensors, weights)
+    return weights
+
+
+def read_state_dict(path: str | os.PathLike) -> dict[str, torch.Tensor]:
+    """Tensors by published name, wrappers and prefixes taken off; raises `UsageError`, `CheckpointError`."""
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"{path}: expected a checkpoint (.pth or .safetensors), found nothing there")
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        safetensors.SafetensorError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        EOFError,
+        OSError,
+        UnicodeDecodeError,
+    ) as error:
+        reason = message_of(error)[:120]
+        raise CheckpointError(f"{path}: expected a file of tensors, found something else ({reason})") from error
+    for key in WRAPPERS:
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+            break
+    if not isinstance(state, dict) or not state:
+        raise CheckpointError(f"{path}: expected a state dictionary, found {type(state).__name__}")
+    for key, value in state.items():
+        if not isinstance(key, str) or not isinstance(value, torch.Tensor):
+            raise CheckpointError(f"{path}: {key!r}: expected a tensor, found {type(value).__name__}")
+    for prefix in PREFIXES:
+        if all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state

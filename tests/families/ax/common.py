@@ -1,0 +1,157 @@
+"""What the tests of lhic-ax share: models with random weights, cubes of extremes, the compiled walk laid open."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numba
+import numpy as np
+
+from lhic.families.ax import model as ax_model
+from lhic.families.ax.config import AxConfig
+from lhic.families.ax.cpu import experts, network, walk
+from lhic.families.ax.cpu.context import LIMIT, n_features
+from lhic.families.ax.parameters import StreamParameters
+from lhic.families.ax.planes.tile import split_tile
+
+SMALL = AxConfig(
+    detail_planes=3, sample_planes=2, short_planes=1, spatial_neighbours=16, epoch=4, width=12, depth=3, components=3
+)  # fmt: skip
+CONFIGS = {
+    "small": SMALL,
+    "one expert, one layer": AxConfig(0, 0, 1, 0, 64, 4, 1, 1, far_neighbours=0, repeats=1, blend=1),
+    "spatial first": AxConfig(0, 0, 1, 5, 1, 8, 2, 2, far_neighbours=2, repeats=2, blend=32),
+    "no forgetting": AxConfig(2, 1, 0, 4, 3, 8, 1, 4, far_neighbours=0, repeats=0, blend=0),
+    "as the first weights": dataclasses.replace(SMALL, far_neighbours=0, repeats=0, blend=0),
+}
+
+
+def random_tensors(config: AxConfig, seed: int = 1, share: float = 1.0) -> dict[str, np.ndarray]:
+    """Weights of both signs, as large as the bound of exact sums allows (times `share`)."""
+    rng = np.random.default_rng(seed)
+    tensors = {}
+    for name, shape in network.shapes(config).items():
+        fan_in = 1 if "bias" in name else shape[-1]
+        limit = LIMIT if name == "first" else network.ACTIVATION_LIMIT
+        bound = network.EXACT // 4 if "bias" in name else int(0.74 * network.EXACT / (limit * fan_in))
+        bound = max(int(share * bound), 1)
+        tensors[name] = rng.integers(-bound, bound, shape, endpoint=True).astype(np.int32)
+    return tensors
+
+
+def random_model(config: AxConfig = SMALL, seed: int = 1, share: float = 1.0, device: str = "cpu") -> ax_model.AxModel:
+    return ax_model.load("random", config.to_dict(), random_tensors(config, seed, share), bytes(32), device)
+
+
+def extreme_tiles() -> dict[str, np.ndarray]:
+    """Small tiles, each there for a reason; every sum and clamp of the context is driven to its end by one of them."""
+    rng = np.random.default_rng(7)
+    checker = np.indices((3, 7, 9)).sum(0) % 2
+    ramp = np.add.outer(np.arange(4) * 50, np.add.outer(np.arange(9) * 7, np.arange(8) * 3))
+    mild = rng.normal(0, 3, (5, 10, 11)).cumsum(0).cumsum(2).round()
+    quiet = np.full((4, 8, 8), 5)
+    quiet[:, 3, 4] = 6
+    loud = quiet.copy()
+    loud[1::2] = rng.integers(-32768, 32768, loud[1::2].shape)
+    masked = mild.astype("int16")
+    masked[:, :4, 5:] = -32768
+    masked[:, 9, 0] = -32768
+    repeated = np.kron(mild[:, :4, :5], np.ones((1, 3, 2)))
+    repeated[:, 1::5] += rng.integers(0, 2, repeated[:, 1::5].shape)
+    sparse = np.repeat(rng.integers(0, 9, (3, 12, 12)), 1, 0) * 37
+    return {
+        "pixels that repeat others": repeated.astype("int16"),
+        "one sample": np.full((1, 1, 1), 7, "uint8"),
+        "one sample of each of two values": np.array([[[3, 9]]], "uint8"),
+        "one row": ramp[:, :1].astype("int16"),
+        "one column": ramp[:, :, :1].astype("int16"),
+        "two columns, taller than wide": ramp[:, :, :2].astype("uint16"),
+        "ramp": ramp.astype("uint16"),
+        "smooth noise": mild.astype("int16"),
+        "nearly constant": quiet.astype("uint8"),
+        "quiet and loud planes in turn": loud.astype("int16"),
+        "checkerboard of the extremes": np.where(checker, 32767, -32768).astype("int16"),
+        "noise of all of uint16": rng.integers(0, 65536, (2, 8, 9)).astype("uint16"),
+        "noise of all of int8": rng.integers(-128, 128, (3, 6, 7)).astype("int8"),
+        "a masked corner": masked,
+        "values with gaps": sparse.astype("uint16"),
+        "more than 16 bits": rng.integers(0, 2**20, (2, 5, 6)).astype("uint32"),
+        "more planes than a group": mild[:, :6, :6].astype("int16"),
+    }
+
+
+def settings_of(group_planes: int = 3, lower_bits: int = 8, n_lanes: int = 1) -> StreamParameters:
+    return StreamParameters(lower_bits, 0, group_planes, n_lanes)
+
+
+class ObservedJob(ax_model._EncodeJob):
+    """The encoder's walk, noting what it sees instead of coding."""
+
+    mode = walk.OBSERVE
+
+    def coding(self, first: int, end: int) -> walk.Coding:
+        """Rows are samples in raster order; those not coded have row -1."""
+        coded = np.broadcast_to(~self.oriented(self.layout.mask), self.values.shape)
+        rows = np.where(coded, np.arange(coded.size).reshape(coded.shape), -1).astype(np.int32)
+        if not hasattr(self, "seen"):
+            n_inputs = n_features(len(self.model.table.about_mean))
+            self.seen = np.zeros((coded.size, n_inputs), np.int8), *(np.zeros(coded.size, np.int64) for _ in range(4))
+        return super().coding(first, end)._replace(rows=rows, **dict(zip(NAMES, self.seen, strict=True)))
+
+
+NAMES = ("features", "targets", "bases", "scales", "repeats")
+
+
+def job_of(kind: type, model: ax_model.AxModel, tile: np.ndarray, settings: StreamParameters):
+    """A job that has run."""
+    job = kind(model, *split_tile(tile), settings)
+    model._run([job], settings, lambda n: None)
+    return job
+
+
+def observed(model: ax_model.AxModel, tile: np.ndarray, settings: StreamParameters) -> dict[str, np.ndarray]:
+    """Features (n, F) and the other `NAMES` (n,) of all samples in raster order of the walk; 0 where not coded."""
+    return dict(zip(NAMES, job_of(ObservedJob, model, tile, settings).seen, strict=True))
+
+
+def intervals(model: ax_model.AxModel, tile: np.ndarray, settings: StreamParameters) -> list[np.ndarray]:
+    """Starts and freqs, int64 (n, 2), of each group."""
+    job = job_of(ax_model._EncodeJob, model, tile, settings)
+    found = []
+    for one in job.codings:
+        n = int(one.n_symbols[0])
+        found.append(np.stack([one.starts[:n], one.freqs[:n]], 1).astype(np.int64))
+    return found
+
+
+def oriented(planes):
+    """Planes as the walk goes through them."""
+    if planes.mask.shape[0] <= planes.mask.shape[1]:
+        return planes
+    return dataclasses.replace(planes, values=planes.values.swapaxes(1, 2), mask=planes.mask.T)
+
+
+class threads:
+    """Numba's threads, for a while."""
+
+    def __init__(self, n: int):
+        self.n = n
+
+    def __enter__(self):
+        self.before = numba.get_num_threads()
+        numba.set_num_threads(min(self.n, numba.config.NUMBA_NUM_THREADS))
+
+    def __exit__(self, *error):
+        numba.set_num_threads(self.before)
+
+
+def solved(gram: np.ndarray, moment: np.ndarray) -> np.ndarray:
+    """Coefficients times 2^20 by the compiled solution, whose arrays are padded."""
+    n = len(moment)
+    size = experts.padded(n)
+    rng = np.random.default_rng(0)  # what is beyond must not matter
+    padded_gram, padded_moment = rng.normal(size=(size, size)), rng.normal(size=size)
+    padded_gram[:n, :n], padded_moment[:n] = gram, moment
+    found = np.empty(n)
+    experts.solve(padded_gram, padded_moment, np.full((size, size + 4), np.nan), found)
+    return found

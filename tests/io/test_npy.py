@@ -1,0 +1,72 @@
+"""Windows of a cube in a file, and a file made of windows."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from lhic.errors import InvalidCubeError, UsageError
+from lhic.io.npy import CubeReader, CubeWriter
+from tests.common import cubes_by_intent
+
+
+def windows(shape):
+    """Whole axes, parts of them, single elements, in every combination."""
+    for axes in itertools.product(*({(0, n), (0, 1), (n // 2, n), (n // 3, n // 3 + 1)} for n in shape)):
+        yield tuple(slice(*axis) for axis in axes)
+
+
+@pytest.mark.parametrize("name,cube", cubes_by_intent().items())
+def test_windows_are_those_of_the_array(tmp_path, name, cube):
+    np.save(tmp_path / "cube.npy", cube)
+    with CubeReader(tmp_path / "cube.npy") as found:
+        assert (found.shape, found.dtype, found.size, found.nbytes) == (cube.shape, cube.dtype, cube.size, cube.nbytes)
+        for window in windows(cube.shape):
+            assert np.array_equal(found[window], cube[window]) and found[window].dtype == cube.dtype
+        everything = found[:, :, :]
+    assert np.array_equal(everything, cube)
+
+
+@pytest.mark.parametrize("name,cube", cubes_by_intent().items())
+def test_a_file_of_windows_is_that_of_numpy(tmp_path, name, cube):
+    cube = np.ascontiguousarray(cube)
+    np.save(tmp_path / "cube.npy", cube)
+    with open(tmp_path / "mine.npy", "wb") as file:
+        mine = CubeWriter(file, tmp_path, cube.shape, cube.dtype)
+        halves = [[slice(0, n // 2), slice(n // 2, n)] for n in cube.shape]
+        for window in reversed(list(itertools.product(*halves))):
+            mine[window] = cube[window].astype(cube.dtype.newbyteorder("="))
+    assert (tmp_path / "mine.npy").read_bytes() == (tmp_path / "cube.npy").read_bytes()
+
+
+def test_what_is_no_cube_is_refused(tmp_path):
+    path = tmp_path / "cube.npy"
+    with pytest.raises(UsageError, match="nothing there"):
+        CubeReader(path)
+    for array, words in [(np.zeros((3, 4), "int16"), "3 axes"), (np.full((2, 3, 4), np.nan), "24 values that are NaN")]:
+        np.save(path, array)
+        with pytest.raises(InvalidCubeError, match=rf"cube\.npy: .*{words}"):
+            CubeReader(path)
+    np.save(path, np.array([[[{}]]], dtype=object), allow_pickle=True)
+    with pytest.raises(InvalidCubeError, match=r"cube\.npy"):
+        CubeReader(path)
+    np.save(path, np.zeros((3, 4, 5), "int16"))
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InvalidCubeError, match=r"cube\.npy"):
+            CubeReader(path)
+
+
+def test_a_file_that_is_cut_while_it_is_read(tmp_path):
+    np.save(tmp_path / "cube.npy", np.zeros((3, 4, 5), "int16"))
+    with CubeReader(tmp_path / "cube.npy") as cube:
+        (tmp_path / "cube.npy").write_bytes((tmp_path / "cube.npy").read_bytes()[:-1])
+        assert cube[0:2, :, :].sum() == 0
+        with pytest.raises(InvalidCubeError, match="cut off"):
+            cube[0:3, 0:4, 1:5]
+
+
+def test_a_full_disk_is_told_at_the_start(tmp_path):
+    with open(tmp_path / "cube.npy", "wb") as file, pytest.raises(OSError, match="expected room for"):
+        CubeWriter(file, tmp_path, (2**31 - 1, 2**20, 2**10), np.dtype("int16"))

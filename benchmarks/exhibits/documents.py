@@ -55,6 +55,6 @@ def update(documents: tuple[str, ...] = ("README.md",), check: bool = False) -> 
             raise UsageError(
                 f"{name}: expected the tables and figures of results/, found older ones; run 'invoke documents'"
             )
-        with atomic_write(path) as file:
+        with atomic_write(path, overwrite=True) as file:
             file.write(current.encode())
         print(f"updated: {name}")

@@ -71,5 +71,5 @@ def write_table(out: Path, rows: list[dict], table: str) -> None:
     writer.writerows([{k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows])
     out.mkdir(parents=True, exist_ok=True)
     for name, content in (("rows.csv", text.getvalue()), ("table.md", table)):
-        with atomic_write(out / name) as file:
+        with atomic_write(out / name, overwrite=True) as file:
             file.write(content.encode())

@@ -179,7 +179,7 @@ def upgrade(path: Path) -> None:
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
-    with atomic_write(path) as file:
+    with atomic_write(path, overwrite=True) as file:
         file.write(text.getvalue().encode())
 
 

@@ -87,5 +87,5 @@ def run(
 
 def _save(item: Item, form: str, folder: Path) -> Path:
     path = folder / "cube.npy"
-    save_cube(path, load_form(item, form))
+    save_cube(path, load_form(item, form), overwrite=True)
     return path

@@ -173,11 +173,12 @@ def _read(
             check_comparable(original, header)
         container.check_whole(data, index)
         model = api.model_of(header, device, model)
-        limit = api.room_for(model, header, "stream", memory_budget)
-        with open_target(header) as target:
-            comparison = Comparison(original, max_error_of(data), target)
+        limit, max_error = api.room_for(model, header, "stream", memory_budget), max_error_of(data)
+    with open_target(header) as target:
+        comparison = Comparison(original, max_error, target)
+        with named(data.name):
             api.read_tiles(comparison, data, index, model, limit, progress or (lambda n_samples: None))
-            return comparison.verdict()
+        return comparison.verdict()
 
 
 def _opened(path: str | os.PathLike | Source | CubeReader | None, open_it: Callable) -> AbstractContextManager:

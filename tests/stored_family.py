@@ -12,6 +12,7 @@ import numpy as np
 from lhic.errors import CorruptStreamError, UsageError
 
 SECTION_NAMES = ("even bands", "odd bands")
+AUTO_DEVICE = "cpu"
 
 
 class StoredModel:

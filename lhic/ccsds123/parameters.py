@@ -1,6 +1,7 @@
 """Every field of a CCSDS 123.0-B-2 header as one record, with the ranges the standard gives.
 
-Decides what may be asked for; knows neither how fields are laid out (header.py) nor what they do.  Names are those of the standard, its symbols stand beside them.
+Decides what may be asked for; knows neither how fields are laid out (header.py) nor what they do.  Names are those of
+the standard, its symbols stand beside them.
 
 Source: CCSDS 123.0-B-2, sections 3 (image), 4 (predictor), 5.3 (header), 5.4 (entropy coders).
 """

@@ -1,6 +1,7 @@
 """Training: configuration, tiles, loss, loop, and the record of a run."""
 
+from lhic.train.config import read_yaml
 from lhic.train.loop import TrainResult, train
 from lhic.train.run import run
 
-__all__ = ["TrainResult", "run", "train"]
+__all__ = ["TrainResult", "read_yaml", "run", "train"]

@@ -20,7 +20,7 @@ from lhic.families.ax.parameters import StreamParameters
 from lhic.families.bp.config import LhicBpConfig
 from lhic.families.raw import RawModel
 from lhic.families.weights import Weights, save_weights
-from lhic.io.cube import atomic_write
+from lhic.io.atomic import atomic_write
 
 FOLDER = Path(__file__).parent
 TINY = FOLDER / "v1_lhic_bp_tiny" / "lhic-bp-tiny.safetensors"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 
 from benchmarks.measure.provenance import REPOSITORY
 from lhic.errors import UsageError
@@ -12,7 +11,7 @@ EXPERIMENTS = {"cross-validation": "cross_validate", "ablations": "ablate"}
 
 
 def run_experiment(name: str, folder: str = "") -> list[dict]:
-    """Run ``cross-validation`` or ``ablations`` as ``configs/lhic-ax-<name>.yml`` says, into a folder of ``results/``."""
+    """Run an experiment as ``configs/lhic-ax-<name>.yml`` says; its table goes into a folder of ``results/``."""
     if name not in EXPERIMENTS:
         raise UsageError(f"experiment: expected one of {', '.join(EXPERIMENTS)}, found {name!r}")
     module = name.replace("-", "_")

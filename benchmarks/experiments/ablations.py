@@ -156,7 +156,7 @@ def _tiles(trial: Trial) -> dict[str, float]:
 
 
 def _tuned(trial: Trial) -> dict[str, float]:
-    """As whole cubes, with what the encoder saves by fitting the network to each; ``tuning_steps`` : of `lhic.encode`."""
+    """Whole cubes, to each of which the encoder fits the network; ``tuning_steps`` : the option of `lhic.encode`."""
     whole = _tiles(Trial(trial.settings, trial.change | {"tile": 0}, trial.done))
     model, bits = trial.net.as_model("trial"), {}
     for name, item in trial.items("test").items():

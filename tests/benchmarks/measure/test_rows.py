@@ -1,89 +1,101 @@
-"""Rows on disk: files of format 1 stay readable, and a folder of parts never holds half a row or one twice."""
+"""Rows on disk: a folder of parts never holds half a row or one twice, and its export has every digit."""
 
+import csv
 import hashlib
+import shutil
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
 
-from benchmarks.measure import row_parts, rows
+from benchmarks.measure import rows
 from benchmarks.measure.provenance import dataset_sha256
-from benchmarks.measure.row_parts import RowParts
+from benchmarks.measure.rows import RowParts
 from lhic.errors import DatasetError
+from tests.common import REPOSITORY
 
 
 def row(cube, error="", **more):
     return {"dataset": "corpus", "form": "clipped", "cube": cube, "codec": "x", "device": "cpu", "error": error, **more}
 
 
-def test_a_file_of_format_1_is_read_and_then_continued_in_format_2(tmp_path):
-    path = tmp_path / "rows.csv"
-    old = row("a", bytes=10, encode_s=0.123456789012345678, settings='{"k": "a, b"}')
-    lines = [",".join(rows.COLUMNS_1), ",".join(_csv(old.get(name, "")) for name in rows.COLUMNS_1)]
-    path.write_text("\n".join(lines) + "\n")
-    before = rows.read_rows(path)
-    assert tuple(before.columns) == rows.COLUMNS
-    assert before["dataset_sha256"].tolist() == [""] and before["workers"].isna().all()
-
-    rows.append_row(path, row("b", dataset_sha256="ab", workers=2))
-    after = rows.read_rows(path)
-    assert after["dataset_sha256"].tolist() == ["", "ab"] and after["cube"].tolist() == ["a", "b"]
-    assert (
-        after.loc[0, ["bytes", "encode_s", "settings"]].tolist()
-        == before.loc[0, ["bytes", "encode_s", "settings"]].tolist()
-    )
-    assert str(0.123456789012345678) in path.read_text(), "digits were lost"
+def test_the_export_has_every_digit_and_integers_stay_integers(tmp_path):
+    with RowParts(tmp_path) as parts:
+        parts.append(row("a", bytes=10, encode_s=0.1234567890123456, settings='{"k": "a, b"}'))
+        parts.append(row("b", workers=2))
+    rows.export_csv(tmp_path)
+    head, first, second = csv.reader((tmp_path / "rows.csv").read_text().splitlines())
+    assert head == list(rows.COLUMNS)
+    first, second = (dict(zip(head, line)) for line in (first, second))
+    assert (first["bytes"], first["encode_s"], first["settings"]) == ("10", "0.1234567890123456", '{"k": "a, b"}')
+    assert (second["bytes"], second["workers"], second["settings"], second["encode_s"]) == ("", "2", "", "")
 
 
-def _csv(value):
-    text = str(value).replace('"', '""')
-    return f'"{text}"' if '"' in text else text
+def test_committed_exports_are_those_of_their_rows(tmp_path):
+    for folder in sorted(path.parent for path in (REPOSITORY / "results").glob("*/rows")):
+        shutil.copytree(folder / "rows", tmp_path / folder.name / "rows")
+        rows.export_csv(tmp_path / folder.name)
+        assert (tmp_path / folder.name / "rows.csv").read_bytes() == (folder / "rows.csv").read_bytes(), folder.name
+    tables = sorted((REPOSITORY / "results").glob("*/*.parquet"))
+    assert len(tables) >= 4
+    for path in tables:
+        rows.write_table(pd.read_parquet(path), tmp_path, path.stem)
+        assert (tmp_path / f"{path.stem}.csv").read_bytes() == path.with_suffix(".csv").read_bytes(), path
 
 
 def test_parts_hold_every_row_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(row_parts, "PART_ROWS", 3)
+    monkeypatch.setattr(rows, "PART_ROWS", 3)
     with RowParts(tmp_path) as parts:
         for name in "abcdefgh":
             parts.append(row(name, error="broken" if name in "bh" else "", bytes=7))
     with RowParts(tmp_path) as parts:  # as when a run is started again
-        parts.drop({row_parts.key_of(row("b")), row_parts.key_of(row("never seen"))})
+        parts.drop({rows.key_of(row("b")), rows.key_of(row("never seen"))})
         parts.append(row("h"))
         parts.append(row("i"))
-    raw = pd.read_parquet(tmp_path)
+    raw = pd.read_parquet(tmp_path / "rows")
     assert sorted(raw["cube"]) == list("acdefghi") and set(raw["error"]) == {""}
-    assert tuple(raw.columns) == rows.COLUMNS and raw["settings"].tolist() == [""] * 8
+    assert list(raw.columns) == list(rows.COLUMNS) and raw["settings"].tolist() == [""] * 8
     table = rows.read_rows(tmp_path)
     assert len(table) == 8 and table["bytes"].sum() == 6 * 7
-    assert rows.finished(table) == {rows.identity(row(name)) for name in "acdefghi"}
+    assert rows.finished(tmp_path) == {rows.identity(row(name)) for name in "acdefghi"}
 
 
 def test_a_part_that_was_being_written_is_passed_over(tmp_path):
     with RowParts(tmp_path) as parts:
         parts.append(row("a"))
-    (tmp_path / ".part-00001.parquet").write_bytes(b"PAR1 half")
+    (tmp_path / "rows" / ".part-00001.parquet").write_bytes(b"PAR1 half")
     assert rows.read_rows(tmp_path)["cube"].tolist() == ["a"]
     with RowParts(tmp_path) as parts:
         parts.append(row("b"))
-    assert pd.read_parquet(tmp_path)["cube"].tolist() == ["a", "b"]
+    assert pd.read_parquet(tmp_path / "rows")["cube"].tolist() == ["a", "b"]
 
 
 def test_a_folder_has_one_writer(tmp_path):
-    code = f"from benchmarks.measure.row_parts import RowParts\nwith RowParts({str(tmp_path)!r}): pass"
+    code = f"from benchmarks.measure.rows import RowParts\nwith RowParts({str(tmp_path)!r}): pass"
     with RowParts(tmp_path):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert "found another run at work" in done.stderr
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_a_later_row_replaces_the_earlier(tmp_path):
+    with RowParts(tmp_path) as parts:
+        parts.append(row("a", error="broken"))
+        parts.append(row("a", bps=3.0))
+    assert rows.read_rows(tmp_path)["bps"].tolist() == [3.0]
+
+
 def test_folders_that_hold_no_rows_are_refused(tmp_path):
     with pytest.raises(DatasetError, match="expected Parquet files of result rows, found none"):
         rows.read_rows(tmp_path)
-    pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "part-00000.parquet")
+    part = tmp_path / "rows" / "part-00000.parquet"
+    part.parent.mkdir()
+    pd.DataFrame({"a": [1]}).to_parquet(part)
     for refuse in (lambda: rows.read_rows(tmp_path), RowParts(tmp_path).__enter__):
         with pytest.raises(DatasetError, match="expected the columns of result rows format 2, found"):
             refuse()
-    (tmp_path / "part-00000.parquet").write_bytes(b"no parquet")
+    part.write_bytes(b"no parquet")
     with pytest.raises(DatasetError, match="expected a Parquet file of rows"), RowParts(tmp_path):
         pass
 

@@ -17,7 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 import lhic
-from lhic.errors import BackendError, InvalidCubeError, LhicError, UsageError, message_of
+from lhic.errors import InvalidCubeError, LhicError, UsageError, message_of
+from lhic.extras import needs
 from lhic.families.registry import DEFAULT_MODEL, DEVICES
 from lhic.files import Comparison, check_comparable, max_error_of, named, open_stream
 from lhic.io.atomic import atomic_write
@@ -250,10 +251,8 @@ def _verdict(error: int | None, max_error: int) -> str:
 
 
 def run_preview(options: argparse.Namespace) -> None:
-    try:
+    with needs("formats", "preview"):
         from imagecodecs import png_encode  # a large library that the other commands do without
-    except ImportError as error:
-        raise BackendError(f"preview: expected the library imagecodecs to be installed, found {error}") from error
 
     from lhic.preview import preview
 
@@ -328,7 +327,8 @@ def run_train(options: argparse.Namespace) -> None:
 
 
 def run_import(options: argparse.Namespace) -> None:
-    from lhic.families.bp.published import import_published
+    with needs("train", "import-lhic-bp"):
+        from lhic.families.bp.published import import_published
 
     weights = import_published(options.config, options.msp, options.lsp, options.output)
     print(f"{options.output}: {weights.name}, {len(weights.tensors)} tensors, sha256 {weights.sha256.hex()[:16]}")

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from lhic.errors import BackendError, CheckpointError, ModelMismatchError, UsageError
+from lhic.extras import needs
 from lhic.families.family import Model
 from lhic.families.weights import load_weights, read_description
 
@@ -96,8 +97,13 @@ def resolve_device(device: str) -> str:
         raise UsageError(f"device {device!r}: expected one of {', '.join(DEVICES)}")
     if device == "cpu":
         return device
-    import torch
-
+    try:
+        with needs("gpu", f"device {device!r}"):
+            import torch
+    except BackendError:
+        if device == "auto":
+            return "cpu"
+        raise
     if torch.cuda.is_available():
         return "cuda"
     if device == "cuda":

@@ -1,7 +1,10 @@
 """Training: configuration, tiles, loss, loop, and the record of a run."""
 
-from lhic.train.config import read_yaml
-from lhic.train.loop import TrainResult, train
-from lhic.train.run import run
+from lhic.extras import needs
+
+with needs("train", "training"):
+    from lhic.train.config import read_yaml
+    from lhic.train.loop import TrainResult, train
+    from lhic.train.run import run
 
 __all__ = ["TrainResult", "read_yaml", "run", "train"]

@@ -10,6 +10,7 @@ import io
 import os
 from pathlib import Path
 
+from lhic.extras import needs
 from lhic.io.atomic import atomic_write
 
 COLUMNS = (
@@ -55,7 +56,8 @@ class Log:
 
 def plot_curve(rows: list[dict], path: str | os.PathLike) -> None:
     """Learning curve (bits per sample over steps) as PNG."""
-    from matplotlib.figure import Figure  # late: importing matplotlib takes longer than everything else here
+    with needs("train", str(path)):
+        from matplotlib.figure import Figure  # late: importing matplotlib takes longer than everything else here
 
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()

@@ -6,7 +6,6 @@ measures is named by ``measure``, one of `MEASURES`; training is `lhic.train.ax`
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from functools import cached_property
@@ -130,8 +129,8 @@ class Trial:
 
 def _crops(trial: Trial) -> dict[str, float]:
     """Ideal code length of the middle of each test cube, without side information."""
-    alone = dataclasses.replace(trial.training.observations, copies=0)  # of a test cube no copies are needed
-    training = dataclasses.replace(trial.training, observations=alone)
+    alone = trial.training.observations.model_copy(update={"copies": 0})  # of a test cube no copies are needed
+    training = trial.training.model_copy(update={"observations": alone})
     items = trial.items("test").items()
     return {name: bits_per_sample(trial.net, observe_item(item, training)[1], CPU) for name, item in items}
 

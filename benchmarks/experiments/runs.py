@@ -15,7 +15,7 @@ from benchmarks.measure.rows import write_table
 from lhic.data import Item
 from lhic.errors import ConfigError
 from lhic.io.atomic import atomic_write
-from lhic.train.ax import AxNet, AxTrainConfig, Observations, fit, parse_config, samples_of
+from lhic.train.ax import AxNet, AxTrainConfig, Observations, fit, samples_of
 
 CPU = torch.device("cpu")
 
@@ -25,7 +25,7 @@ def training_of(settings: dict, change: dict | None = None, where: str = "ablati
     change = change or {}
     content = {"name": "experiment", "family": "lhic-ax", "train": [{"kind": "corpus", "root": settings["root"]}]}
     content |= settings["training"] | change.get("training", {}) | {"model": change.get("model", {})}
-    return parse_config(content, where)
+    return AxTrainConfig.parse(content, where)
 
 
 def trained(

@@ -4,7 +4,7 @@ The names below are what experiments need to train networks of their own.
 """
 
 from lhic.families.ax.observe import Observations, observe
-from lhic.train.ax.config import AxTrainConfig, parse_config
+from lhic.train.ax.config import AxTrainConfig
 from lhic.train.ax.loop import bits_per_sample, fit, observe_item, samples_of, train
 from lhic.train.ax.network import AxNet, code_length
 
@@ -17,7 +17,6 @@ __all__ = [
     "fit",
     "observe",
     "observe_item",
-    "parse_config",
     "samples_of",
     "train",
 ]

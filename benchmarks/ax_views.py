@@ -16,12 +16,11 @@ import numba
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 
 import lhic
 from benchmarks.codecs import ccsds123
 from benchmarks.codecs.base import Codec
-from benchmarks.figures import COLUMN, WIDTH, style
+from benchmarks.figures import COLUMN, WIDTH, Figure, style
 from benchmarks.provenance import REPOSITORY
 from benchmarks.worker import timed
 from lhic.entropy import RansDecoder

@@ -12,13 +12,12 @@ from collections.abc import Iterator, Sequence
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 import lhic
 from benchmarks import provenance
 from benchmarks.codecs import registry
 from benchmarks.codecs.base import Codec
-from benchmarks.figures import COLUMN, style
+from benchmarks.figures import COLUMN, Figure, style
 from benchmarks.worker import check_equal, timed
 from lhic.errors import VerificationError
 

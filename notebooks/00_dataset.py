@@ -31,7 +31,7 @@ n_cubes = 4  # a random choice of so many cubes; None takes all
 seed = 0  # of that choice
 colour_bands = None  # red, green and blue; None: by wavelength or sensor
 nodata = -32768  # where a file does not say it; None: every sample counts
-out = "results/small"
+out = "results/local/small"
 
 # %%
 from benchmarks import parameters

@@ -30,7 +30,7 @@ model = "lhic-ax-unseen"  # the default model's recipe, trained without the bund
 device = "auto"  # auto, cpu or cuda
 bands = [60, 80, 148]  # shown as pictures
 seed = 0  # nothing here is random; recorded because every notebook records one
-out = "results/small"
+out = "results/local/small"
 
 # %%
 from benchmarks import parameters

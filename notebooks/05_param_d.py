@@ -34,7 +34,7 @@ depths = [4, 5, 6, 7, 8, 9, 10, 11, 12]
 passes = 1  # timings behind each median
 device = "auto"  # auto, cpu or cuda
 seed = 0  # nothing here is random; recorded because every notebook records one
-out = "results/small"
+out = "results/local/small"
 
 # %%
 from benchmarks import parameters

@@ -42,7 +42,7 @@ batch_sizes = [1, 2, 4]  # tiles in one call
 passes = 3  # timings behind each median
 device = "auto"  # auto, cpu or cuda; of the batches
 seed = 0  # nothing here is random; recorded because every notebook records one
-out = "results/small"
+out = "results/local/small"
 
 # %%
 from benchmarks import parameters

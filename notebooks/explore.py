@@ -55,7 +55,7 @@ explorer = Explorer(open_dataset(dataset, root_path, split), codecs or quick_fir
 
 # %%
 explorer.show()
-explorer.panel
+explorer
 
 # %%
 print("commit:", provenance.commit())

@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from tests.common import REPOSITORY
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-CONDA_NAMES = {"pytorch": "torch"}
+CONDA_NAMES = {"pytorch": "torch", "playwright-python": "playwright"}
 
 
 COMES_WITH_TORCH = {"triton"}  # of conda's pytorch, where there is a triton at all

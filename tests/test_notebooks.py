@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from benchmarks import notebooks, parameters, study
@@ -174,47 +173,6 @@ def test_notebooks_run_by_papermill_alone_check_their_parameters():
         parameters.check_cell("05_param_d", namespace | {"In": ["", "# Parameters\ncrops = 8\n"], "crops": 8})
     with pytest.raises(ConfigError, match="05_param_d: parameter 'depths'"):
         parameters.check_cell("05_param_d", namespace | {"depths": [0]})
-
-
-@pytest.mark.slow
-def test_study_end_to_end_on_a_tiny_corpus(tmp_path, capsys):
-    """All notebooks, in kernels of their own, on two cubes of a few hundred samples."""
-    cubes, out = tmp_path / "cubes", tmp_path / "out"
-    cubes.mkdir()
-    ramp = np.add.outer(np.arange(5) * 40, np.add.outer(np.arange(11) * 3, np.arange(9) * 7))
-    noise = np.random.default_rng(0).integers(-9, 10, ramp.shape)
-    np.save(cubes / "enmap_land.npy", (ramp + noise).astype(np.int16))
-    np.save(cubes / "aviris_lake.npy", (300 + noise).astype(np.int16))
-    overrides = {
-        **{"out": str(out), "codecs": "[jpeg-ls-bands, jpeg-ls-differences, aec-bands]", "repeats": "1"},
-        **{"slow_codecs": "[]", "spectral_pairs": "[[jpeg-ls-bands, jpeg-ls-differences]]", "bands": "[0, 4]"},
-        **{"water_cubes": "[lake]", "reference": "aec-bands", "depths": "[4, 8]", "growth_codecs": "[aec-bands]"},
-    }
-    study.run_study("small", "corpus", str(cubes), overrides)
-
-    printed = capsys.readouterr().out
-    assert "| jpeg-ls-bands |" in printed and "2 cubes" in printed
-    assert {path.name for path in (out / "notebooks").iterdir()} == {f"{script.stem}.ipynb" for script in SCRIPTS}
-    assert not any("output_path" in path.read_text() for path in (out / "notebooks").iterdir())
-    written = ["bitrate", "baselines", "by_sensor", "by_cube", "spectral_gain", "dataset_values", "dataset_splits"]
-    for name in [*written, "param_d", "throughput_threads", "throughput_batch", "throughput_growth", "ax_exactness"]:
-        assert {path.suffix for path in (out / "tables").glob(f"{name}.*")} == {".md", ".tex", ".csv"}
-    for name in ("planes", "bits_by_band", "bits_map", "bitrate", "rate_speed", "by_sensor", "spectral_gain"):
-        assert {path.suffix for path in (out / "figures").glob(f"{name}.*")} == {".pdf", ".svg", ".png"}
-    gain = (out / "tables" / "spectral_gain.csv").read_text()
-    assert ",water,aviris_lake," in gain and ",land,enmap_land," in gain
-    environment = json.loads((out / "environment.json").read_text())
-    assert environment["profile"] == "small" and environment["commit"]
-    assert (out / "rows.csv").read_text().count("\n") == 1 + 2 * 2 * 3
-
-
-@pytest.mark.slow
-def test_exploration_shows_its_widgets_without_a_screen(tmp_path):
-    script, target = notebooks.FOLDER / "explore.py", tmp_path / "explore.ipynb"
-    notebooks.execute(script, target, {"crop": 8, "block": 4, "codecs": ["aec-bands", "lerc"]}, progress=False)
-    cells = json.loads(target.read_text())["cells"]
-    shown = {kind for cell in cells for output in cell.get("outputs", []) for kind in output.get("data", {})}
-    assert "application/vnd.jupyter.widget-view+json" in shown
 
 
 @pytest.mark.slow

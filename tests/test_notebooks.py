@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jupytext
 import pytest
+from jupytext.config import load_jupytext_config
 
 from benchmarks import notebooks, parameters, study
 from benchmarks.codecs import registry
@@ -31,6 +33,17 @@ def test_stored_notebook_is_that_of_its_script_without_outputs(script):
     assert stored == notebooks.paired_text(script), "run `invoke notebooks`"
     for cell in json.loads(stored)["cells"]:
         assert not cell.get("outputs") and cell.get("execution_count") is None
+
+
+@pytest.mark.parametrize("script", ALL_SCRIPTS, ids=lambda script: script.stem)
+def test_saving_in_jupyterlab_leaves_the_script_as_it_is(script):
+    """Jupytext writes it then; by itself it would add its version and the kernel's name, and rows would be -dirty."""
+    notebook = jupytext.read(script.with_suffix(".ipynb"))
+    notebook.metadata["kernelspec"]["display_name"] = "Python 3 (ipykernel)"
+    for cell in notebook.cells:
+        cell.metadata["execution"] = {"iopub.status.busy": "2026-01-01T00:00:00Z"}
+    settings = load_jupytext_config(str(script))
+    assert jupytext.writes(notebook, fmt="py:percent", config=settings) == script.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("script", ALL_SCRIPTS, ids=lambda script: script.stem)

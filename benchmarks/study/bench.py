@@ -12,7 +12,7 @@ import pandas as pd
 from benchmarks.exhibits import cost, tables
 from benchmarks.measure import bench
 from benchmarks.measure.measurement import THREAD_MODES, Options
-from benchmarks.measure.provenance import REPOSITORY
+from benchmarks.measure.provenance import REPOSITORY, shown
 from lhic.errors import VerificationError
 
 
@@ -32,11 +32,11 @@ def run_bench(dataset: str, codecs: str, threads: str, timing: dict, what: dict,
     """
     modes = THREAD_MODES if threads == "both" else (threads,)
     request = bench.Request(dataset, codecs=codecs.split(","), **what)
-    out = REPOSITORY / (where.pop("out") or f"results/bench/{dataset}")
+    out = REPOSITORY / (where.pop("out") or f"results/local/bench/{dataset}")
     measured = bench.bench(request, Options(thread_modes=modes, **timing), out, **where)
     if len(tables.good(measured)):
         _report_cost(request, measured, out / "tables")
-    print(f"Rows: {(out / 'rows').relative_to(REPOSITORY) if out.is_relative_to(REPOSITORY) else out / 'rows'}")
+    print(f"Rows: {shown(out / 'rows')}")
     failed = tables.error_table(measured)
     for row in failed.itertuples():
         print(f"failed: {row.codec} on {row.cube} ({row.form}): {row.error}")

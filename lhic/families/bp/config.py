@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from lhic.errors import ConfigError, message_of
+from lhic.errors import ConfigError
 from lhic.extras import needs
 
 MAX_WIDTH = 4096
@@ -86,13 +86,8 @@ class LhicBpConfig:
     def from_yaml(cls, path: str | Path, **overrides) -> LhicBpConfig:
         """Read a published ``config.yml``; `overrides` replace single keys."""
         with needs("train", str(path)):
-            import yaml
-        try:
-            settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"{path}: expected a configuration file, found {error.strerror}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: expected YAML, found something else ({message_of(error)})") from error
+            from lhic.settings import read_yaml
+        settings = read_yaml(path)
         if not isinstance(settings, dict):
             raise ConfigError(f"{path}: expected keys and values, found {type(settings).__name__}")
         try:

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 import yaml
-
 from benchmarks.experiments.ax_ablations import MEASURES, ablate, check_rows
 from benchmarks.experiments.ax_recurrent import RecurrentNet, bits_of_columns, columns_of
 from benchmarks.experiments.ax_sent import PLAIN_BITS, cost_of_differences, observe_sent
+
 from lhic.data.synthetic import smooth_field
 from lhic.errors import ConfigError
 from lhic.families.ax.observe import observe
+from lhic.settings import read_yaml
 from lhic.train.ax.loop import bits_per_sample
-from lhic.train.config import read_yaml
 from tests.common import REPOSITORY
 from tests.families.ax.common import SMALL
 

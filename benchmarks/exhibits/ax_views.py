@@ -16,11 +16,10 @@ import numba
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 
 import lhic
 from benchmarks.codecs.base import Codec
-from benchmarks.exhibits.figures import COLUMN, WIDTH, style
+from benchmarks.exhibits.figures import COLUMN, WIDTH, Figure, style
 from benchmarks.measure.provenance import REPOSITORY
 from benchmarks.measure.worker import timed
 from lhic import ccsds123

@@ -125,7 +125,7 @@ def run_bench(dataset: str, codecs: str, threads: str, timing: dict, what: dict,
     """`bench` as the command line has it: codecs in one text, threads ``one``, ``all`` or ``both``."""
     modes = THREAD_MODES if threads == "both" else (threads,)
     request = Request(dataset, codecs=codecs.split(","), **what)
-    out = provenance.REPOSITORY / (where.pop("out") or f"results/bench/{dataset}")
+    out = provenance.REPOSITORY / (where.pop("out") or f"results/local/bench/{dataset}")
     return bench(request, Options(thread_modes=modes, **timing), out, **where)
 
 
@@ -269,8 +269,7 @@ def _report(request: Request, items: Sequence[Item], out: Path) -> None:
     failed = tables.error_table(measured)
     if len(failed):
         print(tables.to_markdown(failed, "What did not work; the same command tries it again."))
-    root = provenance.REPOSITORY
-    print(f"Rows: {(out / 'rows').relative_to(root) if out.is_relative_to(root) else out / 'rows'}")
+    print(f"Rows: {provenance.shown(out / 'rows')}")
 
 
 def _report_cost(request: Request, measured: pd.DataFrame, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Tables and figures from rows: every number is checked by hand on a few made-up rows."""
 
+import io
 import itertools
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from PIL import Image
 
 from benchmarks.exhibits import figures, seen, tables
 from benchmarks.measure import rows
@@ -160,6 +162,26 @@ def test_other_figures(table):
     assert titles == ["band 0: samples, -8 to 7", "band 0: msp, -2 to 1", "band 0: lsp, 0 to 3"]
     with pytest.raises(UsageError, match=r"0\.\.0"):
         figures.planes_figure(np.zeros((1, 2, 2), int), [3], 2)
+
+
+def test_a_figure_shows_itself_in_notebooks():
+    """As a PNG with a palette where that changes nothing to the eye; pictures keep their colours."""
+    diagram = figures.band_figure(pd.DataFrame({"msp": [10.0, 20.0], "lsp": [30.0, 10.0]}), 10, "bits")
+    data, look = diagram._repr_mimebundle_()
+    assert set(data) == {"image/png", "text/plain"} and data["text/plain"] == "bits"
+    image = Image.open(io.BytesIO(data["image/png"]))
+    assert image.mode == "P" and image.width == round(figures.WIDTH * figures.SCREEN_DPI)
+    assert look["image/png"] == {"width": round(figures.WIDTH * figures.SHOWN_DPI), "alt": "bits"}
+    picture = figures.Figure(figsize=(1, 1))
+    picture.add_axes((0, 0, 1, 1)).imshow(np.random.default_rng(0).random((99, 99, 3)))
+    assert Image.open(io.BytesIO(picture.to_png())).mode == "RGB"
+
+
+def test_a_stored_figure_is_shown_as_the_figure_itself(tmp_path):
+    bits = figures.band_figure(pd.DataFrame({"msp": [10.0, 20.0]}), 10, "bits")
+    figures.save_figure(bits, tmp_path, "bits")
+    stored, look = figures.StoredFigure(tmp_path / "bits.png")._repr_mimebundle_()
+    assert stored["text/plain"] == "bits" and look == bits._repr_mimebundle_()[1]
 
 
 def test_every_codec_name_has_a_family():

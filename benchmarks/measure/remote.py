@@ -72,6 +72,6 @@ def _cube_file(item: Item, cube_row: dict) -> Path:
         found = provenance.cube_sha256(cube)
         if found != cube_row["cube_sha256"]:
             raise DatasetError(f"{item.name}: expected the cube {cube_row['cube_sha256'][:12]}, found {found[:12]}")
-        lhic.save_cube(path, cube)
+        lhic.save_cube(path, cube, overwrite=True)
         _OF_THREAD.cube = wanted
     return path

@@ -89,5 +89,5 @@ def run(
 
 def _save(item: Item, form: str, folder: Path) -> Path:
     path = folder / "cube.npy"
-    lhic.save_cube(path, load_form(item, form))
+    lhic.save_cube(path, load_form(item, form), overwrite=True)
     return path

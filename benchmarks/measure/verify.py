@@ -150,7 +150,7 @@ def _verdict(row: dict, dataset: dict[str, Item] | str, path: Path, allow_versio
     if differences:
         return Verdict(name, tuple(differences), note=note)
 
-    lhic.save_cube(path, cube)
+    lhic.save_cube(path, cube, overwrite=True)
     now |= measure(row["codec"], path, _options(row), cube.size)
     if now.get("error"):
         return Verdict(name, (f"error: expected a result, found {now['error']}",), note=note)

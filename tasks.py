@@ -148,7 +148,7 @@ def bench(
     out="",
 ):
     """Measure codecs on many cubes with Dask workers; a run that was killed goes on where it stopped."""
-    from benchmarks.measure.bench import run_bench
+    from benchmarks.study.bench import run_bench
 
     timing = {"repeats": _whole("repeats", repeats), "device": device}
     timing |= {"long_s": _real("long-s", long_s), "timeout_s": _real("timeout-s", timeout_s)}

@@ -43,7 +43,7 @@ def samples_at_once(
     MemoryBudgetError
         Fewer than those of `least` fit.
     """
-    budget = memory_budget() if budget is None else budget
+    budget = memory_budget(budget)
     held += INDEX_BYTES * n_tiles
     bytes_per_sample = getattr(model, "bytes_per_sample", BYTES_PER_SAMPLE) + COPIES * dtype.itemsize
     n_samples = least[0] * least[1] * least[2]

@@ -6,25 +6,23 @@ The same bytes as `lhic.encode` gives, and the same files as ``np.save`` writes.
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 
 from lhic import api
 from lhic.errors import LhicError, VerificationError
 from lhic.families.family import Model, Progress
-from lhic.families.registry import DEFAULT_MODEL
-from lhic.io.atomic import atomic_write
+from lhic.families.registry import DEFAULT_MODEL, SUFFIX, weights_folders
+from lhic.io.atomic import atomic_write, check_not_input, temporary_beside
 from lhic.io.npy import CubeReader, CubeWriter, Window
 from lhic.io.source import Source, open_source
 from lhic.stream import container
 
 
 def encode_file(
-    cube: str | os.PathLike,
+    cube: str | os.PathLike | CubeReader,
     stream: str | os.PathLike,
     model: str | os.PathLike | Model = DEFAULT_MODEL,
     device: str = "auto",
@@ -33,14 +31,16 @@ def encode_file(
     memory_budget: int | None = None,
     progress: Progress | None = None,
     fallback: bool = True,
+    overwrite: bool = False,
     **options,
 ) -> dict:
     """Compress a ``.npy`` file, of which only a batch of tiles is in memory at a time.
 
     Parameters
     ----------
-    cube : path of a ``.npy`` file with what `lhic.encode` takes
-    stream : path to write; besides it, a temporary file in the same folder holds the coded tiles meanwhile
+    cube : path of a ``.npy`` file with what `lhic.encode` takes, or a `CubeReader` of it; ``-`` is standard input
+    stream : path to write, ``-`` is standard output; a temporary file on the same disk holds the coded tiles meanwhile
+    overwrite : whether `stream` may replace an existing file
     model, device, metadata, progress, fallback, options : as `lhic.encode` takes them
     memory_budget : bytes; default `lhic.io.memory.memory_budget`. As many tiles are coded together as fit
 
@@ -51,7 +51,7 @@ def encode_file(
     Raises
     ------
     UsageError, InvalidCubeError
-        No such file, or not a complete one with a cube in it.
+        No such file, or not a complete one with a cube in it; or `stream` must not be written.
     MemoryBudgetError
         Not even one tile fits the budget.
     LhicError
@@ -68,17 +68,18 @@ def encode_file(
     >>> found["shape"], same
     ([2, 3, 4], True)
     """
-    stream = Path(stream)
     more = {"metadata": metadata, "memory_budget": memory_budget, "progress": progress, "fallback": fallback}
-    with CubeReader(cube) as reader, atomic_write(stream) as file:
-        with tempfile.TemporaryFile(dir=stream.parent) as spool, named(cube):
-            api.write_stream(reader, file, spool, model, device, **more, **options)
-    with open_stream(stream) as written:
-        return api.inspect(written)
+    with _opened(cube, CubeReader) as reader:
+        check_not_input(stream, reader.fileno(), *_weights_files(model))
+        with atomic_write(stream, overwrite) as file:
+            with temporary_beside(stream) as spool, named(reader.path):
+                api.write_stream(reader, file, spool, model, device, **more, **options)
+            file.seek(0)
+            return api.inspect(Source(file, str(stream)))
 
 
 def decode_file(
-    stream: str | os.PathLike,
+    stream: str | os.PathLike | Source,
     cube: str | os.PathLike,
     device: str = "auto",
     *,
@@ -86,13 +87,15 @@ def decode_file(
     verify: str | os.PathLike | None = None,
     memory_budget: int | None = None,
     progress: Progress | None = None,
+    overwrite: bool = False,
 ) -> int | None:
     """Restore a ``.npy`` file, of which only a batch of tiles is in memory at a time.
 
     Parameters
     ----------
-    stream : path of what `encode_file` or `lhic.encode` gave
-    cube : path to write
+    stream : path of what `encode_file` or `lhic.encode` gave, or a `Source` of it; ``-`` is standard input
+    cube : path to write; ``-`` is standard output
+    overwrite : whether `cube` may replace an existing file
     device, model, progress : as `lhic.decode` takes them
     verify : path of the original, to compare with on the way
     memory_budget : bytes; default `lhic.io.memory.memory_budget`. As many tiles are decoded together as fit
@@ -114,8 +117,56 @@ def decode_file(
         There is no room for the cube.
     In any case, the cube's file is then as it was before.
     """
-    cube = Path(cube)
-    with open_stream(stream) as data, _opened(verify) as original, named(stream):
+
+    @contextmanager
+    def writer(header: container.Header) -> Iterator[CubeWriter]:
+        with atomic_write(cube, overwrite) as file:
+            yield CubeWriter(file, header.shape, header.dtype)
+
+    with _opened(stream, open_stream) as data, _opened(verify, CubeReader) as original:
+        check_not_input(cube, *(file.fileno() for file in (data, original) if file is not None), *_weights_files(model))
+        return _read(data, original, writer, device, model, memory_budget, progress)
+
+
+def verify(
+    stream: str | os.PathLike | Source,
+    original: str | os.PathLike | None = None,
+    device: str = "auto",
+    *,
+    model: str | os.PathLike | Model | None = None,
+    memory_budget: int | None = None,
+    progress: Progress | None = None,
+) -> int | None:
+    """Decode a stream in a file, check it against its checksums, and write nothing.
+
+    Parameters
+    ----------
+    original : path of the ``.npy`` file to compare with, if any
+    stream, device, model, memory_budget, progress : as `decode_file` takes them
+
+    Returns
+    -------
+    int or None : as `decode_file` gives it
+
+    Raises
+    ------
+    What `decode_file` raises.
+    """
+    with _opened(stream, open_stream) as data, _opened(original, CubeReader) as reader:
+        return _read(data, reader, lambda header: nullcontext(), device, model, memory_budget, progress)
+
+
+def _read(
+    data: Source,
+    original: CubeReader | None,
+    open_target: Callable[[container.Header], AbstractContextManager[CubeWriter | None]],
+    device: str,
+    model: str | os.PathLike | Model | None,
+    memory_budget: int | None,
+    progress: Progress | None,
+) -> int | None:
+    """Decode all into the target, if there is one; largest error, if there is an original."""
+    with named(data.name):
         index = container.read_index(data)
         header = index.header
         if original is not None:
@@ -123,12 +174,21 @@ def decode_file(
         container.check_whole(data, index)
         model = api.model_of(header, device, model)
         limit = api.room_for(model, header, "stream", memory_budget)
-        with atomic_write(cube) as file:
-            target = CubeWriter(file, header.shape, header.dtype)
-            if original is not None:
-                target = Comparison(original, max_error_of(data), target)
-            api.read_tiles(target, data, index, model, limit, progress or (lambda n_samples: None))
-            return target.verdict() if original is not None else None
+        with open_target(header) as target:
+            comparison = Comparison(original, max_error_of(data), target)
+            api.read_tiles(comparison, data, index, model, limit, progress or (lambda n_samples: None))
+            return comparison.verdict()
+
+
+def _opened(path: str | os.PathLike | Source | CubeReader | None, open_it: Callable) -> AbstractContextManager:
+    """Of a path, the file for the block; anything else as it is, and open after it."""
+    return open_it(path) if isinstance(path, str | os.PathLike) else nullcontext(path)
+
+
+def _weights_files(model: str | os.PathLike | Model | None) -> list[str | os.PathLike]:
+    """Files that no output may replace: the weights that are found by name, and the one of that path."""
+    found = [path for folder in weights_folders() for path in folder.glob(f"*{SUFFIX}")]
+    return [*found, model] if isinstance(model, str | os.PathLike) else found
 
 
 def open_stream(path: str | os.PathLike) -> Source:
@@ -151,11 +211,12 @@ def check_comparable(original: CubeReader, header: container.Header) -> None:
 class Comparison:
     """Compares the windows of a cube with the original's, and passes them on.
 
+    original : None: nothing is compared
     max_error : how far a sample may be off
     target : takes windows; None: nobody does
     """
 
-    def __init__(self, original: CubeReader, max_error: int, target: CubeWriter | None = None):
+    def __init__(self, original: CubeReader | None, max_error: int, target: CubeWriter | None = None):
         self.original, self.max_error, self.target = original, max_error, target
         self.largest_error = self.n_wrong = 0
         self.first: tuple[int, int, int] | None = None
@@ -164,6 +225,8 @@ class Comparison:
     def __setitem__(self, window: Window, samples: np.ndarray) -> None:
         if self.target is not None:
             self.target[window] = samples
+        if self.original is None:
+            return
         original = self.original[window]
         if np.array_equal(samples, original):
             return
@@ -178,8 +241,10 @@ class Comparison:
                 if self.first is None or found < self.first:
                     self.first, self.pair = found, (samples[inside], original[inside])
 
-    def verdict(self) -> int:
-        """Greatest absolute error; `VerificationError` if that is too much."""
+    def verdict(self) -> int | None:
+        """Greatest absolute error, None without an original; `VerificationError` if that is too much."""
+        if self.original is None:
+            return None
         if self.n_wrong:
             expected = f"samples within {self.max_error}" if self.max_error else "equal samples"
             band, row, column = self.first
@@ -188,15 +253,6 @@ class Comparison:
                 f"{band}, row {row}, column {column}: {self.pair[0]} decoded, {self.pair[1]} in the original"
             )
         return self.largest_error
-
-
-@contextmanager
-def _opened(path: str | os.PathLike | None) -> Iterator[CubeReader | None]:
-    if path is None:
-        yield None
-        return
-    with CubeReader(path) as reader:
-        yield reader
 
 
 @contextmanager

@@ -93,7 +93,7 @@ def build_from(folder: Path, source: Path | None = None) -> list[Path]:
     files = {"report.md": front + body, "report.html": to_html(title, body, folder / "report")}
     (folder / "report").mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        with atomic_write(folder / "report" / name) as file:
+        with atomic_write(folder / "report" / name, overwrite=True) as file:
             file.write(content.encode())
     return [folder / "report" / name for name in files]
 

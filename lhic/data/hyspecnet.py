@@ -280,7 +280,7 @@ def convert_root(
     for patch in tqdm(patches, desc="convert", unit="patch", disable=not progress):  # tqdm prints on stderr
         target = patch.array_path(clip)
         if overwrite or not _holds_patch(target, clip):
-            save_cube(target, read_patch(patch, clip))
+            save_cube(target, read_patch(patch, clip), overwrite)
             written.append(target)
     return written
 

@@ -49,7 +49,7 @@ class Log:
         writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        with atomic_write(self.csv_path) as file:
+        with atomic_write(self.csv_path, overwrite=True) as file:
             file.write(buffer.getvalue().encode())
         plot_curve(self.rows, self.curve_path)
 
@@ -75,7 +75,7 @@ def plot_curve(rows: list[dict], path: str | os.PathLike) -> None:
     axes.legend()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
-    with atomic_write(path) as file:
+    with atomic_write(path, overwrite=True) as file:
         file.write(buffer.getvalue())
 
 

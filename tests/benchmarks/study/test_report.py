@@ -12,7 +12,7 @@ from benchmarks.measure import rows
 from benchmarks.measure.provenance import REPOSITORY
 from benchmarks.study import report
 from lhic.errors import DatasetError
-from tests.benchmarks.test_tables import row
+from tests.benchmarks.exhibits.test_tables import row
 
 TILES = [f"ENMAP01-____L2A-DT{i}-Y0_X{i}" for i in range(5)]
 WEIGHTS = "ab" * 32

@@ -16,9 +16,16 @@ from lhic.errors import DatasetError, UsageError
 
 
 def row(codec, cube, bps, *, form="as-measured", encode_s=1.0, decode_s=2.0, **more):
-    filled = dict.fromkeys(rows.TEXT_COLUMNS, "") | {
+    filled = rows.TEXTS | {
         **{"dataset": "corpus", "form": form, "cube": cube, "codec": codec, "sensor": "EnMAP", "machine": "chip"},
-        **{"cores": 2, "n_samples": 1_000_000, "bps": bps, "bytes": bps * 125_000, "best_of": 0, "device": "cpu"},
+        **{
+            "cores": 2,
+            "n_samples": 1_000_000,
+            "bps": bps,
+            "bytes": bps and int(bps * 125_000),
+            "best_of": 0,
+            "device": "cpu",
+        },
         **{"encode_s": encode_s, "decode_s": decode_s, "peak_rss_bytes": 3 * 2**20},
     }
     return filled | more
@@ -26,8 +33,7 @@ def row(codec, cube, bps, *, form="as-measured", encode_s=1.0, decode_s=2.0, **m
 
 @pytest.fixture
 def table(tmp_path):
-    path = tmp_path / "rows.csv"
-    for one in (
+    found = [
         row("lhic-x", "a", 3.0, encode_s=np.nan, decode_s=np.nan, encode_all_s=8.0, decode_all_s=10.0),
         row("lhic-x", "b", 4.0, encode_s=np.nan, decode_s=np.nan, encode_all_s=8.0, decode_all_s=10.0),
         row("jpeg-ls-bands", "a", 5.0, encode_s=0.5),
@@ -35,10 +41,17 @@ def table(tmp_path):
         row("best-of-x", "a", 4.0, best_of=1),
         row("best-of-x", "b", 4.5, best_of=1),
         row("half", "a", 2.0),
-        row("half", "b", "", error="RuntimeError: too_small & 5 % off"),
-    ):
-        rows.append_row(path, one)
-    return rows.read_rows(path)
+        row("half", "b", None, error="RuntimeError: too_small & 5 % off"),
+    ]
+    return stored(tmp_path, found)
+
+
+def stored(folder, found):
+    """Rows as they come back from disk."""
+    with rows.RowParts(folder) as parts:
+        for one in found:
+            parts.append(one)
+    return rows.read_rows(folder)
 
 
 def test_rate_table(table):
@@ -187,21 +200,3 @@ def test_a_stored_figure_is_shown_as_the_figure_itself(tmp_path):
 def test_every_codec_name_has_a_family():
     assert figures.family("lhic-bp-xs") == "learned (lhic)" and figures.family("zarr-default").startswith("numeric")
     assert figures.family("best-of-jpeg-ls") == "image codecs"
-
-
-def test_rows_refuse_other_columns(tmp_path):
-    path = tmp_path / "rows.csv"
-    path.write_text("a,b\n1,2\n")
-    with pytest.raises(DatasetError, match="expected the columns"):
-        rows.append_row(path, {"codec": "x"})
-    with pytest.raises(DatasetError, match="expected the columns"):
-        rows.read_rows(path)
-    with pytest.raises(DatasetError, match="found nothing there"):
-        rows.read_rows(tmp_path / "none.csv")
-
-
-def test_a_later_row_replaces_the_earlier(tmp_path):
-    path = tmp_path / "rows.csv"
-    rows.append_row(path, row("x", "a", "", error="broken"))
-    rows.append_row(path, row("x", "a", 3.0))
-    assert rows.read_rows(path)["bps"].tolist() == [3.0]

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 import lhic
@@ -22,7 +21,7 @@ from lhic.families.registry import DEFAULT_MODEL, DEVICES
 from lhic.files import Comparison, check_comparable, max_error_of, named, open_stream
 from lhic.io.cube import atomic_write
 from lhic.io.npy import CubeReader
-from lhic.stream.container import read_index
+from lhic.stream.header import read_index
 
 EXIT_DATA = 1
 EXIT_INTERRUPTED = 130
@@ -259,8 +258,10 @@ def run_preview(options: argparse.Namespace) -> None:
 
     bands = None if options.bands is None else _three_numbers(options.bands)
     with atomic_write(options.output) as file, named(options.input):
-        stream = _map_stream(options.input)
-        with _progress_bar(read_index(stream).header.n_samples, "preview", options.quiet) as progress:
+        with (
+            open_stream(options.input) as stream,
+            _progress_bar(read_index(stream).header.n_samples, "preview", options.quiet) as progress,
+        ):
             found = preview(stream, bands, options.device, model=options.model, progress=progress)
         file.write(png_encode(found.image))
     n_rows, n_columns = found.image.shape[:2]
@@ -341,12 +342,6 @@ def _read_json(path: Path) -> dict:
         raise UsageError(f"{path}: expected a JSON file, found nothing there") from None
     except ValueError as error:
         raise InvalidCubeError(f"{path}: expected JSON, found otherwise ({error})") from error
-
-
-def _map_stream(path: Path) -> memoryview:
-    """The file without reading it; what is touched is read."""
-    with open_stream(path) as stream:
-        return memoryview(np.memmap(path, np.uint8, "r") if len(stream) else b"")
 
 
 if __name__ == "__main__":

@@ -5,21 +5,25 @@ The same bytes as `lhic.encode` gives, and the same files as ``np.save`` writes.
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from lhic import api
 from lhic.errors import LhicError, UsageError, VerificationError
-from lhic.families.family import Model, Progress
+from lhic.families.family import CubeSink, Model, Progress
 from lhic.families.registry import DEFAULT_MODEL
 from lhic.io.cube import atomic_write
 from lhic.io.npy import CubeReader, CubeWriter, Window
-from lhic.stream import container
+from lhic.stream.header import Header, read_index
+from lhic.stream.tiles import Stream
+from lhic.stream.whole import check_whole
 
 
 def encode_file(
@@ -29,6 +33,7 @@ def encode_file(
     device: str = "auto",
     *,
     metadata: dict | None = None,
+    threads: int | None = None,
     memory_budget: int | None = None,
     progress: Progress | None = None,
     fallback: bool = True,
@@ -40,7 +45,7 @@ def encode_file(
     ----------
     cube : path of a ``.npy`` file with what `lhic.encode` takes
     stream : path to write; besides it, a temporary file in the same folder holds the coded tiles meanwhile
-    model, device, metadata, progress, fallback, options : as `lhic.encode` takes them
+    model, device, metadata, threads, progress, fallback, options : as `lhic.encode` takes them
     memory_budget : bytes; default `lhic.io.cube.memory_budget`. As many tiles are coded together as fit
 
     Returns
@@ -68,10 +73,10 @@ def encode_file(
     ([2, 3, 4], True)
     """
     stream = Path(stream)
-    more = {"metadata": metadata, "memory_budget": memory_budget, "progress": progress, "fallback": fallback}
+    work = api.work_of(progress, threads, memory_budget)
     with CubeReader(cube) as reader, atomic_write(stream) as file:
         with tempfile.TemporaryFile(dir=stream.parent) as spool, named(cube):
-            api.write_stream(reader, file, spool, model, device, **more, **options)
+            api.write_stream(reader, file, spool, model, device, work, metadata, fallback, options)
     with open_stream(stream) as written:
         return api.inspect(written)
 
@@ -83,6 +88,7 @@ def decode_file(
     *,
     model: str | os.PathLike | Model | None = None,
     verify: str | os.PathLike | None = None,
+    threads: int | None = None,
     memory_budget: int | None = None,
     progress: Progress | None = None,
 ) -> int | None:
@@ -92,7 +98,7 @@ def decode_file(
     ----------
     stream : path of what `encode_file` or `lhic.encode` gave
     cube : path to write
-    device, model, progress : as `lhic.decode` takes them
+    device, model, threads, progress : as `lhic.decode` takes them
     verify : path of the original, to compare with on the way
     memory_budget : bytes; default `lhic.io.cube.memory_budget`. As many tiles are decoded together as fit
 
@@ -115,36 +121,55 @@ def decode_file(
     """
     cube = Path(cube)
     with open_stream(stream) as data, _opened(verify) as original, named(stream):
-        index = container.read_index(data)
+        index = read_index(data)
         header = index.header
         if original is not None:
             check_comparable(original, header)
-        container.check_whole(data, index)
+        check_whole(data, index)
         model = api.model_of(header, device, model)
-        limit = api.room_for(model, header, "stream", memory_budget)
+        work = api.work_of(progress, threads, memory_budget)
+        model.check_room(header, "stream", work.memory)
         with atomic_write(cube) as file:
             target = CubeWriter(file, cube.parent, header.shape, header.dtype)
             if original is not None:
                 target = Comparison(original, max_error_of(data), target)
-            api.read_tiles(target, data, index, model, limit, progress or (lambda n_samples: None))
+            model.decode_cube(data, index, target, work)
             return target.verdict() if original is not None else None
 
 
+class StreamFile:
+    """A stream in a file, for what else takes bytes: has a length, and slices, which are read when they are taken."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self._n_bytes = file.seek(0, io.SEEK_END)
+
+    def __len__(self) -> int:
+        return self._n_bytes
+
+    def __getitem__(self, key: int | slice) -> int | bytes:
+        if not isinstance(key, slice):
+            return self[key : key + 1][0]
+        begin, end, _ = key.indices(self._n_bytes)
+        self._file.seek(begin)
+        return self._file.read(max(end - begin, 0))
+
+
 @contextmanager
-def open_stream(path: str | os.PathLike) -> Iterator[container.StreamFile]:
+def open_stream(path: str | os.PathLike) -> Iterator[StreamFile]:
     """A stream in a file, without reading it; `UsageError` if there is none."""
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"{path}: expected an lhic stream, found {'a folder' if path.is_dir() else 'nothing there'}")
     with open(path, "rb", buffering=0) as file:
-        yield container.StreamFile(file)
+        yield StreamFile(file)
 
 
-def max_error_of(stream: container.Stream) -> int:
+def max_error_of(stream: Stream) -> int:
     return api.inspect(stream)["max_error"]
 
 
-def check_comparable(original: CubeReader, header: container.Header) -> None:
+def check_comparable(original: CubeReader, header: Header) -> None:
     """`VerificationError` unless the original has the stream's shape and dtype."""
     if original.shape != header.shape:
         raise VerificationError(f"{original.path}: expected shape {header.shape}, found {original.shape}")
@@ -159,7 +184,7 @@ class Comparison:
     target : takes windows; None: nobody does
     """
 
-    def __init__(self, original: CubeReader, max_error: int, target: CubeWriter | None = None):
+    def __init__(self, original: CubeReader, max_error: int, target: CubeSink | None = None):
         self.original, self.max_error, self.target = original, max_error, target
         self.largest_error = self.n_wrong = 0
         self.first: tuple[int, int, int] | None = None

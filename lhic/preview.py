@@ -15,7 +15,8 @@ import numpy as np
 from lhic.api import decode_first_bands
 from lhic.errors import UsageError
 from lhic.families.family import Model, Progress
-from lhic.stream import container
+from lhic.stream.header import read_index
+from lhic.stream.tiles import Stream
 
 RGB_NM = (640.0, 550.0, 460.0)
 SPREAD = (1 / 2, 1 / 3, 1 / 6)
@@ -36,20 +37,21 @@ class Preview:
 
 
 def preview(
-    stream: bytes | memoryview,
+    stream: Stream,
     bands: Sequence[int] | None = None,
     device: str = "auto",
     *,
     model: str | os.PathLike | Model | None = None,
+    threads: int | None = None,
     progress: Progress | None = None,
 ) -> Preview:
     """Decode three bands to look at.
 
     Parameters
     ----------
-    stream : bytes, or a file mapped into memory: no more of it is touched than needed
+    stream : bytes, or a file: no more of it is touched than needed
     bands : red, green and blue, counted from 0; default: `choose_bands`
-    device, model, progress : as `lhic.decode` takes them
+    device, model, threads, progress : as `lhic.decode` takes them
 
     Raises
     ------
@@ -66,7 +68,7 @@ def preview(
     >>> look.image.shape, look.bands
     ((8, 8, 3), (3, 2, 1))
     """
-    index = container.read_index(stream)
+    index = read_index(stream)
     header = index.header
     n_bands = header.shape[0]
     bands = choose_bands(n_bands, header.metadata.get("wavelengths")) if bands is None else tuple(bands)
@@ -74,7 +76,7 @@ def preview(
         raise UsageError(f"bands: expected three numbers of 0..{n_bands - 1}, found {','.join(map(str, bands))}")
     computed = []
     cube, bytes_read = decode_first_bands(
-        stream, max(bands) + 1, device, model=model, progress=_both(computed.append, progress)
+        stream, max(bands) + 1, device, model=model, threads=threads, progress=_both(computed.append, progress)
     )
     nodata = header.metadata.get("nodata", np.iinfo(cube.dtype).min if cube.dtype.kind == "i" else None)
     image = np.stack([stretch(cube[band], nodata) for band in bands], axis=-1)

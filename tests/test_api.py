@@ -5,7 +5,8 @@ import pytest
 
 import lhic
 from lhic.errors import CorruptStreamError, InvalidCubeError, MemoryBudgetError, ModelMismatchError, UsageError
-from lhic.stream import container
+from lhic.stream.header import Header
+from lhic.stream.whole import write_stream
 from tests.common import check_round_trip, cubes_by_intent
 
 
@@ -68,9 +69,9 @@ def test_weights_must_match(stored_models):
 
 
 def test_unknown_family(stored_models):
-    header = container.Header(np.dtype("int8"), (1, 1, 1), 1, 1, "x", "future", b"", b"", {})
+    header = Header(np.dtype("int8"), (1, 1, 1), 1, 1, "x", "future", b"", b"", {})
     with pytest.raises(ModelMismatchError, match="future"):
-        lhic.decode(container.write_stream(header, [(b"a",)], [0]))
+        lhic.decode(write_stream(header, [(b"a",)], [0]))
 
 
 def test_usage(stored_models):

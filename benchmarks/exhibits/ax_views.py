@@ -36,6 +36,7 @@ from lhic.families.ax.model import read_tile
 from lhic.families.ax.observe import Observations, observe
 from lhic.families.ax.parameters import StreamParameters
 from lhic.families.ax.planes.tile import split_tile
+from lhic.families.family import Work
 from lhic.families.registry import find_weights
 from lhic.train.ax.network import AxNet, code_length
 
@@ -268,9 +269,9 @@ def exactness_table(cube: np.ndarray, tile: np.ndarray, model: str) -> pd.DataFr
     )
 
     planes, _ = split_tile(tile)
-    parameters = loaded.plan(tile)
+    parameters = loaded.plan(tile, Work())
     settings, tensors = StreamParameters.from_bytes(parameters), net.tensors()
-    (sections,) = loaded.encode_tiles([tile], parameters, lambda n: None)
+    (sections,) = (encoded.sections for encoded in loaded.encode_tiles([tile], parameters, Work()))
     coded = read_tile(sections, tile.shape, tile.dtype, settings)
     decoders = [RansDecoder(part, settings.n_lanes, PRECISION) for part in coded.parts]
     values = reference.decode(coded.layout, net.config, tensors, settings.group_planes, settings.lower_bits, decoders)

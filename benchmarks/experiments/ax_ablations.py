@@ -25,7 +25,7 @@ from lhic.families.ax import changes, tune
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.observe import Observations, observe
 from lhic.families.ax.planes.tile import split_tile
-from lhic.stream.grid import TileGrid
+from lhic.stream.tiles import TileGrid
 from lhic.train.ax.augment import changed_copy
 from lhic.train.ax.loop import bits_per_sample, observe_item
 from lhic.train.ax.network import AxNet

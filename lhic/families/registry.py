@@ -119,7 +119,7 @@ def load_model(model: str | os.PathLike = DEFAULT_MODEL, device: str = "auto") -
         raise UsageError(f"{path}: expected a weights file ({SUFFIX}), found nothing there")
     if device == "auto":
         family = read_description(path)["family"]
-        device = resolve_device(getattr(family_module(family), "AUTO_DEVICE", "auto") if family in FAMILIES else "auto")
+        device = resolve_device(family_module(family).AUTO_DEVICE if family in FAMILIES else "cpu")
     state = path.stat()
     return _load_cached(path.resolve(), device, state.st_mtime_ns, state.st_size)
 

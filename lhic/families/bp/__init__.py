@@ -7,7 +7,9 @@ The network: `config`, `network` (training form) and its parts `spectral`, `spat
 
 from lhic.families.bp.parameters import SECTION_NAMES, describe_parameters
 
-__all__ = ["SECTION_NAMES", "describe_parameters", "load"]
+__all__ = ["AUTO_DEVICE", "SECTION_NAMES", "describe_parameters", "load"]
+
+AUTO_DEVICE = "auto"
 
 
 def load(name, config, tensors, weights_hash, device="cpu"):

@@ -52,7 +52,7 @@ from benchmarks.measure import provenance
 from benchmarks.measure.rows import read_rows
 from lhic.data import open_dataset
 from lhic.families.registry import resolve_device
-from lhic.preview import preview
+from lhic import preview
 
 root_path = None if root is None else provenance.REPOSITORY / root
 folder = provenance.REPOSITORY / out

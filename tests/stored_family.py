@@ -10,10 +10,7 @@ import zlib
 import numpy as np
 
 from lhic.errors import CorruptStreamError, UsageError
-from lhic.families.family import Encoded, Model
-
-SECTION_NAMES = ("even bands", "odd bands")
-AUTO_DEVICE = "cpu"
+from lhic.families.family import Encoded, Family, Model
 
 
 class StoredModel(Model):
@@ -68,3 +65,6 @@ def load(name, config, tensors, weights_hash, device):
 
 def describe_parameters(parameters):
     return json.loads(parameters)
+
+
+family = Family(("even bands", "odd bands"), describe_parameters, load, "cpu")

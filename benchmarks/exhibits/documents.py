@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.exhibits.figures import read_caption
 from benchmarks.measure.provenance import REPOSITORY
 from lhic.errors import UsageError
-from lhic.io.cube import atomic_write
+from lhic.io.atomic import atomic_write
 
 BLOCK = re.compile(
     r"(?P<start><!-- (?P<kind>table|figure): (?P<source>\S+) -->\n).*?(?P<end><!-- end of (?P=kind) -->)", re.DOTALL
@@ -55,6 +55,6 @@ def update(documents: tuple[str, ...] = ("README.md",), check: bool = False) -> 
             raise UsageError(
                 f"{name}: expected the tables and figures of results/, found older ones; run 'invoke documents'"
             )
-        with atomic_write(path) as file:
+        with atomic_write(path, overwrite=True) as file:
             file.write(current.encode())
         print(f"updated: {name}")

@@ -13,7 +13,8 @@ import torch
 from lhic.data import Item
 from lhic.errors import ConfigError
 from lhic.families.ax.observe import Observations
-from lhic.io.cube import atomic_write, load_cube
+from lhic.io.atomic import atomic_write
+from lhic.io.npy import load_cube
 from lhic.train.ax.config import AxTrainConfig, parse_config
 from lhic.train.ax.loop import fit, samples_of
 from lhic.train.ax.network import AxNet
@@ -70,5 +71,5 @@ def write_table(out: Path, rows: list[dict], table: str) -> None:
     writer.writerows([{k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows])
     out.mkdir(parents=True, exist_ok=True)
     for name, content in (("rows.csv", text.getvalue()), ("table.md", table)):
-        with atomic_write(out / name) as file:
+        with atomic_write(out / name, overwrite=True) as file:
             file.write(content.encode())

@@ -26,7 +26,7 @@ from benchmarks.measure.measurement import THREAD_MODES, Options, check_codec, c
 from benchmarks.measure.row_parts import RowParts, key_of
 from lhic.data import Item, check_converted, open_dataset
 from lhic.errors import BackendError, DatasetError, UsageError, one_line
-from lhic.io.cube import atomic_write
+from lhic.io.atomic import atomic_write
 
 SEED = 0  # of the order in which --limit takes cubes
 CUBES_A_WRITE = 500  # descriptions of cubes between two writings of their file
@@ -143,7 +143,7 @@ def _check_options(out: Path, options: Options) -> None:
 
 def _write_environment(out: Path, request: Request, options: Options) -> None:
     content = {**provenance.environment(), "request": dataclasses.asdict(request), "options": _of_the_rows(options)}
-    with atomic_write(out / "environment.json") as file:
+    with atomic_write(out / "environment.json", overwrite=True) as file:
         file.write((json.dumps(content, indent=1) + "\n").encode())
 
 
@@ -204,7 +204,7 @@ def _describe_cubes(client: Client, request: Request, items: Sequence[Item], cac
             bar.update()
             if n_read % CUBES_A_WRITE == 0 or n_read == len(new):
                 readable = {stamp: row for stamp, row in known.items() if "error" not in row}
-                with atomic_write(cache) as file:
+                with atomic_write(cache, overwrite=True) as file:
                     file.write(json.dumps(readable).encode())
     heads = [{"dataset": request.dataset, "form": request.form, "cube": i.name, "sensor": i.sensor} for i in items]
     return [head | known[stamp] for head, stamp in zip(heads, stamps)]

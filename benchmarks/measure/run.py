@@ -23,7 +23,7 @@ from benchmarks.measure.measurement import (
     measure,
 )
 from lhic.data import Item
-from lhic.io.cube import save_cube
+from lhic.io.npy import save_cube
 
 
 def run(
@@ -87,5 +87,5 @@ def run(
 
 def _save(item: Item, form: str, folder: Path) -> Path:
     path = folder / "cube.npy"
-    save_cube(path, load_form(item, form))
+    save_cube(path, load_form(item, form), overwrite=True)
     return path

@@ -21,7 +21,7 @@ from benchmarks.measure import provenance, rows
 from benchmarks.measure.measurement import Options, describe_codec, describe_samples, load_form, measure
 from lhic.data import KINDS, Item, open_dataset
 from lhic.errors import DatasetError, LhicError, UsageError, VerificationError, one_line
-from lhic.io.cube import save_cube
+from lhic.io.npy import save_cube
 
 RESULTS = provenance.REPOSITORY / "results"
 SAME = ("settings", "weights_hash")  # besides cube_sha256 and bytes
@@ -150,7 +150,7 @@ def _verdict(row: dict, dataset: dict[str, Item] | str, path: Path, allow_versio
     if differences:
         return Verdict(name, tuple(differences), note=note)
 
-    save_cube(path, cube)
+    save_cube(path, cube, overwrite=True)
     now |= measure(row["codec"], path, _options(row), cube.size)
     if now.get("error"):
         return Verdict(name, (f"error: expected a result, found {now['error']}",), note=note)

@@ -26,7 +26,7 @@ from benchmarks.measure.rows import read_rows
 from benchmarks.study import notebooks
 from lhic import list_models
 from lhic.errors import DatasetError
-from lhic.io.cube import atomic_write
+from lhic.io.atomic import atomic_write
 
 # What these notebooks show comes from the same rows, so the report computes it anew, with their parameters.
 NOTEBOOKS_OF_ROWS = ("02_bitrate", "03_baselines")
@@ -90,7 +90,7 @@ def build_from(folder: Path) -> list[Path]:
     files = {"report.md": front + body, "report.html": to_html(title, body, folder / "report")}
     (folder / "report").mkdir(exist_ok=True)
     for name, content in files.items():
-        with atomic_write(folder / "report" / name) as file:
+        with atomic_write(folder / "report" / name, overwrite=True) as file:
             file.write(content.encode())
     return [folder / "report" / name for name in files]
 

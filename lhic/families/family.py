@@ -1,17 +1,7 @@
 """What `lhic.api` asks of a model: tiles in, byte sections out, and back.
 
 A *family* is an architecture with its own chapter in the format (``lhic-ax``, ``lhic-bp``, ``raw``); a *model* is a
-family with a configuration and weights.  A family is a module that `registry.FAMILIES` names; it offers
-
-``SECTION_NAMES``
-    names of a tile's sections, in stream order.
-``load(name, config, tensors, weights_hash, device)``
-    a `Model`; raises `CheckpointError` when tensors and configuration do not fit together.
-``AUTO_DEVICE``
-    which device ``auto`` means: ``cpu``, or ``auto`` for CUDA where there is any.
-``describe_parameters(parameters)``
-    dict of the stream parameters by name, for ``lhic info``; needs no weights; raises `CorruptStreamError`.  A family
-    that can code near-lossless says the bound as ``max_error``.
+family with a configuration and weights.
 """
 
 from __future__ import annotations
@@ -23,7 +13,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from lhic.io.cube import check_memory, memory_budget, n_bytes_of
+from lhic.cube import n_bytes_of
+from lhic.io.memory import check_memory, memory_budget
+from lhic.io.npy import Window
 from lhic.io.threads import n_threads
 from lhic.stream.header import Header, StreamIndex
 from lhic.stream.tiles import Stream, Tile, check_samples_crc, samples_crc, tile_sections
@@ -34,9 +26,6 @@ INDEX_BYTES = 400
 
 Progress = Callable[[int], None]
 """Called with the number of samples finished since the last call, always from the thread that asked for the work."""
-
-Window = tuple[slice, slice, slice]
-"""Bands, rows and columns."""
 
 
 class Cube(Protocol):
@@ -64,12 +53,14 @@ class Work:
 
     progress : see `Progress`
     threads : how many of them may compute at a time
-    memory : bytes that may be taken for coding
+    memory : bytes that may be taken in all
+    held : of them, those that are not there for coding
     """
 
     progress: Progress = silent
     threads: int = field(default_factory=n_threads)
     memory: int = field(default_factory=memory_budget)
+    held: int = 0
 
 
 class Encoded(NamedTuple):
@@ -77,6 +68,26 @@ class Encoded(NamedTuple):
 
     sections: tuple[bytes, ...]
     decoded: np.ndarray
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a module of `registry.FAMILIES` offers as its ``family``; importing that needs neither torch nor numba.
+
+    section_names : of a tile, in stream order
+    describe_parameters : stream parameters to a dict by name, for ``lhic info``; needs no weights; raises
+        `CorruptStreamError`.  A family that can code near-lossless says the bound as ``max_error``
+    load : name, config, tensors, weights_hash and device to a `Model`; raises `CheckpointError` when tensors and
+        configuration do not fit together
+    auto_device : which device ``auto`` means: ``cpu``, or ``auto`` for CUDA where there is any
+    without_weights : the model of streams that name no weights, if there are such
+    """
+
+    section_names: tuple[str, ...]
+    describe_parameters: Callable[[bytes], dict]
+    load: Callable[[str, dict, dict[str, np.ndarray], bytes, str], Model]
+    auto_device: str = "auto"
+    without_weights: Callable[[], Model] | None = None
 
 
 class Model(ABC):
@@ -174,11 +185,11 @@ class Model(ABC):
         tile = header.grid[0]
         return header.shape[0], tile.n_rows, tile.n_columns
 
-    def check_room(self, header: Header, what: str, memory: int) -> None:
-        """`MemoryBudgetError` unless a piece of the cube can be coded in so many bytes."""
+    def check_room(self, header: Header, what: str, work: Work) -> None:
+        """`MemoryBudgetError` unless a piece of the cube can be coded in the memory there is."""
         piece, native = self.least_piece(header), header.dtype.newbyteorder("=")
-        needed = self.coding_bytes(piece, native) + INDEX_BYTES * len(header.grid)
-        check_memory(needed, what, "a tile of {} x {} x {} {}".format(*piece, native), memory)
+        needed = self.coding_bytes(piece, native) + INDEX_BYTES * len(header.grid) + work.held
+        check_memory(needed, what, "a tile of {} x {} x {} {}".format(*piece, native), work.memory)
 
     def encode_cube(self, cube: Cube, writer: StreamWriter, work: Work) -> None:
         """Code all tiles of a cube."""
@@ -207,7 +218,7 @@ class Model(ABC):
 
     def _batches(self, header: Header, work: Work) -> Iterator[list[Tile]]:
         """Consecutive tiles that fit the memory together, but one at least, and no more than are best."""
-        native, left = header.dtype.newbyteorder("="), work.memory - INDEX_BYTES * len(header.grid)
+        native, left = header.dtype.newbyteorder("="), work.memory - work.held - INDEX_BYTES * len(header.grid)
         batch, n_samples, n_bytes = [], 0, 0
         for tile in header.grid:
             shape = header.shape[0], tile.n_rows, tile.n_columns

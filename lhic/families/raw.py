@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from lhic.cube import n_bytes_of
 from lhic.errors import CorruptStreamError, UsageError
-from lhic.families.family import INDEX_BYTES, Cube, CubeSink, Encoded, Model, Window, Work
-from lhic.io.cube import n_bytes_of
+from lhic.families.family import INDEX_BYTES, Cube, CubeSink, Encoded, Family, Model, Work
+from lhic.io.npy import Window
 from lhic.stream.header import Header, StreamIndex
 from lhic.stream.tiles import Stream, check_samples_crc, check_sections_crc, lazy_sections, samples_crc
 from lhic.stream.whole import StreamWriter
@@ -20,7 +21,6 @@ from lhic.stream.whole import StreamWriter
 FAMILY = "raw"
 MODEL_NAME = "-"
 SECTION_NAMES = ("samples",)
-AUTO_DEVICE = "cpu"
 
 
 def describe_parameters(parameters: bytes) -> dict:
@@ -50,10 +50,11 @@ def pieces(shape: tuple[int, int, int], n_samples: int) -> Iterator[Window]:
             )
 
 
-def check_sections(section_bytes: Sequence[int], expected: int) -> None:
-    """`CorruptStreamError` unless a tile has one section of the size expected."""
-    if list(section_bytes) != [expected]:
-        raise CorruptStreamError(f"raw tile: expected one section of {expected} bytes, found {[*section_bytes]}")
+def _check_size(section: Sequence, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """`CorruptStreamError` unless a tile's section has the size of its samples."""
+    expected = n_bytes_of(shape, dtype)
+    if len(section) != expected:
+        raise CorruptStreamError(f"raw tile: expected {expected} bytes of samples, found {len(section)}")
 
 
 class RawModel(Model):
@@ -98,8 +99,8 @@ class RawModel(Model):
         dtype, n_samples = index.header.dtype, self._piece_samples(index.header, work)
         for tile, entry in zip(index.header.grid, index.tiles, strict=True):
             shape = index.header.shape[0], tile.n_rows, tile.n_columns
-            check_sections(entry.section_bytes, n_bytes_of(shape, dtype))
             (section,), crc, begin = lazy_sections(stream, entry, tile.index), 0, 0
+            _check_size(section, shape, dtype)
             for bands, rows, columns in pieces(shape, n_samples):
                 size = bands.stop - bands.start, rows.stop - rows.start, columns.stop
                 end = begin + n_bytes_of(size, dtype)
@@ -112,7 +113,7 @@ class RawModel(Model):
             check_samples_crc(crc, entry, tile.index)
 
     def _piece_samples(self, header: Header, work: Work) -> int:
-        left = work.memory - INDEX_BYTES * len(header.grid)
+        left = work.memory - work.held - INDEX_BYTES * len(header.grid)
         return min(self.samples_at_once, left // self.coding_bytes((1, 1, 1), header.dtype))
 
     def encode_tiles(self, tiles: Sequence[np.ndarray], parameters: bytes, work: Work) -> list[Encoded]:
@@ -143,11 +144,11 @@ class RawModel(Model):
     ) -> list[np.ndarray]:
         """Bands follow one another, so the first ones are a section's first bytes."""
         tiles = []
-        for (n_all, *size), found in zip(shapes, sections, strict=True):
-            expected = n_bytes_of((n_all, *size), dtype)
-            check_sections([len(section) for section in found], expected)
-            part = found[0][: expected // n_all * n_bands]
-            tiles.append(np.frombuffer(part, dtype.newbyteorder("<")).reshape(n_bands, *size).astype(dtype))
+        for shape, (section,) in zip(shapes, sections, strict=True):
+            _check_size(section, shape, dtype)
+            size = n_bands, *shape[1:]
+            part = section[: n_bytes_of(size, dtype)]
+            tiles.append(np.frombuffer(part, dtype.newbyteorder("<")).reshape(size).astype(dtype))
             work.progress(tiles[-1].size)
         return tiles
 
@@ -156,6 +157,4 @@ def _moved(axis: slice, by: int) -> slice:
     return slice(axis.start + by, axis.stop + by)
 
 
-def load(name: str, config: dict, tensors: dict, weights_hash: bytes, device: str = "cpu") -> RawModel:
-    """See `lhic.families.family`; there is only one such model."""
-    return RawModel()
+family = Family(SECTION_NAMES, describe_parameters, lambda *weights: RawModel(), "cpu", without_weights=RawModel)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from lhic.errors import UsageError
+from lhic.arguments import whole_number
 
 
 def n_threads(threads: int | None = None) -> int:
@@ -16,16 +16,10 @@ def n_threads(threads: int | None = None) -> int:
         Not a whole number of at least 1.
     """
     if threads is not None:
-        return _checked(threads, "threads")
+        return whole_number(threads, "threads", 1)
     setting = os.environ.get("LHIC_THREADS")
     if setting is not None:
-        return _checked(int(setting) if setting.isdecimal() else setting, "LHIC_THREADS")
+        return whole_number(int(setting) if setting.isdecimal() else setting, "LHIC_THREADS", 1)
     if hasattr(os, "sched_getaffinity"):  # not everywhere
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _checked(value: object, name: str) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
-        raise UsageError(f"{name}: expected a number of threads of at least 1, found {value!r}")
-    return int(value)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lhic.cube import DTYPES
 from lhic.errors import CorruptStreamError, ForeignStreamError, TruncatedStreamError, UnsupportedVersionError
 from lhic.stream.metadata import read_metadata, write_metadata
 from lhic.stream.tiles import Stream, TileEntry, TileGrid
@@ -22,7 +23,7 @@ from lhic.stream.varint import CRC, MAX_VARINT, NAME_PATTERN, Reader, write_byte
 MAGIC = b"\x89LHIC\r\n\x1a"
 VERSION = 1
 PREAMBLE = struct.Struct("<8sBBIQ")
-DTYPE_CODES = {"uint8": 1, "int8": 2, "uint16": 3, "int16": 4, "uint32": 5, "int32": 6}
+DTYPE_CODES = {str(dtype): code for code, dtype in enumerate(DTYPES, 1)}
 BIG_ENDIAN_BIT = 0x80
 
 # Limits

@@ -87,6 +87,13 @@ def read_metadata(section: bytes, n_bands: int) -> dict:
         raise CorruptStreamError(f"header: {error}") from None
 
 
+def nodata_of(metadata: dict, dtype: np.dtype) -> int | None:
+    """The sample value that means "no data"; None if there is none, or no sample of this dtype can have it."""
+    nodata, limits = metadata.get("nodata"), np.iinfo(dtype)
+    is_sample = nodata is not None and nodata == int(nodata) and limits.min <= nodata <= limits.max
+    return int(nodata) if is_sample else None
+
+
 def _value(value: object, where: str, depth: int = 0) -> object:
     """A value of JSON; `ValueError` says what else it is, and where."""
     if depth > MAX_DEPTH:

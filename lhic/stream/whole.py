@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from lhic.errors import CorruptStreamError, TruncatedStreamError
-from lhic.stream.header import Header, StreamIndex, stream_bytes, write_head
+from lhic.stream.header import Header, StreamIndex, read_index, stream_bytes, write_head
 from lhic.stream.tiles import Stream, TileEntry
 from lhic.stream.varint import CRC
 
@@ -54,10 +54,10 @@ class StreamWriter:
         self.tiles.append(TileEntry(0, tuple(self._section_bytes), samples_crc, self._tile_crc))
         self._section_bytes, self._tile_crc = [], 0
 
-    def finish(self, file: BinaryIO) -> None:
-        """Write the stream."""
+    def finish(self, file: BinaryIO) -> StreamIndex:
+        """Write the stream; what reading its beginning would give."""
         assert len(self.tiles) == len(self.header.grid) and not self._open_bytes and not self._section_bytes
-        part = write_head(self.header, self.tiles)
+        head = part = write_head(self.header, self.tiles)
         self.spool.seek(0)
         crc = 0
         while part:
@@ -65,6 +65,7 @@ class StreamWriter:
             crc = zlib.crc32(part, crc)
             part = self.spool.read(COPY_BYTES)
         file.write(CRC.pack(crc))
+        return read_index(head)
 
 
 def write_stream(header: Header, tiles: Sequence[Sequence[bytes]], samples_crcs: Sequence[int]) -> bytes:

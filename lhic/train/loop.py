@@ -201,7 +201,7 @@ class _Run:
         if self.step < self.config.steps:
             return TrainResult(self.step, self.validation, None)
         path = self.folder / f"{self.config.name}.safetensors"
-        save_weights(path, self.weights())
+        save_weights(path, self.weights(), overwrite=True)
         return TrainResult(self.step, self.validation, path)
 
     def weights(self) -> Weights:

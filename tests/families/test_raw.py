@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 import lhic
+from lhic.cube import DTYPES
 from lhic.errors import CorruptStreamError, UsageError
 from lhic.families import registry
 from lhic.families.family import Encoded
 from lhic.families.raw import RawModel
-from lhic.io.cube import DTYPES
 from lhic.stream.header import Header, stream_bytes
 from lhic.stream.tiles import TileEntry, samples_crc
 from lhic.stream.whole import write_stream
@@ -106,18 +106,10 @@ def test_damage():
     with pytest.raises(UsageError, match="param_d"):
         lhic.encode(cube, RawModel(), param_d=3)
     header = Header(cube.dtype, cube.shape, 3, 4, "-", "raw", b"", b"", {})
-    for sections in [(cube.tobytes()[:-1],), (cube.tobytes(), b"")]:
-        with pytest.raises(CorruptStreamError, match="48 bytes"):
-            lhic.decode(write_stream(header, [sections], [0]))
+    for sections, words in [((cube.tobytes()[:-1],), "48 bytes"), ((cube.tobytes(), b""), "expected 1 sections")]:
+        for read in (lhic.decode, lambda stream: lhic.decode_tile(stream, 0), lhic.preview):
+            with pytest.raises(CorruptStreamError, match=words):
+                read(write_stream(header, [sections], [0]))
     with_parameters = Header(cube.dtype, cube.shape, 3, 4, "-", "raw", b"", b"?", {})
     with pytest.raises(CorruptStreamError, match="parameters"):
         lhic.decode(write_stream(with_parameters, [(cube.tobytes(),)], [samples_crc(cube)]))
-
-
-def test_first_bands_are_read_alone():
-    cube = np.arange(5 * 6 * 7, dtype="int16").reshape(5, 6, 7)
-    stream = lhic.encode(cube, RawModel())
-    computed = []
-    found, n_bytes = lhic.api.decode_first_bands(stream, 2, progress=computed.append)
-    assert np.array_equal(found, cube[:2]) and sum(computed) == found.size
-    assert n_bytes == lhic.inspect(stream)["header_bytes"] + found.nbytes

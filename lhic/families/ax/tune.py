@@ -12,7 +12,6 @@ from __future__ import annotations
 from math import cos, exp, log, log2, pi
 
 import numpy as np
-from numba import njit
 
 from lhic.families.ax.cpu.context import LIMIT
 from lhic.families.ax.cpu.network import (
@@ -24,6 +23,7 @@ from lhic.families.ax.cpu.network import (
     WEIGHT_BITS,
 )
 from lhic.families.ax.observe import Observations
+from lhic.kernels.jit import njit
 
 BATCH = 4096
 LEARNING_RATE = 0.006
@@ -135,12 +135,12 @@ def _gradients(layers: list[np.ndarray], features: np.ndarray, known: np.ndarray
     return found[::-1]
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _sigmoid(value):
     return 1 / (1 + exp(-min(max(value, -60.0), 60.0)))
 
 
-@njit(cache=True, fastmath=True)
+@njit(fastmath=True)
 def _loss(outputs, known, gradient):
     """Sum of the samples' ideal bits; fills their gradients.  outputs, gradient : float32 (n, 3 K)."""
     n, n_components = outputs.shape[0], outputs.shape[1] // 3

@@ -11,9 +11,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-import yaml
-
 from lhic.errors import ConfigError, message_of
+from lhic.extras import needs
 
 MAX_WIDTH = 4096
 MAX_LAYERS = 64
@@ -86,6 +85,8 @@ class LhicBpConfig:
     @classmethod
     def from_yaml(cls, path: str | Path, **overrides) -> LhicBpConfig:
         """Read a published ``config.yml``; `overrides` replace single keys."""
+        with needs("train", str(path)):
+            import yaml
         try:
             settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except OSError as error:

@@ -27,7 +27,7 @@ from lhic.families.ax.cpu.network import check_bounds
 from lhic.families.ax.observe import Observations, observe
 from lhic.families.registry import resolve_device
 from lhic.families.weights import Weights, load_weights, save_weights
-from lhic.io.cube import atomic_write
+from lhic.io.atomic import atomic_write
 from lhic.train.ax.augment import changed_copy
 from lhic.train.ax.config import AxTrainConfig
 from lhic.train.ax.network import AxNet, code_length
@@ -89,7 +89,7 @@ def train(config: AxTrainConfig, device: str, folder: Path, progress: bool = Tru
         "greatest_sums": bounds,
     }
     path = folder / f"{config.name}.safetensors"
-    save_weights(path, Weights(config.name, config.family, config.architecture().to_dict(), tensors, info))
+    save_weights(path, Weights(config.name, config.family, config.architecture().to_dict(), tensors, info), True)
     return TrainResult(config.steps, result, path)
 
 
@@ -146,7 +146,7 @@ def _cache_key(sha256: str, config: AxTrainConfig) -> str:
 def _write_cache(path: Path, observations: list[Observations]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {f"{n}_{name}": value for n, seen in enumerate(observations) for name, value in seen._asdict().items()}
-    with atomic_write(path) as file:
+    with atomic_write(path, overwrite=True) as file:
         np.savez(file, **arrays)
 
 
@@ -240,5 +240,5 @@ def _write_log(folder: Path, rows: list) -> None:
     writer.writerow(("step", "seconds", "train_bits", "validation_bps"))
     writer.writerows([[f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in rows])
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(folder / "log.csv") as file:
+    with atomic_write(folder / "log.csv", overwrite=True) as file:
         file.write(text.getvalue().encode())

@@ -7,7 +7,8 @@ roots and powers alone, so that no mathematical library decides a bit (docs/form
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from lhic.kernels.jit import njit
 
 # Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 3).
 LOG_STEPS = 16  # per octave
@@ -42,7 +43,7 @@ LOG_TABLE = _log_table()
 POWER_TABLE = _power_table()
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def log2_16(value):
     """``round(16 log2(value))`` for an integer 1 <= value < 2^53, to within the mantissa's 6 bits."""
     bits = np.float64(value).view(np.int64)  # exponent and leading bits stand side by side

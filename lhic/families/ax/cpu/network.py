@@ -11,12 +11,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from lhic.errors import CheckpointError
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu.context import LIMIT, n_features
 from lhic.families.ax.cpu.register_tiles import COLUMNS, layer_tile_1, layer_tile_2, layer_tile_3, layer_tile_4
+from lhic.kernels.jit import njit
 from lhic.kernels.vectors import address
 
 # Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 6).
@@ -103,7 +103,7 @@ def check_bounds(tensors: dict[str, np.ndarray], what: str) -> dict[str, int]:
     return bounds
 
 
-@njit(cache=True)
+@njit
 def _layer(inputs, weights, bias, n, outputs):
     """outputs (o, n) = weights (o, i) @ inputs (i, n) + bias, in tiles of COLUMNS samples: a little beyond n."""
     n_outputs, n_inputs = weights.shape
@@ -124,7 +124,7 @@ def _layer(inputs, weights, bias, n, outputs):
                 layer_tile_1(w, b, x, out, n_inputs, stride)
 
 
-@njit(cache=True, fastmath={"contract", "nsz"})
+@njit(fastmath={"contract", "nsz"})
 def _activate(values, n, factor):
     """Shift and clip in place: 0 .. ACTIVATION_LIMIT."""
     for o in range(values.shape[0]):
@@ -137,7 +137,7 @@ FIRST_FACTOR = np.float32(2.0 ** -(FEATURE_BITS + WEIGHT_BITS - ACTIVATION_BITS)
 MIDDLE_FACTOR = np.float32(2.0**-WEIGHT_BITS)
 
 
-@njit(cache=True)
+@njit
 def run_network(net, scratch, n):
     """Fill ``scratch.outputs`` (3 K, n) with the sums of the last layer for the features of n samples."""
     hidden = scratch.hidden[0]

@@ -13,11 +13,11 @@ compression", Florida Tech CS-2005-16, 2005.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from lhic.coder.mixture import WEIGHT_BITS
 from lhic.families.ax.cpu.skew import CAUSAL_DISTANCES, ROW_MARGIN, WAVE_MARGIN
 from lhic.families.ax.cpu.state import N_RUN_LEVELS
+from lhic.kernels.jit import njit
 
 # Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 8).
 LONGEST_RUN = 127  # of planes; seven bits
@@ -35,7 +35,7 @@ FIRST_HITS_TABLE = np.array(FIRST_HITS, np.int64)
 assert len(RUN_STARTS) == len(FIRST_HITS) == N_RUN_LEVELS
 
 
-@njit(cache=True)
+@njit
 def first_table(z, state):
     """Table of a plane's first epoch."""
     for level in range(N_RUN_LEVELS):
@@ -43,7 +43,7 @@ def first_table(z, state):
         state.tries[z, 0, level] = FIRST_TRIES
 
 
-@njit(cache=True)
+@njit
 def next_table(z, then, state):
     """Table of an epoch that begins, from the plane's own samples and the table of the plane before it."""
     for level in range(N_RUN_LEVELS):
@@ -58,7 +58,7 @@ def next_table(z, then, state):
         state.tries[z, then, level] = tries
 
 
-@njit(cache=True)
+@njit
 def find_repeats(z, wave, first, n, epoch, table, state, scratch):
     """Candidates of a wave's samples, and how likely they are."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
@@ -80,7 +80,7 @@ def find_repeats(z, wave, first, n, epoch, table, state, scratch):
         scratch.candidates[q] = samples[u + CAUSAL_DISTANCES[chosen, 0], row + q + CAUSAL_DISTANCES[chosen, 1]]
 
 
-@njit(cache=True)
+@njit
 def learn_repeats(z, wave, first, n, coded, table, state, scratch):
     """Take note of a wave's samples, before they are stored among `State.samples`."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN

@@ -13,7 +13,8 @@ A neighbour at (i + di, j + dj) is then at a distance of (2 di + dj, di).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from lhic.kernels.jit import njit
 
 WAVE_MARGIN = 18  # what is read farthest up and left is 8 rows up, 2 columns left
 ROW_MARGIN = 8
@@ -54,7 +55,7 @@ def skewed_shape(n_planes: int, n_rows: int, n_columns: int) -> tuple[int, int, 
     return n_planes, 2 * n_rows + n_columns + 2 * WAVE_MARGIN, n_rows + 2 + ROW_MARGIN
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def wave_rows(wave, n_rows, n_columns):
     """First row of a wave, and how many samples it has (one per row, consecutive)."""
     first = max(0, (wave - n_columns + 2) // 2)
@@ -62,7 +63,7 @@ def wave_rows(wave, n_rows, n_columns):
     return first, last - first + 1
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def store(plane, i, j, n_rows, n_columns, value):
     """Write a sample of a plane, and the places beyond the edge that repeat it.
 

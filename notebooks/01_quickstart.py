@@ -1,13 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # Quickstart: one cube in, a stream out, the same cube back
 #
@@ -30,7 +20,7 @@ model = "lhic-ax-unseen"  # the default model's recipe, trained without the bund
 device = "auto"  # auto, cpu or cuda
 bands = [60, 80, 148]  # shown as pictures
 seed = 0  # nothing here is random; recorded because every notebook records one
-out = "results/small"
+out = "results/local/small"
 
 # %%
 from benchmarks.study import parameters

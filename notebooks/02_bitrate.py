@@ -1,13 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # Bit rate: the study's first table
 #
@@ -37,7 +27,7 @@ repeats = 5  # timings behind each median
 long_s = 20.0  # what takes longer the first time is timed by that pass alone
 timeout_s = 3600.0  # a measurement is given up after this
 device = "cpu"  # auto, cpu or cuda; for codecs that can choose
-out = "results/small"
+out = "results/local/small"
 
 # %%
 from benchmarks.study import parameters

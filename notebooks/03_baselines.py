@@ -1,13 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # Baselines: how strong are they, where, and at what speed?
 #
@@ -43,7 +33,7 @@ reference = "jpeg-ls-bands"  # the codec that others are compared with
 # Without and with the previous bands: what the second of a pair saves is what spectral prediction is worth.
 spectral_pairs = [["jpeg-ls-bands", "jpeg-ls-differences"]]
 water_cubes = ["enmap_hyspecnet_dt4950", "DT0000004950"]  # parts of the names of cubes that show mostly water
-out = "results/small"
+out = "results/local/small"
 
 # %%
 from benchmarks.study import parameters

@@ -1,13 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # lhic-ax laid open: what it gains, where, and why it decodes everywhere
 #
@@ -15,7 +5,8 @@
 # mixture components do the work, what did each part bring, and is it really exact?
 #
 # **Inputs.** One cube of a dataset, a corner of it by default; weights of the family lhic-ax; rows of a study below
-# `out` and the tables below `results/cross_validation` and `results/ablations`, where there are any.
+# `out`, or of `results/small` where there are none, and the tables below `results/cross_validation` and
+# `results/ablations`.
 #
 # **Outputs.** `tables/ax_*` and `figures/ax_*` below `out`.
 #
@@ -34,7 +25,7 @@ reference = "ccsds123-p3"  # whose bits are shown beside, band by band
 max_errors = [0, 1, 2, 5]  # bounds of near-lossless coding
 device = "auto"  # auto, cpu or cuda
 seed = 0  # nothing here is random; recorded because every notebook records one
-out = "results/small"
+out = "results/local/small"
 
 # %%
 from benchmarks.study import parameters
@@ -50,6 +41,7 @@ from benchmarks.codecs.registry import make
 from benchmarks.exhibits import ax_views, catalogue, figures, seen, tables
 from benchmarks.measure import provenance
 from benchmarks.measure.rows import read_rows
+from benchmarks.study import report
 from lhic.data import open_dataset
 from lhic.families.registry import resolve_device
 from lhic import preview
@@ -71,20 +63,15 @@ print(f"{item.name}\n{cube.dtype} {cube.shape} of {whole.shape}, {cube.min()} to
 # those whose names end in `-unseen` are the same recipes without it.
 
 # %%
-rows_path = folder / "rows.csv"
-rows = seen.noted(read_rows(rows_path)) if rows_path.is_file() else pd.DataFrame()
-measured = tables.good(rows) if len(rows) else rows
-if len(measured):
-    form = "as-measured" if (measured["form"] == "as-measured").any() else measured["form"].iloc[0]
-    chosen = measured[measured["form"] == form]
-    learned = chosen["codec"][chosen["codec"].str.startswith("lhic-ax")].nunique()
-    speed = catalogue.rate_speed_figure(chosen, "ax_rate_speed")
-    speed.write(folder)
-    print(f"{learned} of the {chosen['codec'].nunique()} codecs are lhic-ax. {speed.caption}")
-    shown = speed.body
-else:
-    shown = Markdown(f"`{out}` has no rows yet: `invoke study` measures them.")
-shown
+rows_path = report.rows_path(report.source_of(folder))
+measured = tables.good(seen.noted(read_rows(rows_path)))
+form = "as-measured" if (measured["form"] == "as-measured").any() else measured["form"].iloc[0]
+chosen = measured[measured["form"] == form]
+learned = chosen["codec"][chosen["codec"].str.startswith("lhic-ax")].nunique()
+speed = catalogue.rate_speed_figure(chosen, "ax_rate_speed")
+speed.write(folder)
+print(f"{learned} of the {chosen['codec'].nunique()} codecs are lhic-ax. {speed.caption}")
+speed.body
 
 # %% [markdown]
 # ## The presets on this crop

@@ -1,13 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # Bit partition: how deep should a sample be split?
 #
@@ -34,7 +24,7 @@ depths = [4, 5, 6, 7, 8, 9, 10, 11, 12]
 passes = 1  # timings behind each median
 device = "auto"  # auto, cpu or cuda
 seed = 0  # nothing here is random; recorded because every notebook records one
-out = "results/small"
+out = "results/local/small"
 
 # %%
 from benchmarks.study import parameters

@@ -1,13 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # Throughput: what makes coding faster, and what does it grow with?
 #
@@ -42,7 +32,7 @@ batch_sizes = [1, 2, 4]  # tiles in one call
 passes = 3  # timings behind each median
 device = "auto"  # auto, cpu or cuda; of the batches
 seed = 0  # nothing here is random; recorded because every notebook records one
-out = "results/small"
+out = "results/local/small"
 
 # %%
 from benchmarks.study import parameters

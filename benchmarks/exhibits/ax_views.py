@@ -8,19 +8,16 @@ of notebooks.  Source of every definition: docs/format_lhic_ax.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 
 import lhic
 from benchmarks.codecs.base import Codec
-from benchmarks.exhibits.figures import COLUMN, WIDTH, style
+from benchmarks.exhibits.figures import COLUMN, WIDTH, Figure, style
 from benchmarks.measure.provenance import REPOSITORY
 from benchmarks.measure.worker import timed
 from lhic import ccsds123
@@ -258,12 +255,10 @@ def exactness_table(cube: np.ndarray, tile: np.ndarray, model: str) -> pd.DataFr
 
     streams, used = [], []
     for n in (1, 2):
-        with _threads(n) as n_used:
-            streams.append(lhic.encode(cube, loaded))
-            used.append(f"{n_used} thread{'s'[: n_used > 1]}")
+        streams.append(lhic.encode(cube, loaded, threads=n))
+        used.append(f"{n} thread{'s'[: n > 1]}")
     note("bytes of the stream", *used, len(streams[0]), streams[0] == streams[1])
-    with _threads(1):
-        again = lhic.decode(streams[1], model=loaded)
+    again = lhic.decode(streams[1], model=loaded, threads=1)
     note(
         "decoded samples", "the cube", f"written on {used[1]}, read on 1 thread", cube.size, np.array_equal(again, cube)
     )
@@ -369,14 +364,3 @@ def _yes(value: bool) -> str:
 def _check(holds: bool, message: str) -> None:
     if not holds:
         raise VerificationError(message)
-
-
-@contextmanager
-def _threads(n: int):
-    """Numba's threads, for a while; gives how many there are."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(min(n, numba.config.NUMBA_NUM_THREADS))
-    try:
-        yield numba.get_num_threads()
-    finally:
-        numba.set_num_threads(before)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from benchmarks.exhibits import cost, figures, seen, statistics, tables
 
@@ -33,7 +32,7 @@ class Exhibit:
     """
 
     name: str
-    body: pd.DataFrame | Figure
+    body: pd.DataFrame | figures.Figure
     caption: str
     code: str
 

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 import lhic
-from benchmarks.exhibits.figures import COLUMN, style
+from benchmarks.exhibits.figures import COLUMN, Figure, style
 from benchmarks.measure.worker import check_equal, timed
 from lhic.families.family import Work
 

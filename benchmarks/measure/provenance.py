@@ -17,7 +17,14 @@ from pathlib import Path
 import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# What can change a number, as git's pathspecs: neither results nor documents, nor the outputs inside notebooks.
+CODE = ("lhic", "benchmarks", "notebooks/*.py", "notebooks/params", "ckpt", "configs", ":(exclude)*.md")
 LIBRARIES = ("numpy", "imagecodecs", "pyjpegls", "tifffile", "zarr", "numba", "torch")
+
+
+def shown(path: Path) -> Path:
+    """A path as it is printed: from the repository on, where it is below it."""
+    return path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path
 
 
 def cube_sha256(cube: np.ndarray) -> str:
@@ -37,16 +44,16 @@ def dataset_sha256(cubes: Iterable[str]) -> str:
 
 
 def commit() -> str:
-    """Commit of the source tree, with ``-dirty`` when tracked files differ from it; ``unknown`` outside git."""
+    """Commit of the source tree, with ``-dirty`` when its `CODE` differs from it; ``unknown`` outside git."""
     head = _git("rev-parse", "--short=12", "HEAD")
     if not head:
         return "unknown"
     return head + ("-dirty" if is_changed() else "")
 
 
-def is_changed(folder: str = ".") -> bool:
-    """Whether tracked files below a folder of the source tree differ from the commit; False outside git."""
-    return bool(_git("status", "--porcelain", "--untracked-files=no", "--", folder))
+def is_changed() -> bool:
+    """Whether tracked files of the `CODE` differ from the commit; False outside git."""
+    return bool(_git("status", "--porcelain", "--untracked-files=no", "--", *CODE))
 
 
 def _git(*words: str) -> str:

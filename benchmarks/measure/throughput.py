@@ -12,12 +12,11 @@ from collections.abc import Iterator, Sequence
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 import lhic
 from benchmarks.codecs import registry
 from benchmarks.codecs.base import Codec
-from benchmarks.exhibits.figures import COLUMN, style
+from benchmarks.exhibits.figures import COLUMN, Figure, style
 from benchmarks.measure import provenance
 from benchmarks.measure.worker import check_equal, timed
 from lhic.errors import VerificationError

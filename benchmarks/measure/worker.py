@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+import lhic
 from benchmarks.codecs import registry
 from benchmarks.codecs.base import Codec
 from benchmarks.measure import provenance
 from lhic.errors import BackendError, VerificationError, one_line
-from lhic.io.npy import load_cube
 
 # The corner that is coded first, so that compiling and loading libraries is never timed: a few pixels, and
 # more bands than any predictor here looks back.
@@ -167,7 +167,7 @@ def main() -> None:
         codec.n_threads = order["n_threads"]
         set_device(codec, order["device"])
         result |= describe(codec) | {"device_name": provenance.device_name(codec.device)}
-        cube = load_cube(order["cube"])
+        cube = lhic.load_cube(order["cube"])
         result |= measure(codec, cube, order["repeats"], order["long_s"])
     except Exception as error:  # a codec library may raise anything; the run goes on with the next item
         result["error"] = one_line(error)

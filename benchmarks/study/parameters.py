@@ -192,12 +192,7 @@ def _ax_model(value: object) -> None:
         raise UsageError(f"{value}: expected weights of the family lhic-ax, found {family}")
 
 
-def _profiles() -> list[str]:
-    return sorted(path.stem for path in (FOLDER / "params").glob("*.yml"))
-
-
 CHECKS: dict[str, Check] = {
-    "profile": _one_of(_profiles),
     # where the cubes come from
     "dataset": _one_of(kinds),
     "root": _optional(_text),

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from IPython.display import Markdown
 from markdown_it import MarkdownIt
 
 from benchmarks.exhibits import catalogue, figures, seen, statistics, tables
@@ -37,6 +38,7 @@ img { display: block; max-width: 100%; margin: 1.5rem 0 0.5rem } code { font-siz
 @media print { body { max-width: none } table, img { break-inside: avoid; overflow: visible } }"""
 
 
+COMMITTED = "results/small"  # the study that the README shows
 GUTTER = 3  # between the columns of a printed table, in characters
 
 
@@ -66,19 +68,20 @@ def build(profile: str) -> list[Path]:
     return build_from(REPOSITORY / "results" / profile)
 
 
-def build_from(folder: Path) -> list[Path]:
-    """As `build`, for any results folder."""
-    path = rows_path(folder)
+def build_from(folder: Path, source: Path | None = None) -> list[Path]:
+    """As `build`, for any results folder; with the rows and settings of another one, `source`, where it is given."""
+    source = source or folder
+    path = rows_path(source)
     rows = seen.noted(read_rows(path))
     reads = f"rows: `{_shown(path)}` ({len(rows)})"
     sections = []
     made: set[tuple[str, bool]] = set()
-    for title, text, shown in from_rows(rows, _settings(folder)):
+    for title, text, shown in from_rows(rows, _settings(source)):
         for exhibit in shown:
             exhibit.write(folder)
         made |= {(exhibit.name, exhibit.is_table) for exhibit in shown}
         found = [
-            _numbered(exhibit, folder, f"{reads}; code: `{exhibit.code}`; {_command(folder)}") for exhibit in shown
+            _numbered(exhibit, folder, f"{reads}; code: `{exhibit.code}`; {_command(source)}") for exhibit in shown
         ]
         sections.append((title, text, found))
     sections.extend(_from_notebooks(folder, made))
@@ -88,7 +91,7 @@ def build_from(folder: Path) -> list[Path]:
     body = f"{_opening(rows)}\n\n{body}\n{provenance_text(rows, path)}"
     front = f'---\ntitle: "{title}"\ngeometry: margin=2cm\nfontsize: 9pt\n---\n\n'
     files = {"report.md": front + body, "report.html": to_html(title, body, folder / "report")}
-    (folder / "report").mkdir(exist_ok=True)
+    (folder / "report").mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         with atomic_write(folder / "report" / name, overwrite=True) as file:
             file.write(content.encode())
@@ -184,6 +187,11 @@ def rows_path(folder: Path) -> Path:
     raise DatasetError(f"{_shown(folder)}: expected rows.csv or a folder rows, found neither; run the study first")
 
 
+def source_of(folder: Path) -> Path:
+    """The results folder whose rows a notebook reads: its own, or the committed small study where it has none yet."""
+    return folder if (folder / "rows.csv").exists() or (folder / "rows").exists() else REPOSITORY / COMMITTED
+
+
 def _settings(folder: Path) -> dict:
     path = folder / "environment.json"
     if not path.is_file():
@@ -193,12 +201,14 @@ def _settings(folder: Path) -> dict:
 
 def _command(folder: Path) -> str:
     """What makes the report again."""
-    is_profile = folder.parent == REPOSITORY / "results"
-    return f"`invoke report --profile {folder.name}`" if is_profile else "`benchmarks.study.report.build_from`"
+    results = REPOSITORY / "results"
+    if not folder.is_relative_to(results):
+        return "`benchmarks.study.report.build_from`"
+    return f"`invoke report --profile {folder.relative_to(results).as_posix()}`"
 
 
 def _shown(path: Path) -> str:
-    return str(path.relative_to(REPOSITORY)) if path.is_relative_to(REPOSITORY) else path.name
+    return str(path.relative_to(REPOSITORY)) if path.is_relative_to(REPOSITORY) else path.name  # it is published
 
 
 def _numbered(exhibit: Exhibit, folder: Path, source: str) -> Numbered:
@@ -279,10 +289,15 @@ def with_widths(table: str) -> str:
     return "\n".join(lines)
 
 
-def without_figures(markdown: str) -> str:
-    """The text and tables of a report, for a notebook, which could not show its PDFs."""
-    body = re.sub(r"\A---\n.*?\n---\n", "", markdown, flags=re.DOTALL)
-    return re.sub(r"^!\[[^]]*\]\([^)]*\) *\n", "", body, flags=re.MULTILINE)
+def shown(folder: Path) -> Iterator[Markdown | figures.StoredFigure]:
+    """The report of a results folder for a notebook, which cannot show its PDFs: text and figures in turn."""
+    text = (folder / "report" / "report.md").read_text(encoding="utf-8")
+    body = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
+    text, *rest = re.split(r"^!\[[^]]*\]\(([^)]*)\.pdf\) *\n", body, flags=re.MULTILINE)
+    yield Markdown(text)
+    for path, text in zip(rest[::2], rest[1::2]):
+        yield figures.StoredFigure((folder / "report" / f"{path}.png").resolve())
+        yield Markdown(text)
 
 
 def _opening(rows: pd.DataFrame) -> str:

@@ -75,19 +75,26 @@ def resolve_parameters(profile: dict[str, dict], overrides: dict) -> dict[str, d
 
 
 def run_study(
-    profile: str = "small", dataset: str | None = None, root: str | None = None, overrides: dict | None = None
+    profile: str = "small",
+    dataset: str | None = None,
+    root: str | None = None,
+    overrides: dict | None = None,
+    commit_to: str | None = None,
 ) -> Path:
     """Run a profile: measure, execute the notebooks, write the results, print the main table.
+
+    Results go to ``results/local/<profile>``, which git ignores, unless something else is asked for.
 
     Parameters
     ----------
     profile : ``small`` (the bundled patch), ``medium`` (a folder of cubes) or ``full`` (HySpecNet-11k, hard/test)
     dataset, root : replace the profile's dataset
     overrides : further parameters; text values are read as YAML (``repeats=3``, ``codecs=[lerc, png-default]``)
+    commit_to : folder that gets the results instead, e.g. ``results/small``; what is committed there is replaced
 
     Returns
     -------
-    Path of the results folder.
+    Path of the report, ``report/report.html`` in the results folder.
 
     Raises
     ------
@@ -103,7 +110,8 @@ def run_study(
     given |= {"root": str(root)} if root else {}
     if dataset and dataset != "hyspecnet-11k":
         given.setdefault("split", None)
-    parameters = resolve_parameters(load_profile(profile), {"out": f"results/{profile}", **given})
+    given |= {"out": _committed(commit_to)} if commit_to else {}
+    parameters = resolve_parameters(load_profile(profile), {"out": f"results/local/{profile}", **given})
     plans = [plan_from(found) for found in parameters.values() if has_plan(found)]
     for plan in plans:
         plan.check()
@@ -117,8 +125,16 @@ def run_study(
     for script in notebooks.scripts():
         notebooks.execute(script, folder / "notebooks" / f"{script.stem}.ipynb", parameters[script.stem])
     (folder / UNFINISHED).unlink()
-    _print_results(measured[0], folder)
-    return folder
+    report = folder / "report" / "report.html"
+    _print_results(measured[0], folder, report)
+    return report
+
+
+def _committed(folder: str) -> str:
+    path = (provenance.REPOSITORY / folder).resolve()
+    if path.parent != provenance.REPOSITORY / "results":
+        raise UsageError(f"commit-to: expected a folder in results/, e.g. results/small, found {folder!r}")
+    return path.relative_to(provenance.REPOSITORY).as_posix()
 
 
 def _begin_or_resume(folder: Path) -> None:
@@ -136,10 +152,10 @@ def _read_value(value: object) -> object:
         raise ConfigError(f"parameter value {value!r}: expected YAML") from error
 
 
-def _print_results(measured: pd.DataFrame, folder: Path) -> None:
+def _print_results(measured: pd.DataFrame, folder: Path, report: Path) -> None:
     print(tables.to_markdown(tables.rate_table(measured), tables.caption(measured, "Mean over")))
     failed = tables.error_table(measured)
     if len(failed):
         print(tables.to_markdown(failed, "What did not work."))
-    shown = folder.relative_to(provenance.REPOSITORY) if folder.is_relative_to(provenance.REPOSITORY) else folder
-    print(f"Rows, tables, figures and executed notebooks: {shown}/")
+    print(f"Rows, tables, figures and executed notebooks: {provenance.shown(folder)}/")
+    print(f"Report: {provenance.shown(report)}")

@@ -223,7 +223,7 @@ def test_another_processor_model_gives_the_same_bytes():
     script = (
         "import json, hashlib, numpy as np\n"
         "from benchmarks.codecs import rls\n"
-        "from tests.benchmarks.test_rls import textured\n"
+        "from tests.benchmarks.codecs.test_rls import textured\n"
         "streams = [rls.encode(textured((24, 24, 21), seed), 20) for seed in (1, 2)]\n"
         "print(json.dumps([hashlib.sha256(stream).hexdigest() for stream in streams]))\n"
     )

@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
+import jupytext
 import pytest
+from jupytext.config import load_jupytext_config
 
 from benchmarks.codecs import registry
 from benchmarks.measure.plan import plan_from
@@ -35,6 +36,17 @@ def test_stored_notebook_is_that_of_its_script_without_outputs(script):
 
 
 @pytest.mark.parametrize("script", ALL_SCRIPTS, ids=lambda script: script.stem)
+def test_saving_in_jupyterlab_leaves_the_script_as_it_is(script):
+    """Jupytext writes it then; by itself it would add its version and the kernel's name, and rows would be -dirty."""
+    notebook = jupytext.read(script.with_suffix(".ipynb"))
+    notebook.metadata["kernelspec"]["display_name"] = "Python 3 (ipykernel)"
+    for cell in notebook.cells:
+        cell.metadata["execution"] = {"iopub.status.busy": "2026-01-01T00:00:00Z"}
+    settings = load_jupytext_config(str(script))
+    assert jupytext.writes(notebook, fmt="py:percent", config=settings) == script.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("script", ALL_SCRIPTS, ids=lambda script: script.stem)
 def test_first_and_last_cells(script):
     cells = json.loads(script.with_suffix(".ipynb").read_text(encoding="utf-8"))["cells"]
     first, last = "".join(cells[0]["source"]), "".join(cells[-1]["source"])
@@ -48,7 +60,7 @@ def test_first_and_last_cells(script):
 def test_parameters_are_checked_first(script):
     cells = json.loads(script.with_suffix(".ipynb").read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    call = f'from benchmarks import parameters\n\nparameters.check_cell("{script.stem}", globals())'
+    call = f'from benchmarks.study import parameters\n\nparameters.check_cell("{script.stem}", globals())'
     assert code[1].startswith(call), "the cell after the parameters begins with the check of their values"
 
 
@@ -177,47 +189,6 @@ def test_notebooks_run_by_papermill_alone_check_their_parameters():
 
 
 @pytest.mark.slow
-def test_study_end_to_end_on_a_tiny_corpus(tmp_path, capsys):
-    """All notebooks, in kernels of their own, on two cubes of a few hundred samples."""
-    cubes, out = tmp_path / "cubes", tmp_path / "out"
-    cubes.mkdir()
-    ramp = np.add.outer(np.arange(5) * 40, np.add.outer(np.arange(11) * 3, np.arange(9) * 7))
-    noise = np.random.default_rng(0).integers(-9, 10, ramp.shape)
-    np.save(cubes / "enmap_land.npy", (ramp + noise).astype(np.int16))
-    np.save(cubes / "aviris_lake.npy", (300 + noise).astype(np.int16))
-    overrides = {
-        **{"out": str(out), "codecs": "[jpeg-ls-bands, jpeg-ls-differences, aec-bands]", "repeats": "1"},
-        **{"slow_codecs": "[]", "spectral_pairs": "[[jpeg-ls-bands, jpeg-ls-differences]]", "bands": "[0, 4]"},
-        **{"water_cubes": "[lake]", "reference": "aec-bands", "depths": "[4, 8]", "growth_codecs": "[aec-bands]"},
-    }
-    study.run_study("small", "corpus", str(cubes), overrides)
-
-    printed = capsys.readouterr().out
-    assert "| jpeg-ls-bands |" in printed and "2 cubes" in printed
-    assert {path.name for path in (out / "notebooks").iterdir()} == {f"{script.stem}.ipynb" for script in SCRIPTS}
-    assert not any("output_path" in path.read_text() for path in (out / "notebooks").iterdir())
-    written = ["bitrate", "baselines", "by_sensor", "by_cube", "spectral_gain", "dataset_values", "dataset_splits"]
-    for name in [*written, "param_d", "throughput_threads", "throughput_batch", "throughput_growth", "ax_exactness"]:
-        assert {path.suffix for path in (out / "tables").glob(f"{name}.*")} == {".md", ".tex", ".csv"}
-    for name in ("planes", "bits_by_band", "bits_map", "bitrate", "rate_speed", "by_sensor", "spectral_gain"):
-        assert {path.suffix for path in (out / "figures").glob(f"{name}.*")} == {".pdf", ".svg", ".png"}
-    gain = (out / "tables" / "spectral_gain.csv").read_text()
-    assert ",water,aviris_lake," in gain and ",land,enmap_land," in gain
-    environment = json.loads((out / "environment.json").read_text())
-    assert environment["profile"] == "small" and environment["commit"]
-    assert (out / "rows.csv").read_text().count("\n") == 1 + 2 * 2 * 3
-
-
-@pytest.mark.slow
-def test_exploration_shows_its_widgets_without_a_screen(tmp_path):
-    script, target = notebooks.FOLDER / "explore.py", tmp_path / "explore.ipynb"
-    notebooks.execute(script, target, {"crop": 8, "block": 4, "codecs": ["aec-bands", "lerc"]}, progress=False)
-    cells = json.loads(target.read_text())["cells"]
-    shown = {kind for cell in cells for output in cell.get("outputs", []) for kind in output.get("data", {})}
-    assert "application/vnd.jupyter.widget-view+json" in shown
-
-
-@pytest.mark.slow
 def test_a_failing_notebook_names_its_cell(tmp_path):
     script = next(script for script in SCRIPTS if script.stem == "01_quickstart")
     target = tmp_path / "01.ipynb"
@@ -232,7 +203,7 @@ LOCATE = """
 out = "."
 # %%
 import benchmarks, lhic
-from benchmarks import parameters
+from benchmarks.study import parameters
 parameters.check_cell("01_where", globals())
 print(benchmarks.__file__, lhic.__file__)
 """
@@ -253,7 +224,7 @@ def second_checkout(tmp_path):
 def test_notebooks_import_the_checkout_they_are_started_in(second_checkout, tmp_path):
     """Whichever one is installed."""
     code = (
-        "import sys; from pathlib import Path; from benchmarks import notebooks;"
+        "import sys; from pathlib import Path; from benchmarks.study import notebooks;"
         "notebooks.execute(notebooks.FOLDER / '01_where.py', Path(sys.argv[1]), {}, progress=False)"
     )
     for given in ({}, {"PYTHONPATH": str(REPOSITORY)}):

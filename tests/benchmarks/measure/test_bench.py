@@ -46,7 +46,7 @@ def run(folder, *codecs, options=QUICK, n_workers=2, **more):
     bench(request(folder, *codecs, **more), options, folder / "out", n_workers=n_workers, progress=False)
     table = pd.read_parquet(folder / "out" / "rows")
     assert not table.duplicated(["cube", "codec"]).any(), "a row counts twice"
-    assert len(rows.read_rows(folder / "out" / "rows")) == len(table)
+    assert len(rows.read_rows(folder / "out")) == len(table)
     return table
 
 

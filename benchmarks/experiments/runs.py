@@ -1,23 +1,21 @@
-"""What experiments with lhic-ax share: cubes, short training runs, and tables of results."""
+"""What experiments with lhic-ax share: cubes, short training runs, and rows with their table."""
 
 from __future__ import annotations
 
-import csv
-import io
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
+import lhic
+from benchmarks.measure import provenance
+from benchmarks.measure.rows import write_table
 from lhic.data import Item
 from lhic.errors import ConfigError
-from lhic.families.ax.observe import Observations
 from lhic.io.atomic import atomic_write
-from lhic.io.npy import load_cube
-from lhic.train.ax.config import AxTrainConfig, parse_config
-from lhic.train.ax.loop import fit, samples_of
-from lhic.train.ax.network import AxNet
+from lhic.train.ax import AxNet, AxTrainConfig, Observations, fit, samples_of
 
 CPU = torch.device("cpu")
 
@@ -27,7 +25,7 @@ def training_of(settings: dict, change: dict | None = None, where: str = "ablati
     change = change or {}
     content = {"name": "experiment", "family": "lhic-ax", "train": [{"kind": "corpus", "root": settings["root"]}]}
     content |= settings["training"] | change.get("training", {}) | {"model": change.get("model", {})}
-    return parse_config(content, where)
+    return AxTrainConfig.parse(content, where)
 
 
 def trained(
@@ -46,7 +44,7 @@ def item_of(path: Path, crop: int | None = None) -> Item:
     """A cube, or the middle of it."""
 
     def read() -> np.ndarray:
-        cube = load_cube(path)
+        cube = lhic.load_cube(path)
         if crop is None:
             return cube
         rows, columns = ((max(n - crop, 0) // 2) for n in cube.shape[1:])
@@ -55,21 +53,13 @@ def item_of(path: Path, crop: int | None = None) -> Item:
     return Item(path.stem, path, "", read)
 
 
-def read_rows(path: Path) -> dict[str, dict]:
-    """Rows of a table by name; none if there is no such file."""
-    if not path.is_file():
-        return {}
-    with path.open(newline="") as file:
-        return {row["name"]: row for row in csv.DictReader(file)}
+def written(out: Path, rows: list[dict], table: str) -> None:
+    """``rows`` as Parquet and CSV, and ``table.md``."""
+    write_table(pd.DataFrame(rows), out, "rows")
+    with atomic_write(out / "table.md", overwrite=True) as file:
+        file.write(table.encode())
 
 
-def write_table(out: Path, rows: list[dict], table: str) -> None:
-    """``rows.csv`` and ``table.md``."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows([{k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows])
-    out.mkdir(parents=True, exist_ok=True)
-    for name, content in (("rows.csv", text.getvalue()), ("table.md", table)):
-        with atomic_write(out / name, overwrite=True) as file:
-            file.write(content.encode())
+def origin() -> dict:
+    """Where a row was made."""
+    return {"commit": provenance.commit(), "machine": provenance.machine()}

@@ -128,14 +128,6 @@ def counter_sequence(p: Parameters, n_samples: int) -> Iterator[tuple[int, bool]
         yield gamma, halved
 
 
-def initial_accumulators(p: Parameters) -> tuple[int, ...]:
-    """Sigma_z(0) that the encoder starts from."""
-    if p.initial_accumulator is not None:
-        return p.per_band(p.initial_accumulator)
-    top = (1 << (p.dynamic_range + p.initial_count_exponent)) - 1
-    return (min(4 << p.initial_count_exponent, top),) * p.n_bands
-
-
 def choose_code(sigma: int, gamma: int, p: Parameters) -> tuple[bool, int]:
     """Whether an index is of high entropy; and k of its code, or the number of its low-entropy code."""
     codes = low_entropy_codes()
@@ -165,7 +157,7 @@ def encode_hybrid(indices: np.ndarray, p: Parameters) -> BitWriter:
     out = BitWriter()
     codes = low_entropy_codes()
     counters = [(0, False), *counter_sequence(p, p.n_rows * p.n_columns)]
-    sigmas = list(initial_accumulators(p))
+    sigmas = list(p.initial_accumulators)
     prefixes: list[tuple[int, ...]] = [()] * len(codes)
     for z, t in encoding_order(p):
         index = int(indices[z, t])

@@ -89,12 +89,6 @@ def test_the_interval_repeats_and_holds_as_often_as_it_says(monkeypatch):
         assert 0.92 <= np.mean([low <= 0 <= high for low, high in found]) <= 0.98, n
 
 
-@pytest.mark.parametrize(("degrees", "quantile"), [(4, 2.776), (9, 2.262), (24, 2.064), (200, 1.972)])
-def test_quantile_of_t(degrees, quantile):
-    """Against a printed table."""
-    assert statistics._t_quantile(degrees) == pytest.approx(quantile, rel=0.003)
-
-
 def test_breakdown_by_sensor_and_tile():
     mixed = rows({"old": {"a": 4.0, "b": 4.0}, "new": {"a": 3.0, "b": 5.0}})
     mixed.loc[mixed["cube"] == "b", "sensor"] = "AVIRIS"

@@ -55,6 +55,15 @@ def test_round_trip_by_intent(name):
         code_or_refuse(name, np.ascontiguousarray(cube, dtype=cube.dtype.newbyteorder("=")))
 
 
+@pytest.mark.parametrize("name", registry.factories())
+def test_a_patch_without_data_comes_back(name):
+    """Every codec of the study, cubes of a single value: the least of their dtype, nodata, 0, the largest."""
+    values = [("int16", value) for value in (-32768, 0, 32767)] + [("int32", value) for value in (-(2**31), -32768)]
+    values += [("uint16", 0), ("uint16", 65535), ("int8", -128), ("uint8", 255), ("uint32", 2**32 - 1)]
+    for dtype, value in values:
+        code_or_refuse(name, np.full((3, 5, 4), value, dtype))
+
+
 @pytest.mark.parametrize("name", [name for name in FAST if registry.make(name).threads])
 def test_threads_do_not_change_the_cube(name):
     rng = np.random.default_rng(0)

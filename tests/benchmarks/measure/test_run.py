@@ -33,7 +33,7 @@ def run_all(corpus, path, codecs, form="as-measured", **options):
 
 def test_rows_of_working_codecs(corpus, tmp_path):
     codecs = ["aec-bands", "png-default", f"{HERE}:Threaded"]
-    n_new, table = run_all(corpus, tmp_path / "out" / "rows.csv", codecs)
+    n_new, table = run_all(corpus, tmp_path / "out", codecs)
     assert n_new == 3 and list(table.index) == codecs and set(table["error"]) == {""}
     row = table.loc[f"{HERE}:Threaded"]
     assert row["bytes"] == 2 * 3 * 9 * 10 + 5  # samples and frame
@@ -59,7 +59,7 @@ def test_failures_become_rows_and_the_rest_goes_on(corpus, tmp_path):
         "SizeByThreads": "stream size depends on threads",
     }
     codecs = [f"{HERE}:{name}" for name in errors] + ["aec-bands"]
-    n_new, table = run_all(corpus, tmp_path / "rows.csv", codecs, timeout_s=8)
+    n_new, table = run_all(corpus, tmp_path / "out", codecs, timeout_s=8)
     assert n_new == len(codecs)
     for name, message in errors.items():
         assert message in table.loc[f"{HERE}:{name}", "error"]
@@ -68,16 +68,15 @@ def test_failures_become_rows_and_the_rest_goes_on(corpus, tmp_path):
 
 
 def test_clipped_form_is_uint16_from_0_to_10000(corpus, tmp_path):
-    _, table = run_all(corpus, tmp_path / "rows.csv", ["aec-bands"], form="clipped")
+    _, table = run_all(corpus, tmp_path / "out", ["aec-bands"], form="clipped")
     row = table.loc["aec-bands"]
     assert (row["dtype"], row["value_min"], row["value_max"]) == ("uint16", 0, 10_000)
 
 
 def test_a_stopped_run_goes_on(corpus, tmp_path):
-    path = tmp_path / "rows.csv"
+    path = tmp_path / "out"
     assert run_all(corpus, path, ["aec-bands", f"{HERE}:Raises"])[0] == 2
-    with open(path, "a") as file:
-        file.write("corpus,half a li")  # the machine stopped here
+    (path / "rows" / ".part-00000.parquet").write_bytes(b"PAR1 half")  # the machine stopped here
     n_new, table = run_all(corpus, path, ["aec-bands", f"{HERE}:Raises", "lerc"])
     assert n_new == 2, "the finished measurement is kept, the failed one tried again"
     assert len(table) == 3
@@ -90,14 +89,14 @@ def test_a_codec_that_is_not_installed_is_a_row_too(monkeypatch):
 
 def test_an_unreadable_cube_is_a_row_too(corpus, tmp_path):
     corpus[0].path.write_bytes(b"no array")
-    n_new, table = run_all(corpus, tmp_path / "rows.csv", ["aec-bands"])
+    n_new, table = run_all(corpus, tmp_path / "out", ["aec-bands"])
     assert n_new == 1 and "InvalidCubeError" in table.loc["aec-bands", "error"]
 
 
 def test_usage_errors_come_before_any_work(corpus, tmp_path):
     for codecs, form in ((["no-such-codec"], "clipped"), (["aec-bands"], "stretched")):
         with pytest.raises(UsageError):
-            run_all(corpus, tmp_path / "rows.csv", codecs, form)
+            run_all(corpus, tmp_path / "out", codecs, form)
     with pytest.raises(UsageError):
         Options(repeats=0)
     for seconds in ({"timeout_s": 0.0}, {"long_s": -1.0}, {"timeout_s": float("nan")}):
@@ -107,7 +106,7 @@ def test_usage_errors_come_before_any_work(corpus, tmp_path):
         Options(device="tpu")
     with pytest.raises(UsageError):
         Options(thread_modes=["two"])
-    assert not (tmp_path / "rows.csv").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_long_item_is_timed_by_its_first_pass():

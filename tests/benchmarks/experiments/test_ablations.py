@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
-
 from benchmarks.experiments.ax_ablations import MEASURES, ablate, check_rows
 from benchmarks.experiments.ax_recurrent import RecurrentNet, bits_of_columns, columns_of
 from benchmarks.experiments.ax_sent import PLAIN_BITS, cost_of_differences, observe_sent
+
 from lhic.data.synthetic import smooth_field
 from lhic.errors import ConfigError
 from lhic.families.ax.observe import observe

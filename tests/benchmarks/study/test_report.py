@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 
 from benchmarks.exhibits import catalogue, figures, seen, tables
 from benchmarks.measure import rows
+from benchmarks.measure.provenance import REPOSITORY
 from benchmarks.study import report
 from lhic.errors import DatasetError
-from tests.benchmarks.test_tables import row
+from tests.benchmarks.exhibits.test_tables import row
 
 TILES = [f"ENMAP01-____L2A-DT{i}-Y0_X{i}" for i in range(5)]
 WEIGHTS = "ab" * 32
@@ -127,9 +128,24 @@ def test_no_rows_no_report(tmp_path):
     assert not (tmp_path / "report").exists()
 
 
-def test_a_notebook_shows_the_report_without_its_figures():
+def test_a_notebook_shows_text_and_figures_of_the_report_in_turn(tmp_path):
+    (tmp_path / "report").mkdir()
     text = '---\ntitle: "x"\n---\n\nText\n\n![a](../figures/a.pdf)  \n**Figure 1.** b\n'
-    assert report.without_figures(text).strip() == "Text\n\n**Figure 1.** b"
+    (tmp_path / "report" / "report.md").write_text(text)
+    before, figure, after = report.shown(tmp_path)
+    assert before.data.strip() == "Text" and after.data == "**Figure 1.** b\n"
+    assert figure.path == tmp_path / "figures" / "a.png"
+
+
+def test_a_report_may_be_of_the_rows_of_another_folder(folder, tmp_path):
+    markdown_path, _ = report.build_from(tmp_path / "mine", folder)
+    assert "| old | 6.500 |" in markdown_path.read_text() and (tmp_path / "mine" / "tables" / "bitrate.md").is_file()
+    assert not (folder / "tables").exists()
+
+
+def test_notebooks_read_their_own_rows_or_the_committed_ones(folder, tmp_path):
+    assert report.source_of(folder) == folder
+    assert report.source_of(tmp_path / "none") == REPOSITORY / "results" / "small"
 
 
 def test_wins_are_of_the_best_codecs():

@@ -1,5 +1,6 @@
 """Tables and figures from rows: every number is checked by hand on a few made-up rows."""
 
+import io
 import itertools
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from PIL import Image
 
 from benchmarks.exhibits import figures, seen, tables
 from benchmarks.measure import rows
@@ -14,9 +16,16 @@ from lhic.errors import DatasetError, UsageError
 
 
 def row(codec, cube, bps, *, form="as-measured", encode_s=1.0, decode_s=2.0, **more):
-    filled = dict.fromkeys(rows.TEXT_COLUMNS, "") | {
+    filled = rows.TEXTS | {
         **{"dataset": "corpus", "form": form, "cube": cube, "codec": codec, "sensor": "EnMAP", "machine": "chip"},
-        **{"cores": 2, "n_samples": 1_000_000, "bps": bps, "bytes": bps * 125_000, "best_of": 0, "device": "cpu"},
+        **{
+            "cores": 2,
+            "n_samples": 1_000_000,
+            "bps": bps,
+            "bytes": bps and int(bps * 125_000),
+            "best_of": 0,
+            "device": "cpu",
+        },
         **{"encode_s": encode_s, "decode_s": decode_s, "peak_rss_bytes": 3 * 2**20},
     }
     return filled | more
@@ -24,8 +33,7 @@ def row(codec, cube, bps, *, form="as-measured", encode_s=1.0, decode_s=2.0, **m
 
 @pytest.fixture
 def table(tmp_path):
-    path = tmp_path / "rows.csv"
-    for one in (
+    found = [
         row("lhic-x", "a", 3.0, encode_s=np.nan, decode_s=np.nan, encode_all_s=8.0, decode_all_s=10.0),
         row("lhic-x", "b", 4.0, encode_s=np.nan, decode_s=np.nan, encode_all_s=8.0, decode_all_s=10.0),
         row("jpeg-ls-bands", "a", 5.0, encode_s=0.5),
@@ -33,10 +41,17 @@ def table(tmp_path):
         row("best-of-x", "a", 4.0, best_of=1),
         row("best-of-x", "b", 4.5, best_of=1),
         row("half", "a", 2.0),
-        row("half", "b", "", error="RuntimeError: too_small & 5 % off"),
-    ):
-        rows.append_row(path, one)
-    return rows.read_rows(path)
+        row("half", "b", None, error="RuntimeError: too_small & 5 % off"),
+    ]
+    return stored(tmp_path, found)
+
+
+def stored(folder, found):
+    """Rows as they come back from disk."""
+    with rows.RowParts(folder) as parts:
+        for one in found:
+            parts.append(one)
+    return rows.read_rows(folder)
 
 
 def test_rate_table(table):
@@ -162,24 +177,26 @@ def test_other_figures(table):
         figures.planes_figure(np.zeros((1, 2, 2), int), [3], 2)
 
 
+def test_a_figure_shows_itself_in_notebooks():
+    """As a PNG with a palette where that changes nothing to the eye; pictures keep their colours."""
+    diagram = figures.band_figure(pd.DataFrame({"msp": [10.0, 20.0], "lsp": [30.0, 10.0]}), 10, "bits")
+    data, look = diagram._repr_mimebundle_()
+    assert set(data) == {"image/png", "text/plain"} and data["text/plain"] == "bits"
+    image = Image.open(io.BytesIO(data["image/png"]))
+    assert image.mode == "P" and image.width == round(figures.WIDTH * figures.SCREEN_DPI)
+    assert look["image/png"] == {"width": round(figures.WIDTH * figures.SHOWN_DPI), "alt": "bits"}
+    picture = figures.Figure(figsize=(1, 1))
+    picture.add_axes((0, 0, 1, 1)).imshow(np.random.default_rng(0).random((99, 99, 3)))
+    assert Image.open(io.BytesIO(picture.to_png())).mode == "RGB"
+
+
+def test_a_stored_figure_is_shown_as_the_figure_itself(tmp_path):
+    bits = figures.band_figure(pd.DataFrame({"msp": [10.0, 20.0]}), 10, "bits")
+    figures.save_figure(bits, tmp_path, "bits")
+    stored, look = figures.StoredFigure(tmp_path / "bits.png")._repr_mimebundle_()
+    assert stored["text/plain"] == "bits" and look == bits._repr_mimebundle_()[1]
+
+
 def test_every_codec_name_has_a_family():
     assert figures.family("lhic-bp-xs") == "learned (lhic)" and figures.family("zarr-default").startswith("numeric")
     assert figures.family("best-of-jpeg-ls") == "image codecs"
-
-
-def test_rows_refuse_other_columns(tmp_path):
-    path = tmp_path / "rows.csv"
-    path.write_text("a,b\n1,2\n")
-    with pytest.raises(DatasetError, match="expected the columns"):
-        rows.append_row(path, {"codec": "x"})
-    with pytest.raises(DatasetError, match="expected the columns"):
-        rows.read_rows(path)
-    with pytest.raises(DatasetError, match="found nothing there"):
-        rows.read_rows(tmp_path / "none.csv")
-
-
-def test_a_later_row_replaces_the_earlier(tmp_path):
-    path = tmp_path / "rows.csv"
-    rows.append_row(path, row("x", "a", "", error="broken"))
-    rows.append_row(path, row("x", "a", 3.0))
-    assert rows.read_rows(path)["bps"].tolist() == [3.0]

@@ -21,15 +21,24 @@ from typing import TextIO
 from tqdm import tqdm
 
 import lhic
+from lhic.comparison import Comparison, check_comparable
 from lhic.cube import likely_band_axis
-from lhic.errors import CorruptStreamError, InvalidCubeError, LhicError, TruncatedStreamError, UsageError, message_of
+from lhic.errors import (
+    CorruptStreamError,
+    InvalidCubeError,
+    LhicError,
+    TruncatedStreamError,
+    UsageError,
+    message_of,
+    named,
+)
 from lhic.extras import needs
 from lhic.families.registry import DEFAULT_MODEL, DEVICES
-from lhic.files import Comparison, check_comparable, named, open_stream, verify
 from lhic.io.atomic import atomic_write, check_not_input
 from lhic.io.npy import CubeReader
-from lhic.io.source import STANDARD, Source
-from lhic.stream.container import read_index, write_metadata
+from lhic.io.source import STANDARD, Source, open_source
+from lhic.stream.header import read_index
+from lhic.stream.metadata import write_metadata
 
 EXIT_DATA = 1
 BAR_DELAY_S = 2.0  # what is done, or fails, in less time shows no progress bar
@@ -103,7 +112,7 @@ def add_encode(commands) -> None:
     tuning = "fit the network of lhic-ax to the cube by N steps, e.g. 300, and send what changed, where that pays "
     add("--tuning-steps", type=int, metavar="N", help=tuning + "(default: up to the model; decoding takes no longer)")
     add("--metadata", type=Path, metavar="FILE.json", help="wavelengths, fwhm, nodata, crs, ... to store")
-    _add(add, "--device", "--force", "--quiet")
+    _add(add, "--device", "--threads", "--force", "--quiet")
 
 
 def run_encode(options: argparse.Namespace) -> None:
@@ -115,7 +124,7 @@ def run_encode(options: argparse.Namespace) -> None:
             extra["metadata"] = _read_metadata(options.metadata, cube.shape[0])
         _warn_of_axes(cube)
         with _progress_bar(cube.size, options) as progress:
-            keywords = {"overwrite": options.force, "progress": progress, **extra}
+            keywords = {"overwrite": options.force, "threads": options.threads, "progress": progress, **extra}
             found = lhic.encode_file(cube, options.output, options.model, options.device, **keywords)
     _tell(
         options,
@@ -141,8 +150,8 @@ def _read_metadata(path: Path, n_bands: int) -> dict:
     """Of a JSON file, in UTF-8 whatever the locale."""
     try:
         metadata = json.loads(path.read_text("utf-8-sig"))
-        if not isinstance(metadata, dict):
-            raise InvalidCubeError(f"{path}: expected a JSON object, found {type(metadata).__name__}")
+        if metadata is None:
+            raise InvalidCubeError(f"{path}: expected a JSON object, found null")
         with named(path):
             write_metadata(metadata, n_bands)
     except FileNotFoundError:
@@ -166,34 +175,34 @@ def add_decode(commands) -> None:
     add("output", metavar="OUT.npy", help="cube to write")
     add("--verify", metavar="ORIGINAL.npy", help="compare; on a difference, fail and write nothing")
     add("--tile", type=int, metavar="N", help="decode this tile alone; tiles count from 0, row by row")
-    _add(add, "--model", "--device", "--force", "--quiet")
+    _add(add, "--model", "--device", "--threads", "--force", "--quiet")
 
 
 def run_decode(options: argparse.Namespace) -> None:
     _check_one_standard_input(options.input, options.verify)
-    with open_stream(options.input) as stream:
-        with named(stream.name):
-            info = lhic.inspect(stream)
+    with _open_stream(options) as stream:
+        info = lhic.inspect(stream)
         if options.tile is not None:
             shape, error = _decode_tile(stream, info["max_error"], options)
         else:
             shape = tuple(info["shape"])
             with _progress_bar(math.prod(info["shape"]), options) as progress:
                 keywords = {"model": options.model, "verify": options.verify, "overwrite": options.force}
-                error = lhic.decode_file(stream, options.output, options.device, progress=progress, **keywords)
+                keywords |= {"threads": options.threads, "progress": progress}
+                error = lhic.decode_file(stream, options.output, options.device, **keywords)
     _tell(options, f"{options.output}: {info['dtype']} {shape}{_verdict(error, info['max_error'])}")
 
 
 def _decode_tile(stream: Source, max_error: int, options: argparse.Namespace) -> tuple[tuple[int, ...], int | None]:
     """Shape of the tile, and its largest error if it is compared."""
     check_not_input(options.output, stream.fileno(), options.verify)
-    with named(stream.name):
-        tile, error = lhic.decode_tile(stream, options.tile, options.device, model=options.model), None
-        header = read_index(stream).header
+    keywords = {"model": options.model, "threads": options.threads}
+    tile, error = lhic.decode_tile(stream, options.tile, options.device, **keywords), None
     if options.verify:
+        header = read_index(stream).header
         with CubeReader(options.verify) as original:
-            check_comparable(original, header)
-            comparison = Comparison(original, max_error)
+            check_comparable(original, header.shape, header.dtype, original.path)
+            comparison = Comparison(original, original.path, max_error)
             comparison[header.grid[options.tile].window] = tile
             error = comparison.verdict()
     lhic.save_cube(options.output, tile, options.force)
@@ -222,16 +231,16 @@ def add_verify(commands) -> None:
     add = _command(commands, "verify", run_verify, summary, examples).add_argument
     add("input", metavar="IN.lhic", help="stream")
     add("original", metavar="ORIGINAL.npy", nargs="?", help="cube to compare with")
-    _add(add, "--model", "--device", "--quiet")
+    _add(add, "--model", "--device", "--threads", "--quiet")
 
 
 def run_verify(options: argparse.Namespace) -> None:
     _check_one_standard_input(options.input, options.original)
-    with open_stream(options.input) as stream:
-        with named(stream.name):
-            info = lhic.inspect(stream)
+    with _open_stream(options) as stream:
+        info = lhic.inspect(stream)
         with _progress_bar(math.prod(info["shape"]), options) as progress:
-            error = verify(stream, options.original, options.device, model=options.model, progress=progress)
+            keywords = {"model": options.model, "threads": options.threads, "progress": progress}
+            error = lhic.verify(stream, options.original, options.device, **keywords)
     _tell(options, f"{options.input}: all checksums match{_verdict(error, info['max_error'])}")
 
 
@@ -248,25 +257,24 @@ def add_preview(commands) -> None:
     add("output", metavar="OUT.png", help="picture to write")
     defaults = "nearest to 640, 550 and 460 nm; without wavelengths, spread over the cube"
     add("--bands", metavar="R,G,B", help=f"counted from 0 (default: {defaults})")
-    _add(add, "--model", "--device", "--force", "--quiet")
+    _add(add, "--model", "--device", "--threads", "--force", "--quiet")
 
 
 def run_preview(options: argparse.Namespace) -> None:
     with needs("formats", "preview"):
         from imagecodecs import png_encode  # a large library that the other commands do without
 
-    from lhic.preview import preview
-
     if Path(options.output).suffix.lower() not in (".png", ""):
         raise UsageError(
             f"{options.output}: expected a name that ends in .png, which is what is written, found another"
         )
     bands = None if options.bands is None else _three_numbers(options.bands)
-    with open_stream(options.input) as stream:
+    with _open_stream(options) as stream:
         check_not_input(options.output, stream.fileno())
-        with atomic_write(options.output, options.force) as file, named(stream.name):
-            with _progress_bar(read_index(stream).header.n_samples, options) as progress:
-                found = preview(memoryview(stream[:]), bands, options.device, model=options.model, progress=progress)
+        n_samples = math.prod(lhic.inspect(stream)["shape"])
+        with atomic_write(options.output, options.force) as file, _progress_bar(n_samples, options) as progress:
+            keywords = {"model": options.model, "threads": options.threads, "progress": progress}
+            found = lhic.preview(stream, bands, options.device, **keywords)
             file.write(png_encode(found.image))
     n_rows, n_columns = found.image.shape[:2]
     _tell(
@@ -299,13 +307,13 @@ def add_info(commands) -> None:
 
 
 def run_info(options: argparse.Namespace) -> None:
-    with open_stream(options.input) as stream, named(stream.name):
+    with _open_stream(options) as stream:
         info = lhic.inspect(stream)
         _print(json.dumps(info, indent=1) if options.json else _description(info))
         expected, found = info["stream_bytes"], len(stream)
         if found != expected:
             kind = TruncatedStreamError if found < expected else CorruptStreamError
-            raise kind(f"expected {expected} bytes, found {found}")
+            raise kind(f"{stream.name}: expected {expected} bytes, found {found}")
 
 
 def _description(info: dict) -> str:
@@ -400,6 +408,11 @@ SHARED_OPTIONS = {
         "default": "auto",
         "help": "where to compute; auto, the default, is up to the model",
     },
+    "--threads": {
+        "type": int,
+        "metavar": "N",
+        "help": "how many may compute (default: LHIC_THREADS, else the cores there are)",
+    },
     "--force": {"action": "store_true", "help": "replace the output if it exists"},
     "--quiet": {"action": "store_true", "help": "no progress bar"},
 }
@@ -416,6 +429,10 @@ def _command(commands, name: str, function: Callable, summary: str, examples: st
 def _add(add: Callable, *names: str) -> None:
     for name in names:
         add(name, **SHARED_OPTIONS[name])
+
+
+def _open_stream(options: argparse.Namespace) -> Source:
+    return open_source(options.input, "an lhic stream")
 
 
 @contextmanager

@@ -7,12 +7,12 @@ import imagecodecs
 import numpy as np
 import pytest
 
+import lhic
 from lhic import cli
 from lhic.cli import main
 from lhic.data import open_dataset
 from lhic.errors import LhicError
 from lhic.io.npy import save_cube
-from lhic.preview import preview
 from tests.common import REPOSITORY, shared_path
 
 SHIPPED = REPOSITORY / "ckpt" / "lhic-bp-xs.safetensors"
@@ -103,7 +103,7 @@ def test_preview(stored_models, cube_file, tmp_path, capsys):
     code, out, _ = run(capsys, "preview", stream, picture, "--bands", "20,10,0")
     assert code == 0 and "10 x 9 pixels of bands 20, 10, 0" in out and "100.0% of the samples" in out
     image = imagecodecs.png_decode(picture.read_bytes())
-    assert np.array_equal(image, preview(stream.read_bytes(), (20, 10, 0)).image)
+    assert np.array_equal(image, lhic.preview(stream.read_bytes(), (20, 10, 0)).image)
     code, out, _ = run(capsys, "preview", stream, picture, "--bands", "0,0,0", "--quiet", "--force")
     assert code == 0 and "50.0% of the samples" in out
     code, out, _ = run(capsys, "preview", stream, picture, "--quiet", "--force")
@@ -215,7 +215,17 @@ def test_bad_streams(stored_models, cube_file, tmp_path, capsys):
     for name in ("foreign", "newer", "empty"):
         check_failure(capsys, tmp_path, 1, [name], "info", tmp_path / name)
     check_failure(capsys, tmp_path, 1, ["weights"], "decode", stream, tmp_path / "x.npy", "--model", "stored-too")
-    check_failure(capsys, tmp_path, 2, ["tile 9"], "decode", stream, tmp_path / "x.npy", "--tile", 9)
+    check_failure(
+        capsys,
+        tmp_path,
+        2,
+        ["tile: expected a whole number of 0..3", "9"],
+        "decode",
+        stream,
+        tmp_path / "x.npy",
+        "--tile",
+        9,
+    )
 
 
 def test_failed_verification_writes_nothing(stored_models, cube_file, tmp_path, capsys):

@@ -18,7 +18,7 @@ from tests.common import REPOSITORY
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 EVERYTHING = ("study", "gpu", "test")  # what bootstrap.py and environment.yml install
-CONDA_NAMES = {"pytorch": "torch"}
+CONDA_NAMES = {"pytorch": "torch", "playwright-python": "playwright"}
 COMES_WITH_TORCH = {"triton"}  # of conda's pytorch, where there is a triton at all
 OPTIONAL = ("torch", "triton", "yaml", "tifffile", "imagecodecs", "matplotlib", "pandas")
 

@@ -8,7 +8,6 @@ minutes.
 from __future__ import annotations
 
 import csv
-import dataclasses
 import hashlib
 import io
 import json
@@ -139,7 +138,7 @@ def samples_of(observations: list[Observations]) -> Samples:
 def _cache_key(sha256: str, config: AxTrainConfig) -> str:
     architecture = config.architecture().to_dict()
     experts = {k: v for k, v in architecture.items() if k not in ("width", "depth", "components", "tuning_steps")}
-    what = json.dumps([sha256, experts, dataclasses.asdict(config.observations), config.seed], sort_keys=True)
+    what = json.dumps([sha256, experts, config.observations.to_json(), config.seed], sort_keys=True)
     return hashlib.sha256(what.encode()).hexdigest()[:24]
 
 

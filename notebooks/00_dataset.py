@@ -155,7 +155,4 @@ tables.write_table(splits, table_folder, "dataset_splits", f"Checks of the split
 splits
 
 # %%
-print("commit:", provenance.commit())
-print("weights: no learned codec")
-print("seed:", seed)
-print("device: cpu on", provenance.machine())
+print(provenance.footer(seed))

@@ -4,7 +4,7 @@
 # **Question.** What do CCSDS-123, RLS and the general codecs reach over a corpus of cubes, sensor by sensor, how sure
 # are the differences between them, and what is spectral prediction worth on land and on water?
 #
-# **Inputs.** The cubes of a dataset as measured; the codecs of `benchmarks/codecs`. Measurements that `rows.csv` below
+# **Inputs.** The cubes of a dataset as measured; the codecs of `benchmarks/codecs`. Measurements that `rows` below
 # `out` already holds are not repeated.
 #
 # **Outputs.** `tables/baselines.*`, `tables/paired.*`, `tables/by_sensor.*`, `tables/by_cube.*` (up to 20 cubes),
@@ -127,7 +127,4 @@ gain.write(plan.folder)
 gain.body
 
 # %%
-print("commit:", provenance.commit())
-print("weights:", ", ".join(sorted(set(rows["weights_hash"]) - {""})) or "no learned codec")
-print("seed:", seed)
-print("device:", ", ".join(sorted(set(rows["device"]) - {""})), "on", provenance.machine())
+print(provenance.footer(seed, rows["weights_hash"], ", ".join(sorted(set(rows["device"])))))

@@ -27,7 +27,7 @@ from benchmarks.study import report
 
 folder = provenance.REPOSITORY / out
 source = report.source_of(folder)
-found = rows.read_rows(report.rows_path(source))
+found = rows.read_rows(source)
 for path in report.build_from(folder, source):
     print(f"{out}/report/{path.name}: {path.stat().st_size:,} bytes")
 
@@ -39,7 +39,4 @@ for part in report.shown(folder):
     display(part)
 
 # %%
-print("commit:", provenance.commit())
-print("weights:", ", ".join(sorted(set(found["weights_hash"]) - {""})) or "no learned codec")
-print("seed:", seed)
-print("device:", ", ".join(sorted(set(found["device"]) - {""})), "on", provenance.machine())
+print(provenance.footer(seed, found["weights_hash"], ", ".join(sorted(set(found["device"])))))

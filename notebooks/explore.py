@@ -48,7 +48,4 @@ explorer.show()
 explorer
 
 # %%
-print("commit:", provenance.commit())
-print("weights:", registry.make(explorer.codec.value).weights_hash or "no learned codec")
-print("seed:", seed)
-print("device: cpu on", provenance.machine())
+print(provenance.footer(seed, [registry.make(explorer.codec.value).weights_hash]))

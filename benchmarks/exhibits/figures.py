@@ -23,13 +23,14 @@ from PIL import Image
 from benchmarks.exhibits import seen
 from benchmarks.exhibits.statistics import differences, paired_table
 from benchmarks.exhibits.tables import complete_means, cubes, good, label
-from lhic.errors import UsageError
 
 STYLE = Path(__file__).with_name("lhic.mplstyle")
 COLUMN = 3.5  # inches; one column of a journal page
 WIDTH = 7.2  # inches; both columns
 SCREEN_DPI = 150  # of the pictures in notebooks: half of print's, see lhic.mplstyle
 SHOWN_DPI = 120  # pixels of a browser that an inch of print takes: small print is then read with ease
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")  # of Okabe and Ito
 
 # Family: beginnings of codec names, colour, marker. First match wins.
 FAMILIES = {
@@ -369,7 +370,7 @@ def gain_figure(gains: pd.DataFrame) -> Figure:
     """What a codec saves over another, one dot a cube, one line a pair and group (`tables.gain_table`)."""
     pairs = list(gains["pair"].unique())
     groups = sorted(gains["group"].unique())
-    looks = (("#0072B2", "o"), ("#E69F00", "D"), ("#009E73", "s"), ("#CC79A7", "^"))
+    looks = tuple(zip(COLOURS, "oDs^"))
     with style():
         figure = Figure(figsize=(COLUMN, 0.95 + 0.36 * max(1, len(pairs))))
         axes = figure.subplots()
@@ -389,60 +390,6 @@ def gain_figure(gains: pd.DataFrame) -> Figure:
         axes.set_xlabel("bits saved by the second codec, %")
         axes.set_title(f"one mark a cube ({gains['cube'].nunique()}), bar: mean", loc="left")
         figure.legend(loc="outside lower center", ncols=len(groups))
-    return figure
-
-
-def band_figure(bits: pd.DataFrame, n_samples_band: int, title: str) -> Figure:
-    """Bits per sample along the bands, stacked: where a stream's bits go.
-
-    Parameters
-    ----------
-    bits : one column a part of the stream, one line a band, in bits
-    n_samples_band : samples of one band
-    """
-    colours = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
-    with style():
-        figure = Figure(figsize=(WIDTH, 2.4))
-        axes = figure.subplots()
-        bands = np.arange(len(bits))
-        axes.stackplot(bands, *(bits[name] / n_samples_band for name in bits), labels=list(bits), colors=colours)
-        axes.set_xlim(0, max(1, len(bits) - 1))
-        axes.set_xlabel("band")
-        axes.set_ylabel("bits per sample")
-        axes.set_title(title, loc="left")
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(bits.columns))
-    return figure
-
-
-def planes_figure(cube: np.ndarray, bands: Sequence[int], split_bits: int) -> Figure:
-    """Some bands as pictures: the samples, their most significant part and their least significant part."""
-    if not bands or not all(0 <= band < cube.shape[0] for band in bands):
-        raise UsageError(f"bands: expected some of 0..{cube.shape[0] - 1}, found {list(bands)}")
-    # Arithmetic shift and mask of two's complement: x == (msp << split_bits) + lsp for negatives, too.
-    views = {"samples": cube, "msp": cube >> split_bits, "lsp": cube & ((1 << split_bits) - 1)}
-    with style():
-        figure = Figure(figsize=(WIDTH, 1.75 * len(bands)))
-        panels = figure.subplots(len(bands), 3, squeeze=False)
-        for line, band in zip(panels, bands):
-            for axes, (name, view) in zip(line, views.items()):
-                low, high = np.percentile(view[band], (1, 99)) if name == "samples" else (None, None)
-                axes.imshow(view[band], cmap="gray", vmin=low, vmax=high, interpolation="nearest")
-                axes.set_title(f"band {band}: {name}, {view[band].min()} to {view[band].max()}")
-                axes.set_axis_off()
-    return figure
-
-
-def map_figure(values: np.ndarray, title: str) -> Figure:
-    """A map of one number per pixel, (H, W), with its scale."""
-    with style():
-        figure = Figure(figsize=(WIDTH / 2, WIDTH / 2 * values.shape[0] / values.shape[1] * 0.9))
-        axes = figure.subplots()
-        image = axes.imshow(values, cmap="viridis", interpolation="nearest")
-        figure.colorbar(image, ax=axes, shrink=0.8)
-        axes.set_xlabel("column")
-        axes.set_ylabel("row")
-        axes.grid(False)
-        axes.set_title(title)
     return figure
 
 

@@ -20,7 +20,7 @@ from benchmarks.exhibits.tables import markdown
 from benchmarks.experiments.runs import CPU, item_of, origin, trained, training_of, written
 from lhic.data import Item
 from lhic.errors import ConfigError
-from lhic.train import read_yaml
+from lhic.settings import read_yaml
 from lhic.train.ax import AxNet, bits_per_sample, observe, observe_item
 
 WALKS = 2

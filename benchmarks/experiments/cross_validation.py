@@ -18,7 +18,7 @@ from benchmarks.codecs.registry import make
 from benchmarks.exhibits.tables import markdown
 from benchmarks.experiments.runs import item_of, origin, trained, training_of, written
 from lhic.errors import DatasetError
-from lhic.train import read_yaml
+from lhic.settings import read_yaml
 from lhic.train.ax import observe_item
 
 BASELINE = "ccsds123-best"

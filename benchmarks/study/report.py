@@ -22,12 +22,12 @@ from markdown_it import MarkdownIt
 
 from benchmarks.exhibits import catalogue, figures, seen, statistics, tables
 from benchmarks.exhibits.catalogue import Exhibit
+from benchmarks.measure.files import write_file
 from benchmarks.measure.provenance import REPOSITORY
-from benchmarks.measure.rows import read_rows
+from benchmarks.measure.rows import has_rows, read_rows
 from benchmarks.study import notebooks
 from lhic import list_models
 from lhic.errors import DatasetError
-from lhic.io.atomic import atomic_write
 
 # What these notebooks show comes from the same rows, so the report computes it anew, with their parameters.
 NOTEBOOKS_OF_ROWS = ("02_bitrate", "03_baselines")
@@ -71,9 +71,8 @@ def build(profile: str) -> list[Path]:
 def build_from(folder: Path, source: Path | None = None) -> list[Path]:
     """As `build`, for any results folder; with the rows and settings of another one, `source`, where it is given."""
     source = source or folder
-    path = rows_path(source)
-    rows = seen.noted(read_rows(path))
-    reads = f"rows: `{_shown(path)}` ({len(rows)})"
+    rows = seen.noted(read_rows(source))
+    reads = f"rows: `{_shown(source / 'rows')}` ({len(rows)})"
     sections = []
     made: set[tuple[str, bool]] = set()
     for title, text, shown in from_rows(rows, _settings(source)):
@@ -88,13 +87,11 @@ def build_from(folder: Path, source: Path | None = None) -> list[Path]:
 
     title = f"lhic: report of {_shown(folder)}"
     body = render([(section, text, found) for section, text, found in sections if found], folder / "report")
-    body = f"{_opening(rows)}\n\n{body}\n{provenance_text(rows, path)}"
+    body = f"{_opening(rows)}\n\n{body}\n{provenance_text(rows, source / 'rows')}"
     front = f'---\ntitle: "{title}"\ngeometry: margin=2cm\nfontsize: 9pt\n---\n\n'
     files = {"report.md": front + body, "report.html": to_html(title, body, folder / "report")}
-    (folder / "report").mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        with atomic_write(folder / "report" / name, overwrite=True) as file:
-            file.write(content.encode())
+        write_file(folder / "report" / name, content)
     return [folder / "report" / name for name in files]
 
 
@@ -173,23 +170,9 @@ def _with_tiles(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(tile=tiles)[tiles != ""]
 
 
-def rows_path(folder: Path) -> Path:
-    """The rows of a results folder: ``rows.csv``, or the folder ``rows`` of Parquet parts.
-
-    Raises
-    ------
-    DatasetError
-        There is neither.
-    """
-    for path in (folder / "rows.csv", folder / "rows"):
-        if path.exists():
-            return path
-    raise DatasetError(f"{_shown(folder)}: expected rows.csv or a folder rows, found neither; run the study first")
-
-
 def source_of(folder: Path) -> Path:
     """The results folder whose rows a notebook reads: its own, or the committed small study where it has none yet."""
-    return folder if (folder / "rows.csv").exists() or (folder / "rows").exists() else REPOSITORY / COMMITTED
+    return folder if has_rows(folder) else REPOSITORY / COMMITTED
 
 
 def _settings(folder: Path) -> dict:
@@ -219,11 +202,12 @@ def _numbered(exhibit: Exhibit, folder: Path, source: str) -> Numbered:
 def _from_notebooks(folder: Path, made: set[tuple[str, bool]]) -> list[tuple[str, str, list[Numbered]]]:
     """Tables and figures with a caption that notebooks wrote and rows alone do not give, by notebook."""
     sections = []
-    for script in notebooks.scripts():
-        if script.stem in NOTEBOOKS_OF_ROWS:
+    for notebook in notebooks.notebooks():
+        if notebook.stem in NOTEBOOKS_OF_ROWS:
             continue
+        script = notebook.with_suffix(".py")
         text = script.read_text(encoding="utf-8")
-        executed = folder / "notebooks" / f"{script.stem}.ipynb"
+        executed = folder / "notebooks" / notebook.name
         source = f"code: `notebooks/{script.name}`" + (f"; executed: `{_shown(executed)}`" if executed.exists() else "")
         found = []
         for path in [*sorted(folder.glob("tables/*.md")), *sorted(folder.glob("figures/*.png"))]:
@@ -313,7 +297,7 @@ def _opening(rows: pd.DataFrame) -> str:
 
 
 def provenance_text(rows: pd.DataFrame, path: Path) -> str:
-    """Where the rows at `path` come from, as a Markdown list."""
+    """Where the rows in the folder `path` come from, as a Markdown list."""
     names = {model.sha256: model.name for model in list_models()}
     weights = sorted(set(rows["weights_hash"]) - {""})
     libraries = [json.loads(text) for text in sorted(set(rows["libraries"]) - {""})]
@@ -329,9 +313,8 @@ def provenance_text(rows: pd.DataFrame, path: Path) -> str:
     return "\n".join(["## Provenance", "", *lines, ""])
 
 
-def _sha256(path: Path) -> str:
-    files = [path] if path.is_file() else sorted(path.glob("*.parquet"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+def _sha256(folder: Path) -> str:
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("part-*.parquet")))).hexdigest()
 
 
 def to_html(title: str, body: str, folder: Path) -> str:

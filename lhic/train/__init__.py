@@ -3,8 +3,7 @@
 from lhic.extras import needs
 
 with needs("train", "training"):
-    from lhic.train.config import read_yaml
     from lhic.train.loop import TrainResult, train
     from lhic.train.run import run
 
-__all__ = ["TrainResult", "read_yaml", "run", "train"]
+__all__ = ["TrainResult", "run", "train"]

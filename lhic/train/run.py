@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from lhic.settings import read_yaml
 from lhic.train import ax, loop
 from lhic.train.ax.config import AxTrainConfig
-from lhic.train.config import TrainConfig, read_yaml
+from lhic.train.config import TrainConfig
 
 
 def run(

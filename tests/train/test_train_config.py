@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from lhic.errors import ConfigError
-from lhic.train.config import TrainConfig, read_yaml
+from lhic.settings import read_yaml
+from lhic.train.config import TrainConfig
 from tests.common import REPOSITORY
 
 

@@ -7,16 +7,20 @@ from lhic.families.ax.observe import Observations, observe
 from lhic.train.ax.config import AxTrainConfig
 from lhic.train.ax.loop import bits_per_sample, fit, observe_item, samples_of, train
 from lhic.train.ax.network import AxNet, code_length
+from lhic.train.ax.view import View, load_net, view
 
 __all__ = [
     "AxNet",
     "AxTrainConfig",
     "Observations",
+    "View",
     "bits_per_sample",
     "code_length",
     "fit",
+    "load_net",
     "observe",
     "observe_item",
     "samples_of",
     "train",
+    "view",
 ]

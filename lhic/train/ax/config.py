@@ -7,10 +7,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lhic.families.ax.config import AxConfig
-from lhic.train.config import Config, Count, Natural, Positive, SourceConfig, Sources
+from lhic.settings import Config, Count, Natural, Positive
+from lhic.train.config import SourceConfig, Sources
 
 
-class ObservationConfig(Config, frozen=True):
+class ObservationConfig(Config):
     """How many samples are taken, of each cube as it is and of changed copies of it (`lhic.train.ax.augment`)."""
 
     samples: Count = 150_000
@@ -18,7 +19,7 @@ class ObservationConfig(Config, frozen=True):
     samples_of_copy: Count = 20_000
 
 
-class AxTrainConfig(Config, frozen=True):
+class AxTrainConfig(Config):
     """A training run.
 
     model : keys of `AxConfig`; those left out have its defaults

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
 
-from benchmarks.exhibits import figures, seen, tables
+from benchmarks.exhibits import codec_figures, figures, seen, tables
 from benchmarks.measure import rows
 from lhic.errors import DatasetError, UsageError
 
@@ -167,19 +167,20 @@ def test_other_figures(table):
     assert "-40.0" in {text.get_text() for text in relative.axes[0].texts}
     gains = tables.gain_table(table, [("jpeg-ls-bands", "lhic-x")], pd.Series({"a": "land", "b": "water"}))
     assert len(figures.gain_figure(gains).axes[0].get_yticks()) == 1
-    bits = pd.DataFrame({"msp": [10.0, 20.0], "lsp": [30.0, 10.0]})
-    assert figures.band_figure(bits, 10, "title").axes[0].get_ylim()[1] >= 4.0
-    assert figures.map_figure(np.ones((4, 6)), "title").axes
-    planes = figures.planes_figure(np.arange(-8, 8).reshape(1, 4, 4), [0], 2)
+    bits = pd.DataFrame({"msp": [1.0, 2.0], "lsp": [3.0, 1.0]})
+    stacked = codec_figures.bands_figure(bits, "bits per sample", stacked=True, title="title")
+    assert stacked.axes[0].get_ylim()[1] >= 4.0
+    assert codec_figures.map_figure(np.ones((4, 6)), "title").axes
+    planes = codec_figures.planes_figure(np.arange(-8, 8).reshape(1, 4, 4), [0], 2)
     titles = [axes.get_title() for axes in planes.axes]
     assert titles == ["band 0: samples, -8 to 7", "band 0: msp, -2 to 1", "band 0: lsp, 0 to 3"]
     with pytest.raises(UsageError, match=r"0\.\.0"):
-        figures.planes_figure(np.zeros((1, 2, 2), int), [3], 2)
+        codec_figures.planes_figure(np.zeros((1, 2, 2), int), [3], 2)
 
 
 def test_a_figure_shows_itself_in_notebooks():
     """As a PNG with a palette where that changes nothing to the eye; pictures keep their colours."""
-    diagram = figures.band_figure(pd.DataFrame({"msp": [10.0, 20.0], "lsp": [30.0, 10.0]}), 10, "bits")
+    diagram = codec_figures.bands_figure(pd.DataFrame({"msp": [1.0, 2.0], "lsp": [3.0, 1.0]}), "bits", True, "bits")
     data, look = diagram._repr_mimebundle_()
     assert set(data) == {"image/png", "text/plain"} and data["text/plain"] == "bits"
     image = Image.open(io.BytesIO(data["image/png"]))
@@ -191,7 +192,7 @@ def test_a_figure_shows_itself_in_notebooks():
 
 
 def test_a_stored_figure_is_shown_as_the_figure_itself(tmp_path):
-    bits = figures.band_figure(pd.DataFrame({"msp": [10.0, 20.0]}), 10, "bits")
+    bits = codec_figures.bands_figure(pd.DataFrame({"msp": [1.0, 2.0]}), "bits", True, "bits")
     figures.save_figure(bits, tmp_path, "bits")
     stored, look = figures.StoredFigure(tmp_path / "bits.png")._repr_mimebundle_()
     assert stored["text/plain"] == "bits" and look == bits._repr_mimebundle_()[1]

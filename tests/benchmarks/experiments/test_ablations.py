@@ -13,8 +13,8 @@ from benchmarks.experiments.ax_sent import PLAIN_BITS, cost_of_differences, obse
 from lhic.data.synthetic import smooth_field
 from lhic.errors import ConfigError
 from lhic.families.ax.observe import observe
+from lhic.settings import read_yaml
 from lhic.train.ax.loop import bits_per_sample
-from lhic.train.config import read_yaml
 from tests.common import REPOSITORY
 from tests.families.ax.common import SMALL
 

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.codecs import registry
+from benchmarks.exhibits import codec_figures
 from benchmarks.measure import provenance, throughput
 from lhic.errors import VerificationError
 from tests.benchmarks.broken_codecs import Lossy, Raw
@@ -15,7 +16,7 @@ def cube():
 
 def test_threads_are_limited_by_codec_and_machine(cube, monkeypatch):
     monkeypatch.setattr(provenance, "n_cores", lambda: 2)
-    monkeypatch.setattr(throughput, "has_cuda", lambda: False)
+    monkeypatch.setattr(provenance, "has_cuda", lambda: False)
     table = throughput.by_threads(["jpeg-ls-bands", "ccsds123-p0"], cube, [1, 2, 64], 1)
     assert table.groupby("codec")["threads"].apply(list).to_dict() == {"ccsds123-p0": [1], "jpeg-ls-bands": [1, 2]}
     assert np.allclose(table["encode MS/s"], table["samples"] / table["encode_s"] / 1e6)
@@ -24,7 +25,7 @@ def test_threads_are_limited_by_codec_and_machine(cube, monkeypatch):
 def test_a_gpu_is_used_where_there_is_one(monkeypatch):
     codec = Raw()
     codec.devices = ("cpu", "cuda")
-    monkeypatch.setattr(throughput, "has_cuda", lambda: True)
+    monkeypatch.setattr(provenance, "has_cuda", lambda: True)
     monkeypatch.setattr(registry, "make", lambda name: codec)
     found = [(threads, device) for _, threads, device in throughput._settings(["raw"], [1])]
     assert found == [(1, "cpu"), (1, "cuda")]
@@ -58,11 +59,11 @@ def test_batches_are_coded_at_once_and_checked(cube):
 
 def test_the_figure_names_every_codec(cube):
     table = throughput.by_size(["lerc", "png-default"], cube, throughput.square_shapes(cube, [4, 16]), 1)
-    figure = throughput.speed_figure(table, "rows", "rows and columns", ["lerc", "aec-bands", "png-default"])
+    figure = codec_figures.speed_figure(table, "rows", "rows and columns", ["lerc", "aec-bands", "png-default"])
     figure.canvas.draw()
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["lerc", "png-default"]
     alone = table[table["codec"] == "png-default"]
-    again = throughput.speed_figure(alone, "rows", "rows and columns", ["lerc", "aec-bands", "png-default"])
+    again = codec_figures.speed_figure(alone, "rows", "rows and columns", ["lerc", "aec-bands", "png-default"])
     drawn, redrawn = figure.axes[0].get_lines()[2], again.axes[0].get_lines()[0]
     assert drawn.get_label() == redrawn.get_label() == "png-default"
     assert drawn.get_color() == redrawn.get_color() and drawn.get_marker() == redrawn.get_marker()

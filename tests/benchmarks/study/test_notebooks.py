@@ -5,95 +5,112 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import jupytext
+import nbformat
 import pytest
 from jupytext.config import load_jupytext_config
 
 from benchmarks.codecs import registry
+from benchmarks.measure import provenance
 from benchmarks.measure.plan import plan_from
 from benchmarks.study import notebooks, parameters, study
 from lhic.errors import ConfigError, LhicError, UsageError
 from tests.common import REPOSITORY
 
-SCRIPTS = notebooks.scripts()
-ALL_SCRIPTS = notebooks.all_scripts()
+NOTEBOOKS = notebooks.notebooks()
+ALL_NOTEBOOKS = notebooks.all_notebooks()
 
 
 def test_there_are_notebooks():
-    numbers = [int(script.stem[:2]) for script in SCRIPTS]
+    numbers = [int(path.stem[:2]) for path in NOTEBOOKS]
     assert numbers == sorted(set(numbers)) and {0, 1, 2, 3, 4, 5, 6} <= set(numbers)
-    assert {script.stem for script in ALL_SCRIPTS} - {script.stem for script in SCRIPTS} == {"explore"}
+    assert {path.stem for path in ALL_NOTEBOOKS} - {path.stem for path in NOTEBOOKS} == {"explore"}
 
 
-@pytest.mark.parametrize("script", ALL_SCRIPTS, ids=lambda script: script.stem)
-def test_stored_notebook_is_that_of_its_script_without_outputs(script):
-    stored = script.with_suffix(".ipynb").read_text(encoding="utf-8")
-    assert stored == notebooks.paired_text(script), "run `invoke notebooks`"
-    for cell in json.loads(stored)["cells"]:
+@pytest.mark.parametrize("path", ALL_NOTEBOOKS, ids=lambda path: path.stem)
+def test_stored_notebooks_have_no_outputs(path):
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         assert not cell.get("outputs") and cell.get("execution_count") is None
 
 
-@pytest.mark.parametrize("script", ALL_SCRIPTS, ids=lambda script: script.stem)
-def test_saving_in_jupyterlab_leaves_the_script_as_it_is(script):
-    """Jupytext writes it then; by itself it would add its version and the kernel's name, and rows would be -dirty."""
-    notebook = jupytext.read(script.with_suffix(".ipynb"))
+def test_stored_notebooks_are_those_of_their_scripts():
+    assert notebooks.sync(check=True) == []
+
+
+@pytest.mark.parametrize("path", ALL_NOTEBOOKS, ids=lambda path: path.stem)
+def test_saving_in_jupyterlab_leaves_the_script_as_it_is_and_the_pair_in_step(path, tmp_path, monkeypatch):
+    """Jupytext writes the script then; by itself it would add its version and the kernel's name."""
+    notebook = jupytext.read(path)
     notebook.metadata["kernelspec"]["display_name"] = "Python 3 (ipykernel)"
+    notebook.metadata["language_info"] = {"name": "python", "version": "3.12.1", "file_extension": ".py"}
     for cell in notebook.cells:
         cell.metadata["execution"] = {"iopub.status.busy": "2026-01-01T00:00:00Z"}
-    settings = load_jupytext_config(str(script))
+        if cell.cell_type == "code":
+            cell.execution_count, cell.outputs = 1, [nbformat.v4.new_output("stream", text="seen")]
+    script = path.with_suffix(".py")
+    settings = load_jupytext_config(str(script))  # as JupyterLab finds it
     assert jupytext.writes(notebook, fmt="py:percent", config=settings) == script.read_text(encoding="utf-8")
 
+    shutil.copy2(script, tmp_path)
+    nbformat.write(notebook, tmp_path / path.name)
+    monkeypatch.setattr(notebooks, "FOLDER", tmp_path)
+    assert notebooks.sync(check=True) == [], "a notebook that was saved unedited is taken for another"
+    assert notebooks.sync() == [tmp_path / path.name], "the outputs stay"
+    assert (tmp_path / path.name).read_text(encoding="utf-8") == path.read_text(encoding="utf-8")
+    notebook.cells[1].source += "\nx = 1"
+    nbformat.write(notebook, tmp_path / path.name)
+    with pytest.raises(ConfigError, match=f"found others in {path.name}"):
+        notebooks.sync(check=True)
 
-@pytest.mark.parametrize("script", ALL_SCRIPTS, ids=lambda script: script.stem)
-def test_first_and_last_cells(script):
-    cells = json.loads(script.with_suffix(".ipynb").read_text(encoding="utf-8"))["cells"]
+
+@pytest.mark.parametrize("path", ALL_NOTEBOOKS, ids=lambda path: path.stem)
+def test_first_and_last_cells(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     first, last = "".join(cells[0]["source"]), "".join(cells[-1]["source"])
     for word in ("**Question.**", "**Inputs.**", "**Outputs.**", "**Run time.**"):
         assert word in first
-    for word in ("commit:", "weights:", "seed:", "device:"):
-        assert word in last
+    assert last.startswith("print(provenance.footer(seed")
+    for word in ("commit: ", "weights: no learned codec", "seed: 3", "device: cpu on "):
+        assert word in provenance.footer(3)
 
 
-@pytest.mark.parametrize("script", ALL_SCRIPTS, ids=lambda script: script.stem)
-def test_parameters_are_checked_first(script):
-    cells = json.loads(script.with_suffix(".ipynb").read_text(encoding="utf-8"))["cells"]
+@pytest.mark.parametrize("path", ALL_NOTEBOOKS, ids=lambda path: path.stem)
+def test_parameters_are_checked_first(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    call = f'from benchmarks.study import parameters\n\nparameters.check_cell("{script.stem}", globals())'
+    call = f'from benchmarks.study import parameters\n\nparameters.check_cell("{path.stem}", globals())'
     assert code[1].startswith(call), "the cell after the parameters begins with the check of their values"
 
 
+def written(folder, monkeypatch, text):
+    """A notebook of that script."""
+    (folder / "01_x.py").write_text(text)
+    monkeypatch.setattr(notebooks, "FOLDER", folder)
+    (path,) = notebooks.sync()
+    return path
+
+
 def test_sync_writes_and_checks(tmp_path, monkeypatch):
-    script = tmp_path / "01_x.py"
-    script.write_text("# %% [markdown]\n# # Hello\n\n# %%\n1 + 1\n")
-    monkeypatch.setattr(notebooks, "FOLDER", tmp_path)
-    with pytest.raises(ConfigError, match=r"01_x\.ipynb"):
+    path = written(tmp_path, monkeypatch, "# %% [markdown]\n# # Hello\n\n# %%\n1 + 1\n")
+    assert path.name == "01_x.ipynb" and notebooks.sync() == notebooks.sync(check=True) == []
+    path.with_suffix(".py").write_text("# %%\n1 + 2\n")
+    with pytest.raises(ConfigError, match=r"found others in 01_x\.ipynb"):
         notebooks.sync(check=True)
-    assert notebooks.sync() == [tmp_path / "01_x.ipynb"]
-    assert notebooks.sync() == [] and notebooks.sync(check=True) == []
 
 
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ("a = 1\nb = a + 1", "literal"),
-        ("import os", "assignments"),
-        ("a = b = 1", "assignments"),
+        ('# %% tags=["parameters"]\na = 1\nb = a + 1\n', "01_x: parameter 'b': expected a literal"),
+        ('# %% tags=["parameters"]\nimport os\n', "01_x: expected a cell tagged parameters"),
+        ("# %%\na = 1\n", "01_x: expected a cell tagged parameters"),
     ],
 )
-def test_parameters_cells_hold_literals_only(tmp_path, cell, message):
-    script = tmp_path / "01_x.py"
-    script.write_text(f'# %% tags=["parameters"]\n{cell}\n')
+def test_parameters_cells_hold_literals(tmp_path, monkeypatch, cell, message):
+    path = written(tmp_path, monkeypatch, cell)
     with pytest.raises(ConfigError, match=message):
-        parameters.default_parameters(script)
-
-
-def test_a_notebook_without_parameters_cell_is_an_error(tmp_path):
-    script = tmp_path / "01_x.py"
-    script.write_text("# %%\na = 1\n")
-    with pytest.raises(ConfigError, match="found 0"):
-        parameters.default_parameters(script)
+        parameters.default_parameters(path)
 
 
 @pytest.mark.parametrize("profile", study.PROFILES)
@@ -112,23 +129,24 @@ def test_profiles_name_known_parameters_and_codecs(profile):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"repeat": 3}, "expected one of"),
-        ({"repeats": "many"}, "expected int"),
-        ({"codecs": "lerc"}, "expected list"),
-        ({"codecs": ["lerc", "lercc"]}, "02_bitrate: parameter 'codecs': .*found 'lercc'"),
+        ({"repeat": 3}, "parameter 'repeat': expected one of"),
+        ({"repeats": "many"}, "02_bitrate: parameter repeats: expected a valid integer, found 'many'"),
+        ({"codecs": "lerc"}, "parameter codecs: expected a valid array, found 'lerc'"),
+        ({"codecs": ["lerc", "lercc"]}, r"02_bitrate: parameter codecs\.1: .*found 'lercc'"),
         ({"codecs": ["no_such_module:Codec"]}, "no_such_module"),
-        ({"forms": ["measured"]}, "as-measured, clipped"),
-        ({"forms": []}, "a list of 1"),
-        ({"repeats": 0}, "at least 1"),
-        ({"repeats": True}, "expected int"),
-        ({"device": "tpu"}, "auto, cpu, cuda"),
-        ({"dataset": "cifar"}, "bundled, hyspecnet-11k, corpus, found 'cifar'"),
-        ({"model": "lhic-none"}, "lhic-bp-xs"),
-        ({"depths": [8, 17]}, r"1\.\.16, found \[8, 17\]"),
-        ({"crop": -1}, "at least 0"),
-        ({"spectral_pairs": [["lerc"]]}, "a list of 2 to 2"),
-        ({"timeout_s": 0.0}, "at least 0.1"),
-        ({"device": None}, "auto, cpu, cuda"),
+        ({"forms": ["measured"]}, r"forms\.0: expected 'as-measured' or 'clipped', found 'measured'"),
+        ({"forms": []}, "forms: .*at least 1 item"),
+        ({"repeats": 0}, "repeats: expected greater than or equal to 1, found 0"),
+        ({"repeats": True}, "repeats: expected a valid integer, found True"),
+        ({"device": "tpu"}, "device: expected 'auto', 'cpu' or 'cuda', found 'tpu'"),
+        ({"dataset": "cifar"}, "dataset: expected one of bundled, hyspecnet-11k, corpus, found 'cifar'"),
+        ({"model": "lhic-none"}, "model: expected a weights file or one of .*lhic-bp-xs.*, found 'lhic-none'"),
+        ({"depths": [8, 17]}, r"depths\.1: expected less than or equal to 16, found 17"),
+        ({"crop": -1}, "crop: expected greater than or equal to 0"),
+        ({"spectral_pairs": [["lerc"]]}, r"spectral_pairs\.0\.1: missing key"),
+        ({"timeout_s": 0.0}, "timeout_s: expected greater than or equal to 0.1"),
+        ({"device": None}, "device: expected 'auto', 'cpu' or 'cuda', found None"),
+        ({"repeats": "[1"}, "parameter 'repeats': expected YAML, found"),
         (
             {"codecs": ["lerc"], "slow_codecs": []},
             "'reference': expected one of the codecs, lerc, found 'ccsds123-best'",
@@ -172,29 +190,29 @@ def test_a_codec_that_is_not_there_is_told_before_any_work(tmp_path, codec, mess
     assert not out.exists()
 
 
-@pytest.mark.parametrize("script", ALL_SCRIPTS, ids=lambda script: script.stem)
-def test_defaults_pass_their_own_check(script):
-    defaults = parameters.default_parameters(script)
-    assert parameters.check_parameters(script, {}) == defaults
+@pytest.mark.parametrize("path", ALL_NOTEBOOKS, ids=lambda path: path.stem)
+def test_defaults_pass_their_own_check(path):
+    assert parameters.check_parameters(path, {}) == parameters.default_parameters(path)
 
 
 def test_notebooks_run_by_papermill_alone_check_their_parameters():
     """Papermill adds a cell; names it sets that the notebook does not have are met there and nowhere else."""
-    namespace = parameters.default_parameters(notebooks.FOLDER / "05_param_d.py")
-    parameters.check_cell("05_param_d", namespace | {"In": ["", "# Parameters\ncrop = 8\n"], "crop": 8})
-    with pytest.raises(ConfigError, match="05_param_d: parameter 'crops': expected one of"):
-        parameters.check_cell("05_param_d", namespace | {"In": ["", "# Parameters\ncrops = 8\n"], "crops": 8})
-    with pytest.raises(ConfigError, match="05_param_d: parameter 'depths'"):
+    namespace = {"crop": 8, "depths": [4], "In": ["", "crop = 16\ndepths = [4]\n", "# Parameters\ncrop = 8\n"]}
+    parameters.check_cell("05_param_d", namespace)
+    other = namespace | {"In": [*namespace["In"][:2], "# Parameters\ncrops = 8\n"]}
+    with pytest.raises(ConfigError, match="05_param_d: parameter 'crops': expected one of crop, depths"):
+        parameters.check_cell("05_param_d", other)
+    with pytest.raises(ConfigError, match=r"05_param_d: parameter depths\.0: expected greater than or equal to 1"):
         parameters.check_cell("05_param_d", namespace | {"depths": [0]})
 
 
 @pytest.mark.slow
 def test_a_failing_notebook_names_its_cell(tmp_path):
-    script = next(script for script in SCRIPTS if script.stem == "01_quickstart")
+    notebook = next(path for path in NOTEBOOKS if path.stem == "01_quickstart")
     target = tmp_path / "01.ipynb"
     with pytest.raises(notebooks.NotebookError, match=r"01_quickstart: cell .*IndexError"):
-        notebooks.execute(script, target, {"cube_index": 99, "out": str(tmp_path)}, progress=False)
-    assert target.exists() and not list(Path(tmp_path).glob("*.input.ipynb"))
+        notebooks.execute(notebook, target, {"cube_index": 99, "out": str(tmp_path)}, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["01.ipynb"]
 
 
 COPIED = ("lhic", "benchmarks", "ckpt", "data", "notebooks")
@@ -224,8 +242,8 @@ def second_checkout(tmp_path):
 def test_notebooks_import_the_checkout_they_are_started_in(second_checkout, tmp_path):
     """Whichever one is installed."""
     code = (
-        "import sys; from pathlib import Path; from benchmarks.study import notebooks;"
-        "notebooks.execute(notebooks.FOLDER / '01_where.py', Path(sys.argv[1]), {}, progress=False)"
+        "import sys; from pathlib import Path; from benchmarks.study import notebooks; notebooks.sync();"
+        "notebooks.execute(notebooks.FOLDER / '01_where.ipynb', Path(sys.argv[1]), {}, progress=False)"
     )
     for given in ({}, {"PYTHONPATH": str(REPOSITORY)}):
         target = tmp_path / f"out{len(given)}.ipynb"
@@ -249,9 +267,10 @@ def test_a_stopped_study_keeps_its_rows_and_a_finished_one_begins_anew(tmp_path,
     found = []
 
     def measure(plan):
-        rows = plan.folder / "rows.csv"
-        found.append(rows.exists())
-        rows.touch()
+        part = plan.folder / "rows" / "part-00000.parquet"
+        found.append(part.exists())
+        part.parent.mkdir(exist_ok=True)
+        part.touch()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(study, "measure", measure)

@@ -12,7 +12,7 @@ from benchmarks.measure import rows
 from benchmarks.measure.provenance import REPOSITORY
 from benchmarks.study import report
 from lhic.errors import DatasetError
-from tests.benchmarks.exhibits.test_tables import row
+from tests.benchmarks.exhibits.test_tables import row, stored
 
 TILES = [f"ENMAP01-____L2A-DT{i}-Y0_X{i}" for i in range(5)]
 WEIGHTS = "ab" * 32
@@ -26,12 +26,12 @@ SETTINGS = {
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Results of two codecs on five patches of five tiles and one airborne cube, a part of them training data."""
+    found = []
     for i, cube in enumerate([*TILES, "abu"]):
         about = {"cube_sha256": str(i), "sensor": "AVIRIS" if cube == "abu" else "EnMAP", "libraries": "{}"}
         about |= {"commit": "c0ffee", "date": f"2026-01-0{i + 1}"}
-        rows.append_row(tmp_path / "rows.csv", row("old", cube, 4.0 + i, **about))
-        rows.append_row(tmp_path / "rows.csv", row("lhic-x", cube, 3.0 + i, weights_hash=WEIGHTS, **about))
-    rows.append_row(tmp_path / "rows.csv", row("broken", "abu", "", error="Error: <b> | no", cube_sha256="5"))
+        found += [row("old", cube, 4.0 + i, **about), row("lhic-x", cube, 3.0 + i, weights_hash=WEIGHTS, **about)]
+    stored(tmp_path, [*found, row("broken", "abu", None, error="Error: <b> | no", cube_sha256="5")])
     (tmp_path / "environment.json").write_text(json.dumps({"parameters": SETTINGS}))
     monkeypatch.setattr(seen, "training_cubes", lambda: {WEIGHTS: frozenset("5")})
     return tmp_path
@@ -86,7 +86,7 @@ def test_report_has_what_the_study_promises(folder):
 
 
 def test_every_exhibit_says_how_many_cubes_it_has(folder):
-    found = seen.noted(rows.read_rows(folder / "rows.csv"))
+    found = seen.noted(rows.read_rows(folder))
     for _, _, shown in report.from_rows(found, SETTINGS):
         for exhibit in shown:
             assert re.search(r"\d+ (cubes?|measured)\b", exhibit.caption), exhibit.name
@@ -95,7 +95,7 @@ def test_every_exhibit_says_how_many_cubes_it_has(folder):
 
 
 def test_captions_travel_with_the_files(folder):
-    found = rows.read_rows(folder / "rows.csv")
+    found = rows.read_rows(folder)
     paths = catalogue.rate_figure(found).write(folder)
     assert figures.read_caption(paths[2]) == catalogue.rate_figure(found).caption
     markdown = catalogue.rate_table(found).write(folder)[0].read_text()
@@ -104,25 +104,20 @@ def test_captions_travel_with_the_files(folder):
 
 def test_rows_without_settings_are_compared_with_the_best(folder):
     (folder / "environment.json").unlink()
-    sections = report.from_rows(rows.read_rows(folder / "rows.csv"), {})
+    sections = report.from_rows(rows.read_rows(folder), {})
     shown = next(shown for title, _, shown in sections if title == "Differences between codecs")
     assert "Differences to lhic-x" in shown[0].caption
 
 
-def test_rows_may_be_parquet(folder):
-    found = rows.read_rows(folder / "rows.csv")
-    (folder / "rows").mkdir()
-    (folder / "rows.csv").unlink()
-    found.to_parquet(folder / "rows" / "part-0.parquet")
-    assert report.rows_path(folder) == folder / "rows"
-    text = report.provenance_text(found, folder / "rows")
+def test_the_report_says_where_its_rows_come_from(folder):
+    text = report.provenance_text(rows.read_rows(folder), folder / "rows")
     assert "`rows`, SHA-256" in text and "c0ffee" in text and "not found here" in text
 
 
 def test_no_rows_no_report(tmp_path):
-    with pytest.raises(DatasetError, match=r"expected rows\.csv or a folder rows, found neither"):
+    with pytest.raises(DatasetError, match="expected Parquet files of result rows, found none"):
         report.build_from(tmp_path)
-    rows.append_row(tmp_path / "rows.csv", row("x", "a", "", error="broken"))
+    stored(tmp_path, [row("x", "a", None, error="broken")])
     with pytest.raises(DatasetError, match="expected a codec that coded every cube, found none"):
         report.build_from(tmp_path)
     assert not (tmp_path / "report").exists()

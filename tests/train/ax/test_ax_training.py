@@ -12,12 +12,12 @@ from lhic.families.ax.cpu.state import new_scratch
 from lhic.families.ax.model import load
 from lhic.families.ax.observe import observe
 from lhic.families.family import Work
+from lhic.settings import read_yaml
 from lhic.train import run
 from lhic.train.ax.augment import changed_copy
 from lhic.train.ax.config import AxTrainConfig
 from lhic.train.ax.loop import bits_per_sample
 from lhic.train.ax.network import AxNet
-from lhic.train.config import read_yaml
 from tests.common import REPOSITORY, coded
 
 SMALL = {"detail_planes": 4, "sample_planes": 3, "short_planes": 0, "spatial_neighbours": 4, "width": 16, "depth": 2}

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 import lhic
-from benchmarks.exhibits import depth
+from benchmarks.exhibits import codec_figures
+from benchmarks.measure import depth
 from lhic.errors import UsageError
 
 
@@ -15,7 +16,7 @@ def test_every_depth_is_coded_and_its_parts_add_up():
     assert np.allclose(table["bps"], 8 * table["bytes"] / cube.size)
     assert np.allclose(table["msp bps"] + table["lsp bps"] + table["other bps"], table["bps"])
     assert (table[["lsp bps", "other bps", "encode_s", "decode_s"]] > 0).all(axis=None)
-    figure = depth.depth_figure(table)
+    figure = codec_figures.depth_figure(table)
     figure.canvas.draw()
     assert [text.get_text() for text in figure.axes[0].texts] == [f"{bps:.2f}" for bps in table["bps"]]
 

@@ -20,7 +20,7 @@ from benchmarks.study import notebooks, parameters, study
 from lhic.errors import UsageError
 from tests.common import REPOSITORY
 
-SCRIPTS = notebooks.scripts()
+NOTEBOOKS = notebooks.notebooks()
 COPIED = ("lhic", "benchmarks", "ckpt", "configs", "data", "notebooks", "results", "tasks.py", ".gitignore")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -88,7 +88,7 @@ def tiny(checkout, tmp_path_factory):
 def test_study_end_to_end_on_a_tiny_corpus(tiny):
     assert "| jpeg-ls-bands |" in tiny.printed and "2 cubes" in tiny.printed
     out = tiny.folder
-    assert {path.name for path in (out / "notebooks").iterdir()} == {f"{script.stem}.ipynb" for script in SCRIPTS}
+    assert {path.name for path in (out / "notebooks").iterdir()} == {path.name for path in NOTEBOOKS}
     assert not any("output_path" in path.read_text() for path in (out / "notebooks").iterdir())
     written = ["bitrate", "baselines", "by_sensor", "by_cube", "spectral_gain", "dataset_values", "dataset_splits"]
     for name in [*written, "param_d", "throughput_threads", "throughput_batch", "throughput_growth", "ax_exactness"]:
@@ -117,13 +117,13 @@ def test_a_study_ends_by_naming_its_report_and_opens_it(tiny):
 @pytest.mark.slow
 def test_the_report_is_of_the_study_that_was_run(tiny):
     markdown = (tiny.folder / "report" / "report.md").read_text()
-    assert "rows: `results/local/small/rows.csv` (12)" in markdown and "2 cubes of corpus" in markdown
+    assert "rows: `results/local/small/rows` (12)" in markdown and "2 cubes of corpus" in markdown
     assert "`invoke report --profile local/small`" in markdown
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
-def test_notebooks_write_below_results_local(script):
-    assert Path(parameters.default_parameters(script)["out"]).parts[:2] == ("results", "local")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_write_below_results_local(path):
+    assert Path(parameters.default_parameters(path)["out"]).parts[:2] == ("results", "local")
 
 
 @pytest.mark.parametrize("folder", ["small", "..", "results", "results/small/tables", "/"])
@@ -190,7 +190,7 @@ def check_shows(path: Path, n_figures: int) -> None:
 
 @pytest.mark.slow
 def test_executed_notebooks_show_every_figure_they_made(tiny):
-    made = {script.stem: figures_made(tiny.folder / "notebooks" / f"{script.stem}.ipynb") for script in SCRIPTS}
+    made = {path.stem: figures_made(tiny.folder / "notebooks" / path.name) for path in NOTEBOOKS}
     assert made["00_dataset"] == 5 and made["02_bitrate"] == 2 and made["05_param_d"] == 1 and made["07_report"] > 10
     for name, n_figures in made.items():
         check_shows(tiny.folder / "notebooks" / f"{name}.ipynb", n_figures)
@@ -200,7 +200,7 @@ def test_executed_notebooks_show_every_figure_they_made(tiny):
 def explored(tmp_path_factory):
     path = tmp_path_factory.mktemp("explored") / "explore.ipynb"
     given = {"crop": 8, "block": 4, "codecs": ["aec-bands", "lerc"]}
-    notebooks.execute(notebooks.FOLDER / "explore.py", path, given, progress=False)
+    notebooks.execute(notebooks.FOLDER / "explore.ipynb", path, given, progress=False)
     return path
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 import lhic
-from benchmarks.exhibits.figures import COLUMN, Figure, style
 from benchmarks.measure.worker import check_equal, timed
 from lhic.families.family import Work
 
@@ -73,31 +72,3 @@ def depth_table(
 def _n_upper(cube: np.ndarray, depth: int, offset: int) -> int:
     low, high = int(cube.min()) - offset, int(cube.max()) - offset
     return (high >> depth) - (low >> depth) + 1
-
-
-def depth_figure(table: pd.DataFrame) -> Figure:
-    """Bits per sample by part of the stream above, time below, against the depth; see `depth_table`."""
-    parts = {"msp bps": "#0072B2", "lsp bps": "#E69F00", "other bps": "0.6"}
-    with style():
-        figure = Figure(figsize=(COLUMN, 3.4))
-        rate, time = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-        bottom = np.zeros(len(table))
-        for (part, colour), hatch in zip(parts.items(), ("", "////", "....")):
-            label = part.removesuffix(" bps")
-            rate.bar(
-                table["depth"], table[part], bottom=bottom, color=colour, hatch=hatch, label=label, edgecolor="white"
-            )
-            bottom += table[part].to_numpy()
-        for depth, bps in zip(table["depth"], table["bps"]):
-            rate.annotate(f"{bps:.2f}", (depth, bps), (0, 2), textcoords="offset points", ha="center", fontsize=6)
-        rate.set_ylabel("bits per sample")
-        rate.margins(y=0.1)
-        rate.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
-        time.plot(table["depth"], table["encode_s"], "s-", color="#0072B2", label="encode")
-        time.plot(table["depth"], table["decode_s"], "o--", color="#D55E00", label="decode")
-        time.set_ylim(0, 1.4 * table[["encode_s", "decode_s"]].max(axis=None))  # room for the key
-        time.set_xticks(table["depth"])
-        time.set_xlabel("depth d, bits in the lsp")
-        time.set_ylabel("seconds")
-        time.legend(loc="upper right", ncols=2)
-    return figure

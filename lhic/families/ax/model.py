@@ -30,7 +30,7 @@ from lhic.families.ax.cpu.symbols import PRECISION, Levels
 from lhic.families.ax.observe import Observations, observe
 from lhic.families.ax.parameters import FAMILY, GROUP_PLANES, LOWER_BITS, MAX_TILE_PIXELS, StreamParameters
 from lhic.families.ax.planes.near_lossless import check_max_error
-from lhic.families.ax.planes.tile import Layout, Planes, join_tile, read_side, split_tile
+from lhic.families.ax.planes.tile import Layout, Planes, check_nodata, join_tile, read_side, split_tile
 from lhic.families.family import Cube, Encoded, Model, Work
 from lhic.stream.tiles import TileGrid
 from lhic.stream.varint import Reader, write_varint
@@ -158,12 +158,14 @@ class AxModel(Model):
             known = self._changed = settings.changes, from_tensors(self.settings, tensors, self.name)
         return known[1]
 
-    def encode_tiles(self, tiles: Sequence[np.ndarray], parameters: bytes, work: Work) -> list[Encoded]:
+    def encode_tiles(
+        self, tiles: Sequence[np.ndarray], parameters: bytes, work: Work, nodata: int | None = None
+    ) -> list[Encoded]:
         """See `lhic.families.family.Model`."""
         settings = StreamParameters.from_bytes(parameters)
         return self._in_batches(
             [tile.size for tile in tiles],
-            lambda k: _EncodeJob(self, tiles[k], settings, work.threads),
+            lambda k: _EncodeJob(self, tiles[k], settings, work.threads, nodata),
             lambda jobs: self._run(jobs, settings, work),
             _EncodeJob.encoded,
         )
@@ -430,10 +432,19 @@ def _model_ends(levels: Levels) -> tuple[np.ndarray, np.ndarray]:
 class _EncodeJob(_Job):
     mode = walk.ENCODE
 
-    def __init__(self, model: AxModel, tile: np.ndarray, settings: StreamParameters, n_threads: int):
-        planes, self.side = split_tile(tile, settings.max_error)
+    def __init__(
+        self,
+        model: AxModel,
+        tile: np.ndarray,
+        settings: StreamParameters,
+        n_threads: int,
+        nodata: int | None = None,
+    ):
+        planes, self.side = split_tile(tile, settings.max_error, nodata)
         super().__init__(model, planes, settings, len(planes.band), n_threads)
-        self.tile = tile
+        self.decoded = join_tile(planes, planes.values) if settings.max_error else tile
+        if nodata is not None:
+            check_nodata(tile, self.decoded, nodata, settings.max_error)
         self.planes = planes
         self.values = np.ascontiguousarray(self.oriented(planes.values), np.int32)
         self.codings: list[walk.Coding] = []
@@ -474,8 +485,7 @@ class _EncodeJob(_Job):
             encoder.push(coding.starts[:n_symbols], coding.freqs[:n_symbols])
             parts.append(encoder.finish())
         sections = self.side, b"".join(write_varint(len(part)) for part in parts), b"".join(parts)
-        decoded = join_tile(self.planes, self.planes.values) if self.settings.max_error else self.tile
-        return Encoded(sections, decoded)
+        return Encoded(sections, self.decoded)
 
 
 class _DecodeJob(_Job):

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.cpu.context import n_features
-from lhic.families.ax.cpu.network import FEATURE_BITS
 from lhic.families.ax.observe import Observations
+from lhic.families.ax.spec import FEATURE_BITS, n_features
 from lhic.train.ax.config import AxTrainConfig
 from lhic.train.ax.network import AxNet, code_length
 

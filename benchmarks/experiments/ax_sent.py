@@ -14,9 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.cpu.experts import COEFFICIENT_BITS, COEFFICIENT_LIMIT, RELATIVE_RIDGE, RIDGE, ExpertTable, padded
+from lhic.families.ax.cpu.experts import padded
 from lhic.families.ax.cpu.state import State
+from lhic.families.ax.experts import ExpertTable
 from lhic.families.ax.observe import Observations, observe
+from lhic.families.ax.spec import COEFFICIENT_BITS, COEFFICIENT_LIMIT, RELATIVE_RIDGE, RIDGE
 
 PLAIN_BITS = 11  # of a coefficient
 SUMS = 2.0**20  # weight of a sent coefficient's sums against those of the samples

@@ -24,10 +24,12 @@ from numba import njit
 
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu import context, network, walk
-from lhic.families.ax.cpu.experts import expert_table
-from lhic.families.ax.cpu.skew import n_waves, wave_rows
+from lhic.families.ax.cpu.skew import wave_rows
 from lhic.families.ax.cpu.state import new_scratch, new_state
-from lhic.families.ax.cpu.symbols import Levels, decode_wave, encode_wave, mixtures_of
+from lhic.families.ax.cpu.symbols import decode_wave, encode_wave, mixtures_of
+from lhic.families.ax.integer_net import IntegerNet, shapes
+from lhic.families.ax.levels import Levels
+from lhic.families.ax.wavefront import n_waves
 
 N_PLANES = 40
 LOWER_BITS = 8
@@ -111,11 +113,9 @@ def repeat_solve(times, z, wave, first, n, epoch, shape, table, net, state, scra
         context.fit_experts(z, table, state, scratch)
 
 
-def random_net(config: AxConfig, rng: np.random.Generator) -> network.IntegerNet:
-    shapes = network.shapes(config)
-    return network.IntegerNet(
-        *(rng.integers(-40, 41, shapes[name]).astype(np.float32) for name in network.IntegerNet._fields)
-    )
+def random_net(config: AxConfig, rng: np.random.Generator) -> IntegerNet:
+    sizes = shapes(config)
+    return IntegerNet(*(rng.integers(-40, 41, sizes[name]).astype(np.float32) for name in IntegerNet._fields))
 
 
 def walked(config: AxConfig, side: int, rng: np.random.Generator):
@@ -124,11 +124,10 @@ def walked(config: AxConfig, side: int, rng: np.random.Generator):
         0, 3, (N_PLANES, 1, 1)
     ).cumsum(0)
     values = np.clip(np.rint(noise.cumsum(0) * 0.2), -30000, 30000).astype(np.int32)
-    table, net = expert_table(config), random_net(config, rng)
+    table, net = config.expert_table(), random_net(config, rng)
     ends = np.full(N_PLANES, -30000), np.full(N_PLANES, 30000)
     state = new_state(table, config.epoch, values.shape, *ends, np.zeros((side, side), bool))
-    n_experts = len(table.about_mean)
-    scratch = new_scratch(config, context.n_features(n_experts), side, side)
+    scratch = new_scratch(config, side, side)
     levels = Levels(ends[0], ends[1] - ends[0] + 1, np.full(N_PLANES, -1), np.zeros(0, np.int64))
     z, wave = N_PLANES - 1, side + side // 2
     coding = walk.Coding(values, rows=np.full(values.shape, -1, np.int32))
@@ -145,7 +144,7 @@ def macs_of(config: AxConfig, side: int) -> dict[str, float]:
     """Multiply-accumulates a sample of the stages that are products of matrices; no padding counted."""
     sizes = [len(expert.regressors) for expert in config.experts()]
     epochs = n_waves(side, side) / config.epoch / side**2  # a sample
-    weights = sum(int(np.prod(shape)) for name, shape in network.shapes(config).items() if "bias" not in name)
+    weights = sum(int(np.prod(shape)) for name, shape in shapes(config).items() if "bias" not in name)
     return {
         "predict": sum(sizes),
         "network": weights,

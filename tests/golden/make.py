@@ -14,7 +14,7 @@ import numpy as np
 
 import lhic
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.cpu.network import shapes
+from lhic.families.ax.integer_net import shapes
 from lhic.families.bp.config import LhicBpConfig
 from lhic.families.raw import RawModel
 from lhic.families.weights import Weights, save_weights

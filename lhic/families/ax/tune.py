@@ -14,16 +14,9 @@ from math import cos, exp, log, log2, pi
 import numpy as np
 from numba import njit
 
-from lhic.families.ax.cpu.context import LIMIT
-from lhic.families.ax.cpu.network import (
-    ACTIVATION_BITS,
-    ACTIVATION_LIMIT,
-    EXACT,
-    FEATURE_BITS,
-    FRACTION_BITS,
-    WEIGHT_BITS,
-)
+from lhic.families.ax.integer_net import EXACT, FRACTION_BITS
 from lhic.families.ax.observe import Observations
+from lhic.families.ax.spec import ACTIVATION_BITS, ACTIVATION_LIMIT, FEATURE_BITS, LIMIT, WEIGHT_BITS
 
 BATCH = 4096
 LEARNING_RATE = 0.006

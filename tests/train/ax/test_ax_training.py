@@ -7,8 +7,9 @@ import lhic
 from lhic.data.synthetic import smooth_field
 from lhic.errors import ConfigError
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.cpu.network import IntegerNet, check_bounds, from_tensors, run_network
+from lhic.families.ax.cpu.network import run_network
 from lhic.families.ax.cpu.state import new_scratch
+from lhic.families.ax.integer_net import IntegerNet, check_bounds, from_tensors
 from lhic.families.ax.model import load
 from lhic.families.ax.observe import observe
 from lhic.train import run

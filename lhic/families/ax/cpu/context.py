@@ -9,45 +9,39 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from lhic.families.ax.cpu.arithmetic import LOG_STEPS, POWER_TABLE, log2_16
-from lhic.families.ax.cpu.experts import WEIGHT_STEPS, accumulate, forget, gather, padded, predict, solve
+from lhic.families.ax.cpu.arithmetic import log2_16
+from lhic.families.ax.cpu.experts import accumulate, forget, gather, padded, predict, solve
 from lhic.families.ax.cpu.register_tiles import QUAD
 from lhic.families.ax.cpu.repeats import find_repeats, first_table, learn_repeats, next_table
-from lhic.families.ax.cpu.skew import (
-    AROUND_DISTANCES,
-    CAUSAL_DISTANCES,
-    PLANE_LAG,
-    ROW_MARGIN,
-    WAVE_MARGIN,
-    distances,
-    store,
-    wave_rows,
+from lhic.families.ax.cpu.skew import store, wave_rows
+from lhic.families.ax.spec import (
+    ACTIVITY_RATE,
+    AROUND,
+    FAR_PLANES,
+    FIRST_COUNT,
+    FIRST_MAGNITUDE,
+    FIRST_RATIO,
+    KEEP_RATIO,
+    LIMIT,
+    MAX_ACTIVITY,
+    MAX_BELOW,
+    MAX_ERROR,
+    MAX_NEAR,
+    MAX_RATIO,
+    MIN_MAGNITUDE,
+    MIN_RAW_SCALE,
+    MIN_SCALE,
+    N_LEVELS,
+    OWN,
+    POWER_TABLE,
+    PRIOR_COUNT,
+    UNIT,
+    WEIGHT_STEPS,
 )
-from lhic.families.ax.cpu.state import FIRST_COUNT, FIRST_MAGNITUDE, FIRST_RATIO, N_LEVELS, UNIT
+from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, distances
 
-assert PLANE_LAG == 4
-
-# Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 5).
-MAX_ERROR = 1 << 22  # |residual| and errors are clipped to this, in 1/64
-MIN_SCALE = 12
-MIN_RAW_SCALE = 24
-MIN_MAGNITUDE = 16
-PRIOR_COUNT = 32  # samples that the earlier plane's mean counts for
-MAX_RATIO = 32  # times the expected error
-KEEP_RATIO = 160  # of 256, of the earlier plane's table
-ACTIVITY_RATE = 13  # of 64
-MAX_ACTIVITY = 16
-FAR_PLANES = 4  # planes 3 .. 6 back, co-located residual alone
-LIMIT = 127
-
-OWN_DISTANCES = np.concatenate([CAUSAL_DISTANCES, distances([(0, -2), (-2, 0)])])
-# weight of an expert by 32 log2 of its error over the least: 2^15 over its square root's square, rounded down
-WEIGHT_TABLE = (POWER_TABLE[np.arange(241) % LOG_STEPS] << 1 >> np.arange(241) // LOG_STEPS).astype(np.float64)
-
-
-def n_features(n_experts: int) -> int:
-    """Length of the network's input."""
-    return 3 * n_experts + 6 + 6 + 18 + FAR_PLANES + 14
+AROUND_DISTANCES, OWN_DISTANCES = distances(AROUND), distances(OWN)
+WEIGHT_TABLE = POWER_TABLE.astype(np.float64)
 
 
 # All below are integers, and |every sum or product| < 2^53: exact in float64, with or without fused multiply-add.
@@ -86,7 +80,7 @@ def _add_earlier_sums(plane, u, row, n, magnitude, earlier, sums):
     )
     for q in range(n):
         around = 4.0 * here[q] + right[q] + below[q] + left[q] + above[q]
-        sums[q] += min(np.floor(around * magnitude / earlier), 2.0**24)
+        sums[q] += min(np.floor(around * magnitude / earlier), float(MAX_NEAR))
 
 
 @njit(cache=True)
@@ -287,7 +281,7 @@ def _blend(predictions, near, share, n, work, base):
     for e in range(near.shape[0]):
         own, prediction = near[e], predictions[e]
         for q in range(n):
-            weight = WEIGHT_TABLE[np.int64(min(2.0 * own[q] + share[e] - nearest[q], 240.0))]
+            weight = WEIGHT_TABLE[np.int64(min(2.0 * own[q] + share[e] - nearest[q], float(MAX_BELOW)))]
             weights[q] += weight
             moment[q] += weight * (prediction[q] - first[q])
     for q in range(n):
@@ -489,7 +483,7 @@ def _sum_coded(values, coded, n):
 def _activities(sizes, magnitude, before, coded, n, activity):
     for q in range(n):
         known = np.float64(before[q])
-        relative = min(np.floor(sizes[q] * 2.0**14 / magnitude), float(MAX_ACTIVITY * UNIT))
+        relative = min(np.floor(sizes[q] * 2.0**14 / magnitude), float(MAX_ACTIVITY))
         moved = known + np.floor((relative - known) * ACTIVITY_RATE * 2.0**-6)
         activity[q] = np.int32(moved if coded[q] else known)
 
@@ -497,7 +491,7 @@ def _activities(sizes, magnitude, before, coded, n, activity):
 @njit(cache=True, fastmath=_EXACT)
 def _relative_sizes(sizes, raw_scale, n, relative):
     for q in range(n):
-        relative[q] = min(np.floor(sizes[q] * (16.0 * FIRST_RATIO) / raw_scale[q]), float(FIRST_RATIO * MAX_RATIO))
+        relative[q] = min(np.floor(sizes[q] * (16.0 * FIRST_RATIO) / raw_scale[q]), float(MAX_RATIO))
 
 
 @njit(cache=True, fastmath=_EXACT)

@@ -13,12 +13,10 @@ hyperspectral images", IEEE TGRS 41(12), 2003; weights by the expected error: we
 from __future__ import annotations
 
 from math import sqrt
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from lhic.families.ax.config import CONSTANT, CONSTANT_INPUT, DETAIL, INSIDE, NEIGHBOUR, AxConfig
 from lhic.families.ax.cpu.register_tiles import (
     COLUMNS,
     GRAM_ROWS,
@@ -30,53 +28,20 @@ from lhic.families.ax.cpu.register_tiles import (
     solve_tile_4,
     solve_tile_8,
 )
-from lhic.families.ax.cpu.skew import ROW_MARGIN, WAVE_MARGIN
+from lhic.families.ax.experts import CONSTANT, DETAIL, INSIDE, NEIGHBOUR
+from lhic.families.ax.spec import (
+    COEFFICIENT_BITS,
+    COEFFICIENT_LIMIT,
+    CONSTANT_INPUT,
+    DEGENERATE,
+    DEGENERATE_ROOT,
+    FORGET_SHIFT,
+    PREDICTION_BITS,
+    RELATIVE_RIDGE,
+    RIDGE,
+)
+from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
 from lhic.kernels.vectors import address
-
-# Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 4).
-COEFFICIENT_BITS = 20
-COEFFICIENT_LIMIT = 2.0**26  # |coefficient| <= 64
-FRACTION_BITS = 6  # predictions in 1/64
-RIDGE = 1024.0
-RELATIVE_RIDGE = 2.0**-23
-DEGENERATE = 2.0**-36  # a pivot this small against its diagonal says nothing
-FORGET_SHIFT = 4  # an expert that forgets keeps 15/16 per epoch
-WEIGHT_STEPS = 31  # weights 1 .. 32
-
-MAX_REGRESSORS = 64
-
-
-class ExpertTable(NamedTuple):
-    """All experts of a model as arrays; expert e has the regressors ``starts[e] .. starts[e + 1] - 1``.
-
-    regressors : int64 (n, 4);  starts : int64 (E + 1,);  about_mean, forgets : bool (E,)
-    first_coefficients : float64 (2, n), multiples of 2^-20 times 2^20: with earlier planes, and without
-    repeats, blend : see `AxConfig`
-    """
-
-    regressors: np.ndarray
-    starts: np.ndarray
-    about_mean: np.ndarray
-    forgets: np.ndarray
-    first_coefficients: np.ndarray
-    repeats: int
-    blend: int
-
-
-def expert_table(config: AxConfig) -> ExpertTable:
-    experts = config.experts()
-    sizes = [len(expert.regressors) for expert in experts]
-    assert max(sizes) <= MAX_REGRESSORS
-    first = [np.concatenate([expert.start for expert in experts]), np.concatenate([e.start_first for e in experts])]
-    return ExpertTable(
-        np.concatenate([expert.regressors for expert in experts]),
-        np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-        np.array([expert.about_mean for expert in experts]),
-        np.array([expert.forgets for expert in experts]),
-        np.array(first) * 2.0**COEFFICIENT_BITS,
-        config.repeats,
-        config.blend,
-    )
 
 
 @njit(cache=True, inline="always")
@@ -113,7 +78,7 @@ def predict(regressors, coefficients, samples, details, means, z, u, row, n, n_c
     for r in range(coefficients.size):
         kind, back, du, di = regressors[r, 0], regressors[r, 1], regressors[r, 2], regressors[r, 3]
         if kind == CONSTANT:
-            constant += CONSTANT_INPUT * coefficients[r]
+            constant += float(CONSTANT_INPUT) * coefficients[r]
         elif z >= back:
             sources[count] = _source((kind, back, du, di), samples, details, z, u, row)
             used[count] = coefficients[r]
@@ -132,7 +97,7 @@ def predict(regressors, coefficients, samples, details, means, z, u, row, n, n_c
             for q in range(end, n):
                 predictions[q] -= coefficients[r] * (samples[z, u + du, row + di + q] - means[q])
     for q in range(n):
-        predictions[q] = np.floor(predictions[q] * 2.0 ** (FRACTION_BITS - COEFFICIENT_BITS))
+        predictions[q] = np.floor(predictions[q] * 2.0 ** (PREDICTION_BITS - COEFFICIENT_BITS))
 
 
 @njit(cache=True)
@@ -144,7 +109,7 @@ def gather(regressors, samples, details, means, z, u, row, n, n_columns, at, inp
     for r in range(regressors.shape[0]):
         kind, back, du, di = regressors[r, 0], regressors[r, 1], regressors[r, 2], regressors[r, 3]
         if kind == CONSTANT:
-            inputs[r, at : at + n] = CONSTANT_INPUT
+            inputs[r, at : at + n] = float(CONSTANT_INPUT)
         elif z < back:
             inputs[r, at : at + n] = 0.0
         else:
@@ -251,6 +216,6 @@ def _solve_pivots(gram, factor, j0):
                 factor[k, j] = 0.0
             for i in range(j, j0 + QUAD):
                 factor[j, i] = gram[i, j]
-            factor[j, j] = 2.0**40
+            factor[j, j] = DEGENERATE_ROOT
         for i in range(j + 1, j0 + QUAD):
             factor[j, i] /= factor[j, j]

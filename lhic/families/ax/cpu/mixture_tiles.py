@@ -32,8 +32,8 @@ from lhic.coder.mixture import (
     TABLE_BITS,
     WEIGHT_BITS,
 )
-from lhic.families.ax.cpu.network import LOGIT_SHIFT, MEAN_SHIFT, SCALE_SHIFT
 from lhic.families.ax.cpu.register_tiles import QUAD
+from lhic.families.ax.spec import LOGIT_SHIFT, MEAN_SHIFT, PRECISION, SCALE_OFFSET, SCALE_SHIFT, TOTAL
 from lhic.kernels.vectors import (
     DOUBLE,
     FLOAT,
@@ -52,11 +52,6 @@ from lhic.kernels.vectors import (
     vector,
     where,
 )
-
-# Format: changing any of these changes every stream (docs/format_lhic_ax.md, sections 6 and 7).
-PRECISION = 24
-TOTAL = 1 << PRECISION
-SCALE_OFFSET = -81  # 256 - 320 - 17: the grid's offset, 1/1024 of a level in half steps, and 32 log2(ln 2)
 
 LANES = QUAD  # samples of a tile
 _INTEGERS, _LONGS, _DOUBLES = vector(INT32, LANES), vector(INDEX, LANES), vector(DOUBLE, LANES)

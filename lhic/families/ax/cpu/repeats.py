@@ -15,31 +15,29 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from lhic.coder.mixture import WEIGHT_BITS
-from lhic.families.ax.cpu.skew import CAUSAL_DISTANCES, ROW_MARGIN, WAVE_MARGIN
-from lhic.families.ax.cpu.state import N_RUN_LEVELS
+from lhic.families.ax.spec import (
+    CAUSAL,
+    CERTAIN,
+    FIRST_HITS,
+    FIRST_TRIES,
+    GREATEST_REPEAT,
+    KEEP_TRIES,
+    LEAST_REPEAT,
+    LONGEST_RUN,
+    N_RUN_LEVELS,
+    RUN_BITS,
+    RUN_LEVEL,
+)
+from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, distances
 
-# Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 8).
-LONGEST_RUN = 127  # of planes; seven bits
-RUN_BITS = 8  # of a neighbour's run in `State.runs`
-RUN_STARTS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96)  # shortest run of each level
-FIRST_TRIES = 8  # samples of each level before anything is known
-FIRST_HITS = tuple(8 * p for p in (16, 32, 64, 128, 256, 384, 512, 640, 704, 768, 832, 896, 928, 960, 976, 992))
-KEEP = 224  # of 256, of the earlier plane's table
-LEAST_WEIGHT = 4
-GREATEST_WEIGHT = (1 << WEIGHT_BITS) - 32
-CERTAIN = 1024  # a hit that the repetition explains alone
-
-RUN_LEVEL = np.searchsorted(RUN_STARTS, np.arange(LONGEST_RUN + 1), side="right") - 1
-FIRST_HITS_TABLE = np.array(FIRST_HITS, np.int64)
-assert len(RUN_STARTS) == len(FIRST_HITS) == N_RUN_LEVELS
+CAUSAL_DISTANCES = distances(CAUSAL)
 
 
 @njit(cache=True)
 def first_table(z, state):
     """Table of a plane's first epoch."""
     for level in range(N_RUN_LEVELS):
-        state.hits[z, 0, level] = FIRST_HITS_TABLE[level]
+        state.hits[z, 0, level] = FIRST_HITS[level]
         state.tries[z, 0, level] = FIRST_TRIES
 
 
@@ -49,10 +47,10 @@ def next_table(z, then, state):
     for level in range(N_RUN_LEVELS):
         hits, tries = state.own_hits[z, level], state.own_tries[z, level]
         if z > 0:
-            hits += (state.hits[z - 1, then, level] * KEEP) >> 8
-            tries += (state.tries[z - 1, then, level] * KEEP) >> 8
+            hits += (state.hits[z - 1, then, level] * KEEP_TRIES) >> 8
+            tries += (state.tries[z - 1, then, level] * KEEP_TRIES) >> 8
         if z == 0 or tries < 1:
-            hits += FIRST_HITS_TABLE[level]
+            hits += FIRST_HITS[level]
             tries += FIRST_TRIES
         state.hits[z, then, level] = hits
         state.tries[z, then, level] = tries
@@ -64,7 +62,7 @@ def find_repeats(z, wave, first, n, epoch, table, state, scratch):
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
     for level in range(N_RUN_LEVELS):
         weight = 16 * state.hits[z, epoch, level] // state.tries[z, epoch, level]
-        scratch.run_weights[level] = min(max(weight, np.int64(LEAST_WEIGHT)), np.int64(GREATEST_WEIGHT))
+        scratch.run_weights[level] = min(max(weight, np.int64(LEAST_REPEAT)), np.int64(GREATEST_REPEAT))
     earlier = (z - 1) % state.runs.shape[0]
     samples = state.samples[z]
     for q in range(n):

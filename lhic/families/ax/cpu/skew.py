@@ -12,46 +12,9 @@ A neighbour at (i + di, j + dj) is then at a distance of (2 di + dj, di).
 
 from __future__ import annotations
 
-import numpy as np
 from numba import njit
 
-WAVE_MARGIN = 18  # what is read farthest up and left is 8 rows up, 2 columns left
-ROW_MARGIN = 8
-PLANE_LAG = 4  # steps that a plane runs behind the one before it
-
-
-def distances(neighbours) -> np.ndarray:
-    """Distances (n, 2) in the skewed layout of neighbours given as (rows down, columns right)."""
-    return np.array([(2 * di + dj, di) for di, dj in neighbours], np.int64)
-
-
-W, N, NW, NE = (0, -1), (-1, 0), (-1, -1), (-1, 1)
-E, S, SE, SW = (0, 1), (1, 0), (1, 1), (1, -1)
-CAUSAL = (W, N, NW, NE)
-AROUND = (*CAUSAL, E, S, SE, SW)
-SPATIAL = (
-    *CAUSAL,
-    *((0, -2), (-2, 0), (-1, -2), (-2, -1), (-2, 1), (0, -3), (-3, 0), (-1, -3), (-2, 2), (-3, -1), (-3, 1), (-3, 2)),
-)  # fmt: skip
-
-# Farther up: along the stripes of a detector, upright or slanted as rectification leaves them.
-FAR = (
-    (-4, 1), (-8, 2), (-5, 0), (-5, 1), (-8, 1), (-4, 2), (-4, 0), (-7, 2), (-8, 0), (-6, 1), (-4, -1), (-8, -2),
-    (-7, 3), (-6, 0),
-)  # fmt: skip
-
-AROUND_DISTANCES = distances(AROUND)
-CAUSAL_DISTANCES = distances(CAUSAL)
-
-
-def n_waves(n_rows: int, n_columns: int) -> int:
-    """Waves of a plane."""
-    return 2 * (n_rows - 1) + n_columns
-
-
-def skewed_shape(n_planes: int, n_rows: int, n_columns: int) -> tuple[int, int, int]:
-    """Shape of an array that holds these planes with their margins."""
-    return n_planes, 2 * n_rows + n_columns + 2 * WAVE_MARGIN, n_rows + 2 + ROW_MARGIN
+from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
 
 
 @njit(cache=True, inline="always")

@@ -8,8 +8,6 @@ again (docs/format_lhic_ax.md, section 7).  Encoder and decoder evaluate F by th
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 
@@ -18,30 +16,14 @@ from lhic.coder.rans_kernels import advance, peek
 from lhic.families.ax.cpu.mixture_tiles import (
     FACTORS,
     LANES,
-    PRECISION,
-    SCALE_OFFSET,
-    TOTAL,
     interval_tile,
     mixture_tile,
     search_tile,
 )
+from lhic.families.ax.spec import PRECISION, TOTAL
 from lhic.kernels.vectors import address
 
-__all__ = ["PRECISION", "SCALE_OFFSET", "TOTAL"]
-
 NARROWEST = FACTORS[0]
-
-
-class Levels(NamedTuple):
-    """Model values of the planes' levels, as `levels.Layout` has them: int64 copies for the kernels.
-
-    first, n_levels, table_start : int64 (P,);  table : int64
-    """
-
-    first: np.ndarray
-    n_levels: np.ndarray
-    table_start: np.ndarray
-    table: np.ndarray
 
 
 @njit(cache=True)

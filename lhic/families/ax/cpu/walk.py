@@ -20,10 +20,8 @@ from numba import njit
 from lhic.coder.mixture import WEIGHT_BITS
 from lhic.families.ax.cpu.context import begin_plane, describe_wave, end_epoch, learn_wave, predict_wave
 from lhic.families.ax.cpu.network import run_network
-from lhic.families.ax.cpu.skew import PLANE_LAG, ROW_MARGIN, WAVE_MARGIN, n_waves, wave_rows
-from lhic.families.ax.cpu.state import UNIT
+from lhic.families.ax.cpu.skew import wave_rows
 from lhic.families.ax.cpu.symbols import (
-    PRECISION,
     add_repeats,
     decode_wave,
     encode_wave,
@@ -31,6 +29,8 @@ from lhic.families.ax.cpu.symbols import (
     model_value,
     widths_of,
 )
+from lhic.families.ax.spec import PLANE_LAG, PRECISION, UNIT
+from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, n_waves
 
 ENCODE, DECODE, OBSERVE = 0, 1, 2
 BLOCK = 16  # steps of a group in one piece of work

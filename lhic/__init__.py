@@ -7,7 +7,7 @@ from lhic.api import decode, decode_tile, encode, inspect
 from lhic.errors import LhicError
 from lhic.families.registry import DEFAULT_MODEL, list_models, load_model
 from lhic.files import decode_file, encode_file
-from lhic.io.cube import load_cube, save_cube
+from lhic.io.npy import load_cube, save_cube
 
 __version__ = "0.1.0"
 

@@ -14,12 +14,12 @@ from typing import BinaryIO
 
 import numpy as np
 
+from lhic.batches import COPIES, batches, samples_at_once
+from lhic.cube import check_cube, n_bytes_of
 from lhic.errors import UsageError
 from lhic.families import raw
 from lhic.families.family import Model, Progress
 from lhic.families.registry import DEFAULT_MODEL, family_module, load_model, model_for_stream
-from lhic.io.cube import check_cube, n_bytes_of
-from lhic.io.memory import COPIES, batches, samples_at_once
 from lhic.io.npy import CubeReader, CubeWriter
 from lhic.stream import container
 from lhic.stream.container import Stream
@@ -44,7 +44,7 @@ def encode(
     model : name (``lhic models``), path to a weights file, or a loaded model
     device : ``auto``, ``cpu`` or ``cuda``; where to compute. Any device decodes the stream
     metadata : what docs/format.md, section 2, allows (wavelengths, fwhm, nodata, crs, transform, extra, ...)
-    memory_budget : bytes; default `lhic.io.cube.memory_budget`
+    memory_budget : bytes; default `lhic.io.memory.memory_budget`
     progress : called with the number of samples finished since its last call
     fallback : store the samples as they are where the model's stream would be longer
     options : of the model's family, e.g. ``param_d=8`` for lhic-bp, ``max_error=2`` or ``tuning_steps=300`` for lhic-ax

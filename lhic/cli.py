@@ -20,7 +20,7 @@ import lhic
 from lhic.errors import BackendError, InvalidCubeError, LhicError, UsageError, message_of
 from lhic.families.registry import DEFAULT_MODEL, DEVICES
 from lhic.files import Comparison, check_comparable, max_error_of, named, open_stream
-from lhic.io.cube import atomic_write
+from lhic.io.atomic import atomic_write
 from lhic.io.npy import CubeReader
 from lhic.stream.container import read_index
 

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from lhic import api
-from lhic.errors import LhicError, UsageError, VerificationError
+from lhic.errors import LhicError, VerificationError
 from lhic.families.family import Model, Progress
 from lhic.families.registry import DEFAULT_MODEL
-from lhic.io.cube import atomic_write
+from lhic.io.atomic import atomic_write
 from lhic.io.npy import CubeReader, CubeWriter, Window
+from lhic.io.source import Source, open_source
 from lhic.stream import container
 
 
@@ -41,7 +42,7 @@ def encode_file(
     cube : path of a ``.npy`` file with what `lhic.encode` takes
     stream : path to write; besides it, a temporary file in the same folder holds the coded tiles meanwhile
     model, device, metadata, progress, fallback, options : as `lhic.encode` takes them
-    memory_budget : bytes; default `lhic.io.cube.memory_budget`. As many tiles are coded together as fit
+    memory_budget : bytes; default `lhic.io.memory.memory_budget`. As many tiles are coded together as fit
 
     Returns
     -------
@@ -94,7 +95,7 @@ def decode_file(
     cube : path to write
     device, model, progress : as `lhic.decode` takes them
     verify : path of the original, to compare with on the way
-    memory_budget : bytes; default `lhic.io.cube.memory_budget`. As many tiles are decoded together as fit
+    memory_budget : bytes; default `lhic.io.memory.memory_budget`. As many tiles are decoded together as fit
 
     Returns
     -------
@@ -123,21 +124,16 @@ def decode_file(
         model = api.model_of(header, device, model)
         limit = api.room_for(model, header, "stream", memory_budget)
         with atomic_write(cube) as file:
-            target = CubeWriter(file, cube.parent, header.shape, header.dtype)
+            target = CubeWriter(file, header.shape, header.dtype)
             if original is not None:
                 target = Comparison(original, max_error_of(data), target)
             api.read_tiles(target, data, index, model, limit, progress or (lambda n_samples: None))
             return target.verdict() if original is not None else None
 
 
-@contextmanager
-def open_stream(path: str | os.PathLike) -> Iterator[container.StreamFile]:
+def open_stream(path: str | os.PathLike) -> Source:
     """A stream in a file, without reading it; `UsageError` if there is none."""
-    path = Path(path)
-    if not path.is_file():
-        raise UsageError(f"{path}: expected an lhic stream, found {'a folder' if path.is_dir() else 'nothing there'}")
-    with open(path, "rb", buffering=0) as file:
-        yield container.StreamFile(file)
+    return open_source(path, "an lhic stream")
 
 
 def max_error_of(stream: container.Stream) -> int:

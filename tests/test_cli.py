@@ -11,7 +11,7 @@ from lhic import cli
 from lhic.cli import main
 from lhic.data import open_dataset
 from lhic.errors import LhicError
-from lhic.io.cube import save_cube
+from lhic.io.npy import save_cube
 from lhic.preview import preview
 from tests.common import REPOSITORY
 

@@ -12,7 +12,7 @@ import pytest
 import lhic
 from lhic.errors import CorruptStreamError, InvalidCubeError, LhicError, MemoryBudgetError, VerificationError
 from lhic.families.raw import RawModel
-from lhic.io.cube import save_cube
+from lhic.io.npy import save_cube
 from tests.common import REPOSITORY, cubes_by_intent
 
 MIB = 1 << 20

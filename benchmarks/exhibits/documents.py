@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.exhibits.figures import read_caption
 from benchmarks.measure.provenance import REPOSITORY
 from lhic.errors import UsageError
-from lhic.io.cube import atomic_write
+from lhic.io.atomic import atomic_write
 
 BLOCK = re.compile(
     r"(?P<start><!-- (?P<kind>table|figure): (?P<source>\S+) -->\n).*?(?P<end><!-- end of (?P=kind) -->)", re.DOTALL

@@ -13,7 +13,8 @@ import torch
 from lhic.data import Item
 from lhic.errors import ConfigError
 from lhic.families.ax.observe import Observations
-from lhic.io.cube import atomic_write, load_cube
+from lhic.io.atomic import atomic_write
+from lhic.io.npy import load_cube
 from lhic.train.ax.config import AxTrainConfig, parse_config
 from lhic.train.ax.loop import fit, samples_of
 from lhic.train.ax.network import AxNet

@@ -26,7 +26,7 @@ from benchmarks.measure.measurement import THREAD_MODES, Options, check_codec, c
 from benchmarks.measure.row_parts import RowParts, key_of
 from lhic.data import Item, check_converted, open_dataset
 from lhic.errors import BackendError, DatasetError, UsageError, one_line
-from lhic.io.cube import atomic_write
+from lhic.io.atomic import atomic_write
 
 SEED = 0  # of the order in which --limit takes cubes
 CUBES_A_WRITE = 500  # descriptions of cubes between two writings of their file

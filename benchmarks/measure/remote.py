@@ -24,7 +24,7 @@ from benchmarks.measure.measurement import (
 )
 from lhic.data import Item
 from lhic.errors import DatasetError, LhicError, one_line
-from lhic.io.cube import save_cube
+from lhic.io.npy import save_cube
 
 _OF_THREAD = threading.local()  # a worker may have several, each with a cube of its own
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from lhic.errors import DatasetError
-from lhic.io.cube import atomic_write
+from lhic.io.atomic import atomic_write
 
 # Result rows, format 2: order and names of the columns.
 TEXT_COLUMNS = {

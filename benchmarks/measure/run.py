@@ -23,7 +23,7 @@ from benchmarks.measure.measurement import (
     measure,
 )
 from lhic.data import Item
-from lhic.io.cube import save_cube
+from lhic.io.npy import save_cube
 
 
 def run(

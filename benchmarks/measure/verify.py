@@ -21,7 +21,7 @@ from benchmarks.measure import provenance, rows
 from benchmarks.measure.measurement import Options, describe_codec, describe_samples, load_form, measure
 from lhic.data import KINDS, Item, open_dataset
 from lhic.errors import DatasetError, LhicError, UsageError, VerificationError, one_line
-from lhic.io.cube import save_cube
+from lhic.io.npy import save_cube
 
 RESULTS = provenance.REPOSITORY / "results"
 SAME = ("settings", "weights_hash")  # besides cube_sha256 and bytes

@@ -22,7 +22,7 @@ from benchmarks.codecs import registry
 from benchmarks.codecs.base import Codec
 from benchmarks.measure import provenance
 from lhic.errors import BackendError, VerificationError, one_line
-from lhic.io.cube import load_cube
+from lhic.io.npy import load_cube
 
 # The corner that is coded first, so that compiling and loading libraries is never timed: a few pixels, and
 # more bands than any predictor here looks back.

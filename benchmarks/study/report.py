@@ -26,7 +26,7 @@ from benchmarks.measure.rows import read_rows
 from benchmarks.study import notebooks
 from lhic import list_models
 from lhic.errors import DatasetError
-from lhic.io.cube import atomic_write
+from lhic.io.atomic import atomic_write
 
 # What these notebooks show comes from the same rows, so the report computes it anew, with their parameters.
 NOTEBOOKS_OF_ROWS = ("02_bitrate", "03_baselines")

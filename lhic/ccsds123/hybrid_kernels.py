@@ -11,7 +11,6 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from lhic.ccsds123.errors import StreamError, TruncatedError
 from lhic.ccsds123.low_entropy import THRESHOLD_BITS, Word, low_entropy_codes
@@ -20,6 +19,7 @@ from lhic.ccsds123.parameters import Parameters
 from lhic.ccsds123.predictor_kernels import index_dtype
 from lhic.ccsds123.reference_coders import initial_accumulators
 from lhic.ccsds123.sample_adaptive_kernels import loop_nest
+from lhic.kernels.jit import njit
 
 LONGEST_WORD = 21  # bits, of all low-entropy and flush words
 FRONT_BITS = 64  # zeros before the body, so that a window before any position exists
@@ -192,7 +192,7 @@ def _append_golomb(words, at, buffer, free, value, k, unary_limit, depth):
     return append(words, at, buffer, free, np.uint64(value) << np.uint64(unary_limit), depth + unary_limit)
 
 
-@njit(cache=True)
+@njit
 def _encode(indices, words, n_rows, n_columns, interleaving, depth, unary_limit, gamma_0, gamma_star, sigmas, tables):
     n_bands = indices.shape[0]
     at, buffer, free = 0, np.uint64(0), 64
@@ -263,7 +263,7 @@ def _golomb_before(words, position, k, unary_limit, depth):
     return value, position - unary_limit - depth
 
 
-@njit(cache=True)
+@njit
 def _decode(words, position, indices, n_rows, n_columns, interleaving, depth, unary_limit, gamma_0, gamma_star, tables):
     n_bands = indices.shape[0]
     accumulator_bits = 2 + depth + gamma_star

@@ -7,8 +7,10 @@ beyond its end; whoever reads checks the position before each window.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from lhic.kernels.jit import njit
 
 PADDING_WORDS = 3
 

@@ -19,10 +19,10 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numba import njit
 
 from lhic.ccsds123.errors import StreamError
 from lhic.ccsds123.parameters import FIDELITIES, LOCAL_SUMS, Parameters
+from lhic.kernels.jit import njit
 
 UNROLLED_P = 3
 ANY_P = -1
@@ -203,7 +203,7 @@ def _make_kernel(encode: bool, lossless: bool, fixed_p: int):
     `lossless` also means representatives equal to the samples; `fixed_p` is P, or ANY_P to learn it at run time.
     """
 
-    @njit(cache=True)
+    @njit
     def kernel(
         samples, indices, rep, rep_before, differences, z, initial_weights, exponent_offsets, limits,
         width, n_previous, full, kind, depth, s_min, s_max, s_mid, register, omega,

@@ -10,12 +10,12 @@ per sample and counts its leading zeros, and the encoder appends to a 64-bit wor
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from lhic.ccsds123.errors import StreamError, TruncatedError
 from lhic.ccsds123.machine import append, leading_zeros, to_words, window, words_to_bytes
 from lhic.ccsds123.parameters import Parameters
 from lhic.ccsds123.predictor_kernels import index_dtype
+from lhic.kernels.jit import njit
 
 
 def encode_sample_adaptive(indices: np.ndarray, p: Parameters) -> tuple[bytes, int]:
@@ -84,7 +84,7 @@ def _code_parameter(sigma, gamma, max_k):
     return min(max(k, 0), max_k)
 
 
-@njit(cache=True)
+@njit
 def _encode(indices, words, n_rows, n_columns, interleaving, depth, unary_limit, gamma_initial, gamma_full, sigmas):
     n_bands = indices.shape[0]
     at, buffer, free = 0, np.uint64(0), 64
@@ -118,7 +118,7 @@ def _encode(indices, words, n_rows, n_columns, interleaving, depth, unary_limit,
     return 64 * at + 64 - free
 
 
-@njit(cache=True)
+@njit
 def _decode(
     words, n_bits, indices, n_rows, n_columns, interleaving, depth, unary_limit, gamma_initial, gamma_full, sigmas
 ):

@@ -11,7 +11,6 @@ the inverse scale, weight > 0; the weights add up to 2^14.  Nothing is checked t
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from lhic.coder.mixture import (
     ARGUMENT_BITS,
@@ -31,6 +30,7 @@ from lhic.coder.mixture import (
     check_symbols,
 )
 from lhic.coder.rans_kernels import N_SYMBOLS, RansDecoder, advance, peek
+from lhic.kernels.jit import njit
 
 _ARGUMENT_SHIFT = ARGUMENT_BITS - MEAN_BITS - SCALE_MIN_LOG2 - MANTISSA_BITS
 _ARGUMENT_MAX = SIGMOID_OCTAVES << ARGUMENT_BITS
@@ -41,7 +41,7 @@ _SCALE_STEPS_LOG2 = SCALE_STEPS.bit_length() - 1
 _LOGIT_STEPS_LOG2 = LOGIT_STEPS.bit_length() - 1
 
 
-@njit(cache=True)
+@njit
 def prepare(mean, scale, logit, active):
     """Fill `active` (K, 4) with mean, mantissa, shift and weight of the components whose weight is not zero.
 
@@ -77,7 +77,7 @@ def prepare(mean, scale, logit, active):
     return n_active, heaviest
 
 
-@njit(cache=True)
+@njit
 def sigmoid_at(distance, mantissa, shift):
     """Sigmoid, 0 .. 2^24, of a distance in 1/256 symbol (`mixture.reference_sigmoid`).
 
@@ -93,7 +93,7 @@ def sigmoid_at(distance, mantissa, shift):
     return value
 
 
-@njit(cache=True)
+@njit
 def cdf_at(x, active, n_active, alphabet_size, precision):
     """F(x) of one mixture, 0 <= x <= alphabet_size (`mixture.reference_cdf`)."""
     if x == 0:
@@ -107,7 +107,7 @@ def cdf_at(x, active, n_active, alphabet_size, precision):
     return ((cumulative * ((np.int64(1) << precision) - alphabet_size)) >> (WEIGHT_BITS + SIGMOID_BITS)) + x
 
 
-@njit(cache=True)
+@njit
 def search_symbol(slot, active, n_active, heaviest, alphabet_size, precision):
     """Symbol whose interval holds the slot, and that interval's start and end.
 
@@ -137,7 +137,7 @@ def search_symbol(slot, active, n_active, heaviest, alphabet_size, precision):
     return low, start, end
 
 
-@njit(cache=True)
+@njit
 def _intervals(mean, scale, logit, symbols, alphabet_size, precision, starts, freqs):
     active = np.empty((mean.shape[1], 4), np.int64)
     for i in range(symbols.size):
@@ -148,7 +148,7 @@ def _intervals(mean, scale, logit, symbols, alphabet_size, precision, starts, fr
         freqs[i] = np.uint32(end - start)
 
 
-@njit(cache=True)
+@njit
 def decode_into(mean, scale, logit, alphabet_size, precision, states, words, cursor, symbols):
     """Search for each symbol in turn; False if the words ran out."""
     active = np.empty((mean.shape[1], 4), np.int64)

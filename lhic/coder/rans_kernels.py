@@ -11,7 +11,6 @@ mix of uint64 and int64 into float64.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from lhic.coder.rans import (
     LOWER_BOUND,
@@ -24,19 +23,20 @@ from lhic.coder.rans import (
     words_ran_out,
 )
 from lhic.errors import UsageError
+from lhic.kernels.jit import njit
 
 # Index into `cursor`, the int64 array of a decoder's two counters.
 N_SYMBOLS = 0  # symbols decoded so far; the next one belongs to lane n_symbols % n_lanes
 N_WORDS = 1  # words read so far
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def peek(states, lane, precision):
     """Slot of the lane's next symbol, in [0, 2^precision)."""
     return states[lane] & ((np.int64(1) << precision) - 1)
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def advance(states, lane, words, cursor, start, freq, precision):
     """Step the lane over an interval that holds its slot; False if the words ran out.
 
@@ -54,7 +54,7 @@ def advance(states, lane, words, cursor, start, freq, precision):
     return True
 
 
-@njit(cache=True)
+@njit
 def _encode_backwards(starts, freqs, states, precision, words):
     """Code one part of the message from its end; `words` fills from its end; returns the words left unused.
 
@@ -77,7 +77,7 @@ def _encode_backwards(starts, freqs, states, precision, words):
     return n_free
 
 
-@njit(cache=True)
+@njit
 def _peek_many(states, first_symbol, n, precision):
     slots = np.empty(n, np.int64)
     for i in range(n):
@@ -85,7 +85,7 @@ def _peek_many(states, first_symbol, n, precision):
     return slots
 
 
-@njit(cache=True)
+@njit
 def _advance_many(states, words, cursor, starts, freqs, precision):
     """Symbols stepped over, and why no more: 0 all done, 1 the slot is outside the interval, 2 words ran out."""
     lane = cursor[N_SYMBOLS] % states.size
@@ -100,7 +100,7 @@ def _advance_many(states, words, cursor, starts, freqs, precision):
     return starts.size, 0
 
 
-@njit(cache=True)
+@njit
 def _decode_table(states, words, cursor, cdf, symbol_of_bucket, bucket_bits, precision, symbols):
     """Decode symbols of one fixed distribution; False if the words ran out.
 

@@ -1,7 +1,7 @@
 """A corpus: any folder of .npy cubes.
 
 Decides which files belong to it, their order and a guess of the sensor from the file name.  What makes an
-array a cube is decided by `lhic.io.cube`.
+array a cube is decided by `lhic.cube`.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ import tifffile
 from tqdm import tqdm
 
 from lhic.errors import DatasetError
-from lhic.io.cube import save_cube
+from lhic.io.npy import save_cube
 
 DOI = "10.5061/dryad.fttdz08zh"
 N_PATCHES = 11_483

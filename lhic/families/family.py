@@ -30,7 +30,7 @@ Progress = Callable[[int], None]
 class Model(Protocol):
     """A loaded model.  Everything that reaches the entropy coder is computed identically on every device.
 
-    Two methods are optional (`NearLossless`, `Previewable`), and two numbers (`lhic.io.memory`):
+    Two methods are optional (`NearLossless`, `Previewable`), and two numbers (`lhic.batches`):
     ``samples_at_once``, how many samples of tiles are best coded together, and ``bytes_per_sample``, what each of them
     takes of memory while it is coded, besides the sample itself.
     """

@@ -17,7 +17,7 @@ import safetensors
 import safetensors.numpy
 
 from lhic.errors import CheckpointError, UsageError
-from lhic.io.cube import atomic_write
+from lhic.io.atomic import atomic_write
 from lhic.stream.container import NAME_PATTERN
 
 HASH_PREFIX = b"lhic-weights-1\n"

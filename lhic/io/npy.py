@@ -7,15 +7,28 @@ a disk that is full, would end the process instead of raising an error.  Nothing
 from __future__ import annotations
 
 import errno
+import io
 import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+from numpy.lib import format as npy_format
 
+from lhic.cube import check_cube, check_layout, n_bytes_of
 from lhic.errors import InvalidCubeError
-from lhic.io.cube import DTYPES, check_cube, n_bytes_of, open_npy, read_npy
+from lhic.io.atomic import atomic_write
+from lhic.io.memory import check_memory
+from lhic.io.source import open_source
+
+HEADER_READERS = {
+    (1, 0): npy_format.read_array_header_1_0,
+    (2, 0): npy_format.read_array_header_2_0,
+    (3, 0): npy_format.read_array_header_2_0,  # differs in names of fields, which no cube has
+}
+MAX_HEADER_BYTES = 1 << 14  # numpy reads up to 10,000 characters
+MAX_CUBE_BYTES = 2**63 - 1
+MAX_DESCRIBED_BYTES = 1 << 28
 
 Window = tuple[slice, slice, slice]
 """Bands, rows and columns, each a slice with step 1."""
@@ -23,6 +36,12 @@ Window = tuple[slice, slice, slice]
 
 class CubeReader:
     """Gives windows of a cube in a file, ``cube[bands, rows, columns]``, each as a new array in the file's dtype.
+
+    Any number of threads may take windows at a time.  Bytes behind the samples do not matter.
+
+    Parameters
+    ----------
+    path : of a file or a pipe; ``-`` is standard input
 
     Raises
     ------
@@ -33,20 +52,33 @@ class CubeReader:
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path = Path(path)
-        self._file, self.shape, self._is_fortran, self.dtype = open_npy(self.path)
+        self._source = open_source(path, "a .npy file")
+        self.path = self._source.name
         try:
-            self._begin = self._file.tell()
+            self.shape, self._is_fortran, self.dtype, self._begin = self._read_header()
             self._check()
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
+    def _read_header(self) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+        """Shape, whether in Fortran order, dtype, and where the samples begin."""
+        file = io.BytesIO(self._source[:MAX_HEADER_BYTES])
+        try:
+            shape, is_fortran, dtype = HEADER_READERS[npy_format.read_magic(file)](file)
+        except Exception as error:  # numpy lets through whatever Python's parser raises
+            raise InvalidCubeError(f"{self.path}: expected a .npy file, found another or damaged header") from error
+        if not all(type(n) is int and n >= 0 for n in shape) or n_bytes_of(shape, dtype) > MAX_CUBE_BYTES:
+            raise InvalidCubeError(f"{self.path}: expected a .npy file, found a header with shape {shape}")
+        return shape, is_fortran, dtype, file.tell()
+
     def _check(self) -> None:
-        if self.dtype.newbyteorder("=") not in DTYPES or len(self.shape) != 3 or 0 in self.shape:
-            check_cube(read_npy(self.path, "r"), str(self.path))
-        found = self.path.stat().st_size - self._begin
-        if found < self.nbytes:
+        begin, end = self._begin, self._begin + self.nbytes
+        if self.dtype.kind in "fc" and 0 < self.nbytes <= MAX_DESCRIBED_BYTES:
+            check_cube(np.frombuffer(self._source[begin:end].ljust(self.nbytes, b"\0"), self.dtype), self.path)
+        check_layout(self.shape, self.dtype, self.path)
+        if not self._source[end - 1 : end]:
+            found = max(len(self._source) - begin, 0)
             raise InvalidCubeError(
                 f"{self.path}: expected {self.nbytes} bytes of samples, found {found}: incomplete file"
             )
@@ -68,17 +100,14 @@ class CubeReader:
         view = memoryview(samples.reshape(-1)).cast("B") if samples.size else memoryview(b"")
         position = 0
         for first, n_samples in _runs(shape, bounds):
-            self._file.seek(self._begin + first * self.dtype.itemsize)
-            end = position + n_samples * self.dtype.itemsize
-            while position < end:
-                n_bytes = self._file.readinto(view[position:end])
-                if not n_bytes:
-                    raise InvalidCubeError(f"{self.path}: expected {self.nbytes} bytes of samples, found it cut off")
-                position += n_bytes
+            run = view[position : position + n_samples * self.dtype.itemsize]
+            if self._source.read_into(run, self._begin + first * self.dtype.itemsize) < len(run):
+                raise InvalidCubeError(f"{self.path}: expected {self.nbytes} bytes of samples, found it cut off")
+            position += len(run)
         return samples.T if self._is_fortran else samples
 
     def close(self) -> None:
-        self._file.close()
+        self._source.close()
 
     def __enter__(self) -> CubeReader:
         return self
@@ -91,23 +120,22 @@ class CubeWriter:
     """Takes windows of a cube, ``cube[bands, rows, columns] = samples``; the file is then what ``np.save`` writes.
 
     file : just opened for writing
-    folder : where it lies
 
     Raises
     ------
     OSError
-        Less space is left in the folder than the cube needs.
+        Less space is left where the file lies than the cube needs.
     """
 
-    def __init__(self, file, folder: Path, shape: tuple[int, int, int], dtype: np.dtype):
+    def __init__(self, file: BinaryIO, shape: tuple[int, int, int], dtype: np.dtype):
         self._file, self.shape, self.dtype = file, shape, dtype
-        described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": tuple(shape)}
-        np.lib.format.write_array_header_1_0(file, described)
+        described = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": tuple(shape)}
+        npy_format.write_array_header_1_0(file, described)
         self._begin = file.tell()
-        n_bytes = n_bytes_of(shape, dtype)
-        left = shutil.disk_usage(folder).free
+        n_bytes, disk = n_bytes_of(shape, dtype), os.fstatvfs(file.fileno())
+        left = disk.f_bavail * disk.f_frsize
         if n_bytes > left:
-            raise OSError(errno.ENOSPC, f"expected room for {n_bytes:,} bytes, found {left:,}", str(folder))
+            raise OSError(errno.ENOSPC, f"expected room for {n_bytes:,} bytes, found {left:,}")
         file.truncate(self._begin + n_bytes)
 
     def __setitem__(self, window: Window, samples: np.ndarray) -> None:
@@ -143,3 +171,26 @@ def _runs(shape: tuple[int, ...], bounds: list[tuple[int, int]]) -> Iterator[tup
             yield (i * n_b + b) * n_c, (b_end - b) * n_c
     else:
         yield a * n_b * n_c, (a_end - a) * n_b * n_c
+
+
+def load_cube(path: str | os.PathLike) -> np.ndarray:
+    """Read a cube from a ``.npy`` file; ``-`` is standard input.
+
+    Raises
+    ------
+    UsageError
+        The file does not exist or is a folder.
+    InvalidCubeError
+        It is not a complete ``.npy`` file, or not a cube.
+    MemoryBudgetError
+        It is too large; judged from its header alone.
+    """
+    with CubeReader(path) as cube:
+        check_memory(cube.nbytes, cube.path, f"shape {cube.shape} of {cube.dtype}")
+        return cube[:, :, :]
+
+
+def save_cube(path: str | os.PathLike, cube: np.ndarray) -> None:
+    """Write a cube as ``.npy``, completely or not at all."""
+    with atomic_write(path) as file:
+        np.save(file, cube, allow_pickle=False)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lhic.errors import CheckpointError
-from lhic.io.cube import atomic_write
+from lhic.io.atomic import atomic_write
 
 METADATA_KEY = "lhic-training"
 

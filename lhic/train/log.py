@@ -10,7 +10,7 @@ import io
 import os
 from pathlib import Path
 
-from lhic.io.cube import atomic_write
+from lhic.io.atomic import atomic_write
 
 COLUMNS = (
     "step",

@@ -11,11 +11,11 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-from benchmarks.study.study import run_study
 
 from benchmarks.measure import provenance, rows
 from benchmarks.measure.bench import Request, bench
 from benchmarks.measure.measurement import Options
+from benchmarks.study.study import run_study
 from lhic.data import hyspecnet, open_dataset
 from lhic.errors import BackendError, DatasetError, UsageError
 from tests.common import REPOSITORY

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 import lhic
+from lhic.cube import DTYPES
 from lhic.errors import CorruptStreamError, UsageError
 from lhic.families import registry
 from lhic.families.raw import RawModel
-from lhic.io.cube import DTYPES
 from lhic.stream import container
 from tests.common import check_round_trip, cubes_by_intent
 from tests.stored_family import StoredModel

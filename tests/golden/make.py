@@ -15,10 +15,12 @@ import numpy as np
 import lhic
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.integer_net import shapes
+from lhic.families.ax.model import AxModel
+from lhic.families.ax.parameters import StreamParameters
 from lhic.families.bp.config import LhicBpConfig
 from lhic.families.raw import RawModel
 from lhic.families.weights import Weights, save_weights
-from lhic.io.cube import atomic_write
+from lhic.io.atomic import atomic_write
 
 FOLDER = Path(__file__).parent
 TINY = FOLDER / "v1_lhic_bp_tiny" / "lhic-bp-tiny.safetensors"
@@ -58,6 +60,71 @@ def cubes() -> dict[str, tuple[np.ndarray, dict]]:
     }
 
 
+def pinned_cubes() -> dict[str, tuple[np.ndarray, dict]]:
+    """Name -> cube and what its stream is made with: cubes that take every way through the format of lhic-ax.
+
+    The cubes above hold six bands, one group, one lane and one tile.  These pin what reaches farther: regressors up to
+    32 planes back, groups that follow one another, lanes, tiles at an edge, and every kind of band.
+    """
+    band, row, column = np.ogrid[0:48, 0:24, 0:26]
+    noise = (band * 7919 + row * 104729 + column * 1299709) * 2654435761 % 2**32 >> 20  # 0..4095, irregular
+    smooth = 700 + 13 * row + 5 * column + (band * 37) % 90 * (row + column) // 8
+    scene = smooth + noise // 100
+    scene[1::7] += noise[1::7] // 9  # some bands are noisier, so that experts differ
+    nodata = np.broadcast_to((row < 5) | ((2 * row + column) % 11 == 0), (9, 24, 26))
+    part = scene[:9] - 800
+    part[2] = 41  # one value wherever there is data
+    part[4, 7, 9] = -30_000  # isolated, below
+    part[5, 8, 3] = 30_000  # and above
+    part[6] = 7 * (part[6] // 7)  # gaps in the histogram
+    part[6, 20, 20] = 30_001
+    wide = scene[:6].astype("int64") * 40_009 % 2**31  # many values: two planes
+    ranked = np.where(noise[:6] % 5 > 2, 3_000_000_000, 17) + (noise[:6] % 40) * 1_000_003  # few, far apart
+    wide[1::2] = ranked[1::2] % 2**32
+    twice = scene[:40, :, :26].copy()
+    twice[:, 1::3] = twice[:, 0:-1:3]  # rows and columns that stand twice
+    twice[:, :, 4::5] = twice[:, :, 3:-1:5]
+    signed = scene[:12] % 251 - 125
+    return {
+        "planes_48": (scene.astype("uint16"), {"group_planes": 7, "n_lanes": 3}),
+        "tall_planes": (scene[:40, :, :9].astype("uint16"), {"group_planes": 64}),
+        "kinds_int16": (np.where(nodata, -32768, part).astype("int16"), {"group_planes": 4, "n_lanes": 2}),
+        "wide_uint32": (wide[:, :17, :19].astype("uint32"), {"group_planes": 3, "n_lanes": 5}),
+        "repeats_int16": (twice.astype(">i2"), {"group_planes": 16, "n_lanes": 1, "lower_bits": 4}),
+        "tiles_int16": ((scene[:20] - 900).astype("int16"), {"tile": (9, 8), "group_planes": 6, "lower_bits": 16}),
+        "pixels_uint16": (scene[:30, :3, :4].astype("uint16"), {"tile": (1, 1)}),
+        "bound_3_int8": (signed.astype("int8"), {"max_error": 3, "group_planes": 5, "n_lanes": 2}),
+        "bound_2_nodata": (np.where(nodata, -32768, part).astype("int16"), {"max_error": 2, "tile": (24, 13)}),
+        "bound_900_int32": (wide[:4, :11, :12].astype("int32"), {"max_error": 900, "lower_bits": 12}),
+    }
+
+
+PINNED = {"v2_lhic_ax_pinned": "lhic-ax", "v2_lhic_ax_tiny_pinned": AX_TINY_2}
+"""Folder -> model of the streams of `pinned_cubes`."""
+
+
+class PinnedModel(AxModel):
+    """A model whose streams are cut as a test wants them, not as its encoder finds best."""
+
+    def __init__(self, model: AxModel, tile: tuple[int, int] | None = None, **parameters: int):
+        super().__init__(model.name, model.settings, model.net, model.weights_hash, model.device)
+        self.tile = tile
+        self.parameters = StreamParameters(
+            **{"lower_bits": 8, "max_error": 0, "group_planes": 16, "n_lanes": 1} | parameters
+        )
+
+    def tile_shape(self, n_rows: int, n_columns: int) -> tuple[int, int]:
+        return self.tile or (n_rows, n_columns)
+
+    def plan(self, cube: np.ndarray) -> bytes:
+        return self.parameters.to_bytes()
+
+
+def encode_pinned(cube: np.ndarray, model: str | Path, settings: dict, device: str = "cpu") -> bytes:
+    """A stream of a cube of `pinned_cubes`."""
+    return lhic.encode(cube, PinnedModel(lhic.load_model(model, device), **settings), fallback=False)
+
+
 TUNED = FOLDER / "v2_lhic_ax_tiny" / "tuned_uint16.lhic"
 """A stream with changed weights; to find these is a matter of floats, so other encoders may write others."""
 
@@ -81,6 +148,14 @@ def write_missing() -> None:
             if not path.exists():
                 with atomic_write(path) as file:
                     file.write(encode(cube, model, options))
+                print(f"written: {path.relative_to(FOLDER)}")
+    for folder, model in PINNED.items():
+        (FOLDER / folder).mkdir(exist_ok=True)
+        for name, (cube, settings) in pinned_cubes().items():
+            path = FOLDER / folder / f"{name}.lhic"
+            if not path.exists():
+                with atomic_write(path) as file:
+                    file.write(encode_pinned(cube, model, settings))
                 print(f"written: {path.relative_to(FOLDER)}")
     if not TUNED.exists():
         with atomic_write(TUNED) as file:

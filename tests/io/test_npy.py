@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from lhic.errors import InvalidCubeError, UsageError
-from lhic.io.npy import CubeReader, CubeWriter
+from lhic.errors import InvalidCubeError, MemoryBudgetError, UsageError
+from lhic.io.npy import CubeReader, CubeWriter, load_cube, save_cube
 from tests.common import cubes_by_intent
 
 
@@ -32,7 +32,7 @@ def test_a_file_of_windows_is_that_of_numpy(tmp_path, name, cube):
     cube = np.ascontiguousarray(cube)
     np.save(tmp_path / "cube.npy", cube)
     with open(tmp_path / "mine.npy", "wb") as file:
-        mine = CubeWriter(file, tmp_path, cube.shape, cube.dtype)
+        mine = CubeWriter(file, cube.shape, cube.dtype)
         halves = [[slice(0, n // 2), slice(n // 2, n)] for n in cube.shape]
         for window in reversed(list(itertools.product(*halves))):
             mine[window] = cube[window].astype(cube.dtype.newbyteorder("="))
@@ -69,4 +69,40 @@ def test_a_file_that_is_cut_while_it_is_read(tmp_path):
 
 def test_a_full_disk_is_told_at_the_start(tmp_path):
     with open(tmp_path / "cube.npy", "wb") as file, pytest.raises(OSError, match="expected room for"):
-        CubeWriter(file, tmp_path, (2**31 - 1, 2**20, 2**10), np.dtype("int16"))
+        CubeWriter(file, (2**31 - 1, 2**20, 2**10), np.dtype("int16"))
+
+
+@pytest.mark.parametrize("name,cube", cubes_by_intent().items())
+def test_file_round_trip(tmp_path, name, cube):
+    save_cube(tmp_path / "cube.npy", cube)
+    again = load_cube(tmp_path / "cube.npy")
+    assert again.dtype == cube.dtype and np.array_equal(again, cube)
+
+
+def test_bad_files(tmp_path):
+    path = tmp_path / "cube.npy"
+    with pytest.raises(UsageError, match="nothing there"):
+        load_cube(path)
+    with pytest.raises(UsageError, match="a folder"):
+        load_cube(tmp_path)
+    save_cube(path, np.zeros((3, 4, 5), "int16"))
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InvalidCubeError, match=r"cube\.npy"):
+            load_cube(path)
+    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(InvalidCubeError, match=r"cube\.npy"):
+        load_cube(path)
+
+
+def test_a_cube_that_is_too_large_is_refused_before_reading(tmp_path, monkeypatch):
+    save_cube(tmp_path / "cube.npy", np.zeros((2, 3, 4), "int16"))
+    monkeypatch.setenv("LHIC_MEMORY_BUDGET", "47")
+    with pytest.raises(MemoryBudgetError, match=r"cube\.npy: expected shape \(2, 3, 4\) of int16 to need at most 47"):
+        load_cube(tmp_path / "cube.npy")
+    with open(tmp_path / "vast.npy", "wb") as file:
+        described = {"descr": "<i2", "fortran_order": False, "shape": (10**6, 10**6, 10**3)}
+        np.lib.format.write_array_header_1_0(file, described)
+    with pytest.raises(InvalidCubeError, match=r"vast\.npy: expected 2000000000000000 bytes"):
+        load_cube(tmp_path / "vast.npy")

@@ -19,11 +19,11 @@ from __future__ import annotations
 from math import frexp, sqrt
 
 import numpy as np
-from numba import njit
 
 from lhic.coder.mixture import MEAN_BITS, SCALE_MIN_LOG2, SIGMOID_BITS, WEIGHT_BITS
 from lhic.coder.mixture_kernels import cdf_at, search_symbol, sigmoid_at
 from lhic.coder.rans_kernels import advance, peek
+from lhic.kernels.jit import njit
 
 PRECISION = 24  # alphabets reach 2^16, and each symbol has at least 2^-24
 
@@ -67,7 +67,7 @@ def experts_of(n_previous: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.array(bands), np.array(neighbours), np.array(forgetting)
 
 
-@njit(cache=True)
+@njit
 def local_mean(plane, i, j):
     """Mean of the samples W, N, NW and NE, as far as they exist; multiples of 1/4, so exact."""
     last = plane.shape[1] - 1
@@ -79,7 +79,7 @@ def local_mean(plane, i, j):
     return (plane[i, j - 1] + plane[i - 1, j] + plane[i - 1, j - 1] + north_east) * 0.25
 
 
-@njit(cache=True)
+@njit
 def keep_band(plane, ring, slot):
     """Put a finished band, less its local means, into one place of the ring (H, W, K)."""
     for i in range(plane.shape[0]):
@@ -87,7 +87,7 @@ def keep_band(plane, ring, slot):
             ring[i, j, slot] = plane[i, j] - local_mean(plane, i, j)
 
 
-@njit(cache=True)
+@njit
 def reset_expert(n, weights, variance):
     """Coefficients 0 with the prior variance."""
     for a in range(n):
@@ -97,7 +97,7 @@ def reset_expert(n, weights, variance):
         variance[a, a] = PRIOR_VARIANCE
 
 
-@njit(cache=True)
+@njit
 def learn(n, inputs, weights, variance, gain, error, noise, forgetting):
     """One step of recursive least squares; False if the numbers say that the recursion has broken down.
 
@@ -133,14 +133,14 @@ def learn(n, inputs, weights, variance, gain, error, noise, forgetting):
     return True
 
 
-@njit(cache=True)
+@njit
 def half_octave(value):
     """``floor(2 log2(value))`` for a positive value, exactly."""
     mantissa, exponent = frexp(value)
     return 2 * exponent - (1 if mantissa >= 0.7071067811865476 else 2)
 
 
-@njit(cache=True)
+@njit
 def trust_in(errors, m, y, x):
     """Weight of a model in the blend: the inverse fourth power of its recent errors here."""
     west, north = 1.0 * errors[m, y, x - 1], 1.0 * errors[m, y - 1, x]
@@ -151,21 +151,21 @@ def trust_in(errors, m, y, x):
     return 1.0 / (squares * squares)
 
 
-@njit(cache=True)
+@njit
 def errors_around(errors, m, y, x):
     """Weighted mean of the errors of the decoded neighbours."""
     near = 2.0 * errors[m, y, x - 1] + 2.0 * errors[m, y - 1, x]
     return (near + errors[m, y - 1, x - 1] + errors[m, y - 1, x + 1] + errors[m, y, x - 2]) / 7.0
 
 
-@njit(cache=True)
+@njit
 def activity_around(activity, m, y, x):
     """Weighted mean of the relative errors of earlier bands at this place and next to it."""
     beside = 1.0 * activity[m, y, x - 1] + activity[m, y, x + 1] + activity[m, y - 1, x] + activity[m, y + 1, x]
     return (2.0 * activity[m, y, x] + beside) / 6.0
 
 
-@njit(cache=True)
+@njit
 def set_component(active, place, mean, t, weight):
     """One component for `mixture_kernels`: mean in symbols, t = scale * ln 2 in symbols, integer weight."""
     active[place, 0] = np.int64(mean * (1 << MEAN_BITS) + 0.5)
@@ -175,7 +175,7 @@ def set_component(active, place, mean, t, weight):
     active[place, 3] = weight
 
 
-@njit(cache=True)
+@njit
 def code_cube(
     cube, alphabet_size, n_previous, bands, neighbours, forgetting, decoding, starts, freqs, states, words, cursor
 ):

@@ -12,11 +12,11 @@ from __future__ import annotations
 from math import cos, exp, log, log2, pi
 
 import numpy as np
-from numba import njit
 
 from lhic.families.ax.integer_net import EXACT, FRACTION_BITS
 from lhic.families.ax.observe import Observations
 from lhic.families.ax.spec import ACTIVATION_BITS, ACTIVATION_LIMIT, FEATURE_BITS, LIMIT, WEIGHT_BITS
+from lhic.kernels.jit import njit
 
 BATCH = 4096
 LEARNING_RATE = 0.006
@@ -128,12 +128,12 @@ def _gradients(layers: list[np.ndarray], features: np.ndarray, known: np.ndarray
     return found[::-1]
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _sigmoid(value):
     return 1 / (1 + exp(-min(max(value, -60.0), 60.0)))
 
 
-@njit(cache=True, fastmath=True)
+@njit(fastmath=True)
 def _loss(outputs, known, gradient):
     """Sum of the samples' ideal bits; fills their gradients.  outputs, gradient : float32 (n, 3 K)."""
     n, n_components = outputs.shape[0], outputs.shape[1] // 3

@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 import torch
-from numba import njit
 from torch import nn
 
 from lhic.families.bp.config import n_groups
@@ -32,6 +31,7 @@ from lhic.families.bp.spatial import Pscam
 from lhic.families.bp.spectral import EMPTY_MAXIMUM, Rscem, SpectralBlock
 from lhic.families.bp.wavefront import TAPS_3X3, TAPS_7X7
 from lhic.families.bp.wavefront_numba import HeadWeights, SpatialWeights
+from lhic.kernels.jit import njit
 
 
 def array(tensor) -> np.ndarray:
@@ -47,7 +47,7 @@ def _stack(tensors, shape) -> np.ndarray:
 # --- spectral condition -----------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _mix(x, previous, share, out):
     for f in range(x.shape[0]):
         new, old, target, s = x[f], previous[f], out[f], share[f]
@@ -56,7 +56,7 @@ def _mix(x, previous, share, out):
             target[p] = new[p] * s + old[p] * rest
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _band_mix(x, previous, numerator, denominator, maximum, shares, decay, first, receptance, key, value, output):
     """RWKV time mixing of one band: `spectral.BandSpectralMix.step`.
 
@@ -90,7 +90,7 @@ def _band_mix(x, previous, numerator, denominator, maximum, shares, decay, first
     return v
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _channel_mix(x, previous, shares, receptance, key, value):
     """RWKV channel mixing of one band: `spectral.BandChannelMix.step`; shares : (2, F) for key, receptance."""
     n_features, n = x.shape
@@ -255,7 +255,7 @@ def _affine(weight: np.ndarray, bias: np.ndarray, x: np.ndarray) -> np.ndarray:
     return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _silu(x):
     out = np.empty(x.shape)
     for f in range(x.shape[0]):
@@ -267,7 +267,7 @@ def _silu(x):
 # --- plane condition --------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _volume_band(weight, bias, volume, band):
     """7x7x7 convolution of one band; weight : (7, 7, 7); volume : (S, H, W); zero padding on all sides."""
     total = np.zeros(volume.shape[1:])

@@ -16,8 +16,10 @@ import math
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from lhic.kernels.jit import njit
 
 _ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to an integer, kept in the low bits
 _LOG2_E = 1.4426950408889634
@@ -29,7 +31,7 @@ _POSITIONS = 256  # positions per block of `affine`: F rows of them stay in the 
 _QUERIES = 256  # queries per block of `attention`
 _SAFE_SCORE = 300.0  # below it, exp and a sum of exps neither overflow nor vanish
 
-jit = njit(cache=True, nogil=True, error_model="numpy")
+jit = njit(nogil=True, error_model="numpy")
 
 
 @intrinsic
@@ -52,7 +54,7 @@ def _float(typing_context, bits):
     return types.float64(types.int64), codegen
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def exp(x):
     """e^x to about one unit in the last place; arguments beyond +-708 count as +-708."""
     x = x if x < _EXP_MAX else _EXP_MAX
@@ -70,7 +72,7 @@ def exp(x):
     return p * _float((_bits(shifted) + 1023) << 52)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def sigmoid(x):
     return 1.0 / (1.0 + exp(-x))
 
@@ -337,7 +339,7 @@ def attention(query, key, value):
     return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _scores(key, block, row, width):
     """``row = key @ block``: scores of one key for a block of queries."""
     n_channels = key.size
@@ -356,7 +358,7 @@ def _scores(key, block, row, width):
         c += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _accumulate(values, scores, mixed, width):
     """``mixed += values.T @ scores`` for four keys."""
     s0, s1, s2, s3 = scores[0], scores[1], scores[2], scores[3]

@@ -19,9 +19,9 @@ import math
 from decimal import Context, Decimal, localcontext
 
 import numpy as np
-from numba import njit
 
 from lhic.coder.mixture import LOGIT_LIMIT, LOGIT_STEPS, MEAN_BITS, MEAN_LIMIT, SCALE_MAX, SCALE_MIN_LOG2, SCALE_STEPS
+from lhic.kernels.jit import njit
 
 MARGIN = 2.0**-20
 """Grid steps between the encoder's and a decoder's coordinate that are still decoded exactly."""
@@ -47,7 +47,7 @@ def grid_transform(alphabet_size: int) -> np.ndarray:
     return np.array([[float(value) for value in row] for row in rows])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def round_and_list(coordinates, first_index, integers, listed, parities):
     """Encoder: round half up, and list what lies near a boundary.
 
@@ -72,7 +72,7 @@ def round_and_list(coordinates, first_index, integers, listed, parities):
     return n_listed
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def round_as_listed(coordinates, first_index, integers, listed, parities, cursor):
     """Decoder: round half up, except where the list says which neighbour it is.
 

@@ -10,16 +10,16 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
-from numba import njit
 
 from lhic.errors import CorruptStreamError
+from lhic.kernels.jit import njit
 
 MAX_VARINT_BYTES = 9
 PLAIN, DEFLATED = b"\x00", b"\x01"
 """First byte of an escape section."""
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _pack(values, out):
     at = 0
     for i in range(values.size):
@@ -33,7 +33,7 @@ def _pack(values, out):
     return at
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _unpack(data, values):
     """Number of values found, or -1 - position of a varint that is too long, cut or not the shortest."""
     at, found = 0, 0

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from lhic.coder.mixture_kernels import decode_into
 from lhic.families.bp.kernels import affine, layer_norm, silu, wsilu
 from lhic.families.bp.quantise import round_as_listed
 from lhic.families.bp.wavefront import TAPS_7X7
+from lhic.kernels.jit import njit
 
 _TAP_ROWS = np.array([row for row, _ in TAPS_7X7])
 _TAP_SUMS = np.array([row + column for row, column in TAPS_7X7])
@@ -87,7 +87,7 @@ def make_buffers(n_tiles: int, height: int, width: int, n_blocks: int, n_feature
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def skew(image, tile, n_tiles, base):
     """Copy a tile's (C, H, W) to its places in `Buffers.base`."""
     n_params, height, width = image.shape
@@ -97,7 +97,7 @@ def skew(image, tile, n_tiles, base):
                 base[c, row + column, row * n_tiles + tile] = image[c, row, column]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _add(x, y, n):
     for f in range(x.shape[0]):
         target, row = x[f], y[f]
@@ -105,7 +105,7 @@ def _add(x, y, n):
             target[p] += row[p]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _spatial_features(weights, units, caches, diagonal, first_row, n, n_tiles, x, normed, inner, mixed, wide):
     """PSCAM on one diagonal; leaves the features in x[:, :n]."""
     n_blocks, n_features = weights.inner_bias.shape
@@ -151,7 +151,7 @@ def _spatial_features(weights, units, caches, diagonal, first_row, n, n_tiles, x
         _add(x, inner, n)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _head(weights, base, x, z, a, b, parameters, n):
     """ParamNet on one diagonal; base : (C, >= n), the input layer without the spatial features."""
     affine(weights.spatial, np.zeros(weights.spatial.shape[0]), x, z, n)
@@ -166,7 +166,7 @@ def _head(weights, base, x, z, a, b, parameters, n):
     affine(weights.out, weights.out_bias, z, parameters, n)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def finish_diagonal(
     parameters, grid, diagonal, heights, widths, symbols, max_symbol, precision, decoding, coders, coordinates, done
 ):
@@ -239,7 +239,7 @@ def finish_diagonal(
     return -1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def code_band(
     spatial, head, grid, buffers, heights, widths, symbols, max_symbol, precision, decoding, coders, coordinates
 ):

@@ -27,7 +27,7 @@ from lhic.families.ax.integer_net import check_bounds
 from lhic.families.ax.observe import Observations, observe
 from lhic.families.registry import resolve_device
 from lhic.families.weights import Weights, load_weights, save_weights
-from lhic.io.cube import atomic_write
+from lhic.io.atomic import atomic_write
 from lhic.train.ax.augment import changed_copy
 from lhic.train.ax.config import AxTrainConfig
 from lhic.train.ax.network import AxNet, code_length

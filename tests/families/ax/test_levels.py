@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
+from lhic.cube import DTYPES
 from lhic.errors import CorruptStreamError
 from lhic.families.ax.planes.bands import Kind
 from lhic.families.ax.planes.tile import Layout, Planes, join_tile, read_side, split_tile
-from lhic.io.cube import DTYPES
 from tests.common import cubes_by_intent
 
 

@@ -77,7 +77,7 @@ def test_float_network_rounds_as_the_integer_one_does():
         net.project()
     integer = from_tensors(config, net.tensors(), "test")
     n = 33
-    scratch = new_scratch(config, integer.first.shape[1], 70, 70)
+    scratch = new_scratch(config, 70, 70)
     features = np.random.default_rng(0).integers(-127, 128, (n, integer.first.shape[1]))
     scratch.features[:, :n] = features.T
     run_network(integer, scratch, n)

@@ -7,12 +7,12 @@ roots and powers alone, so that no mathematical library decides a bit (docs/form
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from lhic.families.ax.spec import LOG_BITS, LOG_STEPS, LOG_TABLE
+from lhic.kernels.jit import njit
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def log2_16(value):
     """``round(16 log2(value))`` for an integer 1 <= value < 2^53, to within the mantissa's 6 bits."""
     bits = np.float64(value).view(np.int64)  # exponent and leading bits stand side by side

@@ -7,7 +7,6 @@ Everything is an integer; a feature is 16 times a quantity in units of the expec
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from lhic.families.ax.cpu.arithmetic import log2_16
 from lhic.families.ax.cpu.experts import accumulate, forget, gather, padded, predict, solve
@@ -39,6 +38,7 @@ from lhic.families.ax.spec import (
     WEIGHT_STEPS,
 )
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, distances
+from lhic.kernels.jit import njit
 
 AROUND_DISTANCES, OWN_DISTANCES = distances(AROUND), distances(OWN)
 WEIGHT_TABLE = POWER_TABLE.astype(np.float64)
@@ -49,12 +49,12 @@ WEIGHT_TABLE = POWER_TABLE.astype(np.float64)
 _EXACT = {"contract", "nsz", "nnan"}
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _clip(value):
     return np.float32(min(max(value, -float(LIMIT)), float(LIMIT)))
 
 
-@njit(cache=True, fastmath=_EXACT)
+@njit(fastmath=_EXACT)
 def _causal_sums(plane, u, row, n, sums):
     """2 W + 2 N + NW + NE + WW + NN of a plane of magnitudes, or of numbers whose magnitudes are taken."""
     one, two = plane[u - 1, row - 1 : row + n], plane[u - 2, row - 1 : row + n]
@@ -69,7 +69,7 @@ def _causal_sums(plane, u, row, n, sums):
         )
 
 
-@njit(cache=True, fastmath=_EXACT)
+@njit(fastmath=_EXACT)
 def _add_earlier_sums(plane, u, row, n, magnitude, earlier, sums):
     """Add 4 times the earlier plane's error here, and those right, below, left and above, in this plane's unit."""
     here, left = plane[u, row : row + n], plane[u - 1, row : row + n]
@@ -83,33 +83,33 @@ def _add_earlier_sums(plane, u, row, n, magnitude, earlier, sums):
         sums[q] += min(np.floor(around * magnitude / earlier), float(MAX_NEAR))
 
 
-@njit(cache=True)
+@njit
 def _log2_16(values, n, added, logs):
     for q in range(n):
         logs[q] = log2_16(values[q] + added)
 
 
-@njit(cache=True, fastmath=_EXACT)
+@njit(fastmath=_EXACT)
 def _scaled(source, inverse, n, feature):
     """A residual row in units of the expected error: clip((source inverse) >> 16)."""
     for q in range(n):
         feature[q] = _clip(np.floor(source[q] * inverse[q] * 2.0**-16))
 
 
-@njit(cache=True, fastmath=_EXACT)
+@njit(fastmath=_EXACT)
 def _scaled_difference(source, base, inverse, n, feature):
     """A row of samples less the base: clip(((64 source - base) inverse) >> 17)."""
     for q in range(n):
         feature[q] = _clip(np.floor((64.0 * source[q] - base[q]) * inverse[q] * 2.0**-17))
 
 
-@njit(cache=True, fastmath=_EXACT)
+@njit(fastmath=_EXACT)
 def _difference(logs, log_scale, n, feature):
     for q in range(n):
         feature[q] = _clip(logs[q] - log_scale[q])
 
 
-@njit(cache=True)
+@njit
 def begin_plane(z, state):
     """Tables of the first epoch, from the earlier plane's first epoch, and margins of zeros."""
     slot = z % state.residuals.shape[0]
@@ -129,7 +129,7 @@ def begin_plane(z, state):
     first_table(z, state)
 
 
-@njit(cache=True)
+@njit
 def learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
     """Add the samples of an epoch to the normal equations, as many waves at a time as `scratch.inputs` has room for.
 
@@ -167,7 +167,7 @@ def learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
             at += n
 
 
-@njit(cache=True)
+@njit
 def _recall_wave(z, wave, at, n_rows, n_columns, state, scratch):
     """Samples, details, means and weights of a wave, from column `at` on; returns how many columns they take."""
     first, n = wave_rows(wave, n_rows, n_columns)
@@ -184,7 +184,7 @@ def _recall_wave(z, wave, at, n_rows, n_columns, state, scratch):
     return padded(n)
 
 
-@njit(cache=True)
+@njit
 def end_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
     """Fit the experts of plane z to all waves so far and write the tables of the next epoch."""
     learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch)
@@ -192,7 +192,7 @@ def end_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
     _next_tables(z, epoch, table, state)
 
 
-@njit(cache=True)
+@njit
 def fit_experts(z, table, state, scratch):
     """Coefficients of plane z from its normal equations."""
     offset = side = 0
@@ -208,7 +208,7 @@ def fit_experts(z, table, state, scratch):
             forget(gram, moment)
 
 
-@njit(cache=True)
+@njit
 def _next_tables(z, epoch, table, state):
     """What plane z expects in the next epoch."""
     then = epoch + 1
@@ -233,7 +233,7 @@ def _next_tables(z, epoch, table, state):
     next_table(z, then, state)
 
 
-@njit(cache=True, fastmath=_EXACT)
+@njit(fastmath=_EXACT)
 def _means(plane, u, row, n, means):
     """Mean of the causal neighbours, rounded."""
     one, two, three = plane[u - 1, row - 1 : row + n], plane[u - 2, row - 1 : row + n], plane[u - 3, row - 1 : row + n]
@@ -242,13 +242,13 @@ def _means(plane, u, row, n, means):
         means[q] = np.floor((total + 2.0) * 0.25)
 
 
-@njit(cache=True, fastmath=_EXACT)
+@njit(fastmath=_EXACT)
 def _limit(predictions, means, share, low, high, n):
     for q in range(n):
         predictions[q] = min(max(predictions[q] + share * means[q], low), high)
 
 
-@njit(cache=True)
+@njit
 def predict_wave(z, wave, first, n, n_columns, table, state, scratch):
     """Experts' predictions for a wave of plane z, in 1/64."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
@@ -265,7 +265,7 @@ def predict_wave(z, wave, first, n, n_columns, table, state, scratch):
         _limit(predictions, means, 64.0 if table.about_mean[e] else 0.0, low, high, n)
 
 
-@njit(cache=True, fastmath=_EXACT)
+@njit(fastmath=_EXACT)
 def _blend(predictions, near, share, n, work, base):
     """The experts' predictions, weighted by the inverse square of their errors around, and a power of the plane's."""
     nearest, moment, weights = work[0], work[1], work[2]
@@ -288,14 +288,14 @@ def _blend(predictions, near, share, n, work, base):
         base[q] = first[q] + np.floor(moment[q] / weights[q])
 
 
-@njit(cache=True, fastmath=_EXACT)
+@njit(fastmath=_EXACT)
 def _raw_scales(around, activity, magnitude, n, expected, raw_scale):
     for q in range(n):
         expected[q] = np.floor(activity[q] * magnitude * 2.0**-10)
         raw_scale[q] = max(np.floor((10.0 * around[q] + 11.0 * expected[q]) * 2.0**-4), float(MIN_RAW_SCALE))
 
 
-@njit(cache=True)
+@njit
 def _scales(raw_scale, log_raw, ratio, ratio_count, n, level, scale):
     """Expected error, corrected by what errors of its level turned out to be."""
     for q in range(n):
@@ -304,7 +304,7 @@ def _scales(raw_scale, log_raw, ratio, ratio_count, n, level, scale):
         scale[q] = max(corrected, MIN_SCALE)
 
 
-@njit(cache=True, fastmath=_EXACT)
+@njit(fastmath=_EXACT)
 def _inverses(scale, gain, n, inverse):
     """2^24 / scale, and the same for the unit of each earlier plane, which is limited where any residual is clipped."""
     own = inverse[0]
@@ -316,7 +316,7 @@ def _inverses(scale, gain, n, inverse):
             of_plane[q] = min(np.floor(own[q] * gain[back] * 2.0**-10), 2.0**23)
 
 
-@njit(cache=True, fastmath=_EXACT)
+@njit(fastmath=_EXACT)
 def _slopes(plane, u, row, n, slope, curvature):
     """Sum of differences to the four neighbours of the earlier plane, and their sum less 4 times the centre."""
     here, left = plane[u, row : row + n], plane[u - 1, row : row + n]
@@ -332,7 +332,7 @@ def _slopes(plane, u, row, n, slope, curvature):
         curvature[q] = west + north + east + south - 4.0 * centre
 
 
-@njit(cache=True)
+@njit
 def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scratch):
     """Base prediction, expected error, features and repeats of a wave whose experts have predicted."""
     if table.repeats:
@@ -446,7 +446,7 @@ def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scr
         features[f + 13, :n] = 0
 
 
-@njit(cache=True)
+@njit
 def _store_wave(plane, values, wave, first, n, n_rows, n_columns):
     """Write a wave, and around its two ends the places beyond the image's edge; between them there are none."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
@@ -458,20 +458,20 @@ def _store_wave(plane, values, wave, first, n, n_rows, n_columns):
     store(plane, last, wave - 2 * last, n_rows, n_columns, np.int32(values[n - 1]))
 
 
-@njit(cache=True, fastmath=_EXACT)
+@njit(fastmath=_EXACT)
 def _residuals(targets, base, n, residuals, sizes):
     for q in range(n):
         residuals[q] = min(max(64.0 * targets[q] - base[q], -float(MAX_ERROR)), float(MAX_ERROR))
         sizes[q] = abs(residuals[q])
 
 
-@njit(cache=True, fastmath=_EXACT)
+@njit(fastmath=_EXACT)
 def _errors(targets, predictions, n, errors):
     for q in range(n):
         errors[q] = min(abs(64.0 * targets[q] - predictions[q]), float(MAX_ERROR))
 
 
-@njit(cache=True, fastmath=_EXACT | {"reassoc"})
+@njit(fastmath=_EXACT | {"reassoc"})
 def _sum_coded(values, coded, n):
     total = 0.0
     for q in range(n):
@@ -479,7 +479,7 @@ def _sum_coded(values, coded, n):
     return total
 
 
-@njit(cache=True, fastmath=_EXACT)
+@njit(fastmath=_EXACT)
 def _activities(sizes, magnitude, before, coded, n, activity):
     for q in range(n):
         known = np.float64(before[q])
@@ -488,13 +488,13 @@ def _activities(sizes, magnitude, before, coded, n, activity):
         activity[q] = np.int32(moved if coded[q] else known)
 
 
-@njit(cache=True, fastmath=_EXACT)
+@njit(fastmath=_EXACT)
 def _relative_sizes(sizes, raw_scale, n, relative):
     for q in range(n):
         relative[q] = min(np.floor(sizes[q] * (16.0 * FIRST_RATIO) / raw_scale[q]), float(MAX_RATIO))
 
 
-@njit(cache=True, fastmath=_EXACT)
+@njit(fastmath=_EXACT)
 def _weights(scale, magnitude, coded, n, weights):
     """1 + (31 magnitude^2) // (magnitude^2 + scale^2); 0 where nothing is coded."""
     square = magnitude * magnitude
@@ -510,7 +510,7 @@ def _weights(scale, magnitude, coded, n, weights):
             weights[q] = 1 + (WEIGHT_STEPS * whole) // (whole + side * side) if coded[q] else 0.0
 
 
-@njit(cache=True)
+@njit
 def learn_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scratch):
     """Take note of the samples of a wave, which stand in ``scratch.targets``."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN

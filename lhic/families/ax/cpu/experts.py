@@ -15,7 +15,6 @@ from __future__ import annotations
 from math import sqrt
 
 import numpy as np
-from numba import njit
 
 from lhic.families.ax.cpu.register_tiles import (
     COLUMNS,
@@ -41,16 +40,17 @@ from lhic.families.ax.spec import (
     RIDGE,
 )
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
+from lhic.kernels.jit import njit
 from lhic.kernels.vectors import address
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def padded(size):
     """Side of the normal equations of an expert with so many regressors: whole tiles."""
     return (size + QUAD - 1) // QUAD * QUAD
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _source(regressor, samples, details, z, u, row):
     """Address of a regressor's int32 for the sample at (u, row) in skewed coordinates; the next samples' follow."""
     kind, back, du, di = regressor
@@ -58,7 +58,7 @@ def _source(regressor, samples, details, z, u, row):
     return picture + 4 * (((z - back) * samples.shape[1] + u + du) * samples.shape[2] + row + di)
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _inside(u, row, n, du, di, n_columns):
     """First of the samples 0 .. n - 1 from (u, row) on whose neighbour is inside the image, and the first after."""
     # The neighbour's column is `column` less twice the sample's row.
@@ -67,7 +67,7 @@ def _inside(u, row, n, du, di, n_columns):
     return begin, max(min(column // 2 - first + 1, n), begin)
 
 
-@njit(cache=True)
+@njit
 def predict(regressors, coefficients, samples, details, means, z, u, row, n, n_columns, sources, used, predictions):
     """Sums of products in 1/64, rounded down, of the n samples of a wave that begin at `row` (skewed coordinates).
 
@@ -100,7 +100,7 @@ def predict(regressors, coefficients, samples, details, means, z, u, row, n, n_c
         predictions[q] = np.floor(predictions[q] * 2.0 ** (PREDICTION_BITS - COEFFICIENT_BITS))
 
 
-@njit(cache=True)
+@njit
 def gather(regressors, samples, details, means, z, u, row, n, n_columns, at, inputs):
     """Inputs of an expert for the n samples of a wave that begin at `row`, as they were: ``inputs[:, at : at + n]``.
 
@@ -126,7 +126,7 @@ def gather(regressors, samples, details, means, z, u, row, n, n_columns, at, inp
                 inputs[r, at + end : at + n] = 0.0
 
 
-@njit(cache=True)
+@njit
 def accumulate(inputs, targets, weights, n_regressors, n, gram, moment, weighted):
     """Add n samples to the normal equations (lower triangle).  Exact in any order, as `predict`.
 
@@ -152,13 +152,13 @@ def accumulate(inputs, targets, weights, n_regressors, n, gram, moment, weighted
             gram_tile(left, right + b * stride, one + b, two + b, three + b, samples, stride)
 
 
-@njit(cache=True)
+@njit
 def _weigh(values, weights, n, weighted):
     for q in range(n):
         weighted[q] = values[q] * weights[q]
 
 
-@njit(cache=True)
+@njit
 def forget(gram, moment):
     """Keep 15/16 of the sums, rounded down, so that they stay integers."""
     for a in range(moment.size):
@@ -167,7 +167,7 @@ def forget(gram, moment):
             gram[a, b] -= np.floor(gram[a, b] * 2.0**-FORGET_SHIFT)
 
 
-@njit(cache=True)
+@njit
 def solve(gram, moment, factor, coefficients):
     """Coefficients times 2^20, rounded, of the ridge regression; Cholesky in the order of the format.
 
@@ -196,7 +196,7 @@ def solve(gram, moment, factor, coefficients):
         coefficients[i] = min(max(rounded, -COEFFICIENT_LIMIT), COEFFICIENT_LIMIT)
 
 
-@njit(cache=True)
+@njit
 def _solve_pivots(gram, factor, j0):
     """Columns j0 .. j0 + 3 of the factor in their own rows."""
     for j in range(j0, j0 + QUAD):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from lhic.families.ax.cpu.register_tiles import COLUMNS, layer_tile_1, layer_tile_2, layer_tile_3, layer_tile_4
 from lhic.families.ax.spec import ACTIVATION_LIMIT, FIRST_SHIFT, WEIGHT_BITS
+from lhic.kernels.jit import njit
 from lhic.kernels.vectors import address
 
 FIRST_FACTOR = np.float32(2.0**-FIRST_SHIFT)
 MIDDLE_FACTOR = np.float32(2.0**-WEIGHT_BITS)
 
 
-@njit(cache=True)
+@njit
 def _layer(inputs, weights, bias, n, outputs):
     """outputs (o, n) = weights (o, i) @ inputs (i, n) + bias, in tiles of COLUMNS samples: a little beyond n."""
     n_outputs, n_inputs = weights.shape
@@ -34,7 +34,7 @@ def _layer(inputs, weights, bias, n, outputs):
                 layer_tile_1(w, b, x, out, n_inputs, stride)
 
 
-@njit(cache=True, fastmath={"contract", "nsz"})
+@njit(fastmath={"contract", "nsz"})
 def _activate(values, n, factor):
     """Shift and clip in place: 0 .. ACTIVATION_LIMIT."""
     for o in range(values.shape[0]):
@@ -43,7 +43,7 @@ def _activate(values, n, factor):
             row[q] = min(max(np.floor(row[q] * factor), np.float32(0)), np.float32(ACTIVATION_LIMIT))
 
 
-@njit(cache=True)
+@njit
 def run_network(net, scratch, n):
     """Fill ``scratch.outputs`` (3 K, n) with the sums of the last layer for the features of n samples."""
     hidden = scratch.hidden[0]

@@ -13,7 +13,6 @@ compression", Florida Tech CS-2005-16, 2005.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from lhic.families.ax.spec import (
     CAUSAL,
@@ -29,11 +28,12 @@ from lhic.families.ax.spec import (
     RUN_LEVEL,
 )
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, distances
+from lhic.kernels.jit import njit
 
 CAUSAL_DISTANCES = distances(CAUSAL)
 
 
-@njit(cache=True)
+@njit
 def first_table(z, state):
     """Table of a plane's first epoch."""
     for level in range(N_RUN_LEVELS):
@@ -41,7 +41,7 @@ def first_table(z, state):
         state.tries[z, 0, level] = FIRST_TRIES
 
 
-@njit(cache=True)
+@njit
 def next_table(z, then, state):
     """Table of an epoch that begins, from the plane's own samples and the table of the plane before it."""
     for level in range(N_RUN_LEVELS):
@@ -56,7 +56,7 @@ def next_table(z, then, state):
         state.tries[z, then, level] = tries
 
 
-@njit(cache=True)
+@njit
 def find_repeats(z, wave, first, n, epoch, table, state, scratch):
     """Candidates of a wave's samples, and how likely they are."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
@@ -78,7 +78,7 @@ def find_repeats(z, wave, first, n, epoch, table, state, scratch):
         scratch.candidates[q] = samples[u + CAUSAL_DISTANCES[chosen, 0], row + q + CAUSAL_DISTANCES[chosen, 1]]
 
 
-@njit(cache=True)
+@njit
 def learn_repeats(z, wave, first, n, coded, table, state, scratch):
     """Take note of a wave's samples, before they are stored among `State.samples`."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN

@@ -12,12 +12,11 @@ A neighbour at (i + di, j + dj) is then at a distance of (2 di + dj, di).
 
 from __future__ import annotations
 
-from numba import njit
-
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
+from lhic.kernels.jit import njit
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def wave_rows(wave, n_rows, n_columns):
     """First row of a wave, and how many samples it has (one per row, consecutive)."""
     first = max(0, (wave - n_columns + 2) // 2)
@@ -25,7 +24,7 @@ def wave_rows(wave, n_rows, n_columns):
     return first, last - first + 1
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def store(plane, i, j, n_rows, n_columns, value):
     """Write a sample of a plane, and the places beyond the edge that repeat it.
 

@@ -9,7 +9,6 @@ again (docs/format_lhic_ax.md, section 7).  Encoder and decoder evaluate F by th
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from lhic.coder.mixture import MEAN_BITS, WEIGHT_BITS
 from lhic.coder.rans_kernels import advance, peek
@@ -21,12 +20,13 @@ from lhic.families.ax.cpu.mixture_tiles import (
     search_tile,
 )
 from lhic.families.ax.spec import PRECISION, TOTAL
+from lhic.kernels.jit import njit
 from lhic.kernels.vectors import address
 
 NARROWEST = FACTORS[0]
 
 
-@njit(cache=True)
+@njit
 def mixtures_of(outputs, n, base, scale, log_scale, mixtures):
     """Mixtures of a wave from the network's sums, and `arithmetic.log2_16` of the scale."""
     n_components, row = outputs.shape[0] // 3, mixtures.weights.shape[1]
@@ -38,7 +38,7 @@ def mixtures_of(outputs, n, base, scale, log_scale, mixtures):
         )  # fmt: skip
 
 
-@njit(cache=True)
+@njit
 def add_repeats(n, scratch):
     """Make the candidates one more component of a wave's mixtures, the last."""
     mixtures = scratch.mixtures
@@ -59,7 +59,7 @@ def add_repeats(n, scratch):
             mixtures.steps[q] = 1
 
 
-@njit(cache=True)
+@njit
 def widths_of(two_parts, n, scratch):
     """Probabilities with which a wave's samples were coded, from the intervals of their parts."""
     freqs = scratch.mixtures.freqs
@@ -70,14 +70,14 @@ def widths_of(two_parts, n, scratch):
         scratch.coded_widths[q] = max(width, np.int64(1))
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _table_address(z, levels):
     """Where the plane's model values are; 0 for a dense plane."""
     start = levels.table_start[z]
     return address(levels.table) + 8 * start if start >= 0 else 0
 
 
-@njit(cache=True)
+@njit
 def encode_wave(z, lower_bits, levels, mixtures, coded, n, starts, freqs, cursor):
     """Append the intervals of ``mixtures.levels``, where `coded`; returns the new length."""
     n_components, row = mixtures.weights.shape
@@ -101,7 +101,7 @@ def encode_wave(z, lower_bits, levels, mixtures, coded, n, starts, freqs, cursor
 SLOT, BEGIN, STEP, LOW, HIGH, LOW_VALUE, HIGH_VALUE, CELL_START, CELL_END = range(9)
 
 
-@njit(cache=True)
+@njit
 def decode_wave(z, lower_bits, levels, mixtures, coded, n, states, words, cursor):
     """Decode `mixtures`' levels and freqs where `coded`: mirrors `encode_wave`.  False if the words ran out.
 
@@ -161,7 +161,7 @@ def decode_wave(z, lower_bits, levels, mixtures, coded, n, states, words, cursor
     return True
 
 
-@njit(cache=True)
+@njit
 def _peek_all(states, lane, per_sample, coded, q, n, search):
     """Slots of one part of the samples q .. q + n - 1, of which the first one's is in `lane`."""
     for s in range(n):
@@ -170,7 +170,7 @@ def _peek_all(states, lane, per_sample, coded, q, n, search):
             lane = (lane + per_sample) % states.size
 
 
-@njit(cache=True)
+@njit
 def _search(z, bits, levels, mixtures, q):
     n_components, row = mixtures.weights.shape
     search = address(mixtures.search)
@@ -182,13 +182,13 @@ def _search(z, bits, levels, mixtures, q):
     )  # fmt: skip
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def model_value(level, z, levels):
     start = levels.table_start[z]
     return levels.first[z] + level if start < 0 else levels.table[start + level]
 
 
-@njit(cache=True)
+@njit
 def level_near(value, z, levels):
     """A level whose model value is near `value`; decides where a search begins, never what it finds."""
     n = levels.n_levels[z]

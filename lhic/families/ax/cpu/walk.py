@@ -15,7 +15,6 @@ from math import exp
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from lhic.coder.mixture import WEIGHT_BITS
 from lhic.families.ax.cpu.context import begin_plane, describe_wave, end_epoch, learn_wave, predict_wave
@@ -31,6 +30,7 @@ from lhic.families.ax.cpu.symbols import (
 )
 from lhic.families.ax.spec import PLANE_LAG, PRECISION, UNIT
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, n_waves
+from lhic.kernels.jit import njit
 
 ENCODE, DECODE, OBSERVE = 0, 1, 2
 BLOCK = 16  # steps of a group in one piece of work
@@ -74,7 +74,7 @@ class Coding(NamedTuple):
     repeats: np.ndarray = np.zeros(0, np.int64)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def walk_block(
     mode,
     first_plane,
@@ -145,7 +145,7 @@ def walk_block(
     return True
 
 
-@njit(cache=True)
+@njit
 def _observe_wave(z, wave, first, n, coded, scratch, coding):
     """Note what the network would see, and what it should say."""
     for q in range(n):
@@ -166,7 +166,7 @@ def _observe_wave(z, wave, first, n, coded, scratch, coding):
         scratch.coded_widths[q] = _likely_width(scratch, q)
 
 
-@njit(cache=True)
+@njit
 def _likely_width(scratch, q):
     """About the probability, 1/2^24, that a trained network would give to the candidate: one logistic at the base."""
     scale = max(0.5 * scratch.scale[q] / UNIT, 0.3)

@@ -1,0 +1,58 @@
+"""What counts as a cube: an integer array ``(S bands, H rows, W columns)``, none of them empty.
+
+Knows neither files nor streams nor models; never changes a value.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lhic.errors import InvalidCubeError
+
+DTYPES = tuple(np.dtype(name) for name in ("uint8", "int8", "uint16", "int16", "uint32", "int32"))
+"""Of samples, in either byte order.  Format v1 numbers them from 1 in this order (docs/format.md, 2)."""
+
+
+def n_bytes_of(shape: tuple[int, ...], dtype: np.dtype) -> int:
+    """Of an array, however large."""
+    return math.prod(int(n) for n in shape) * dtype.itemsize
+
+
+def check_cube(cube: object, what: str = "cube") -> np.ndarray:
+    """The same array, once it is known to be a cube.
+
+    Parameters
+    ----------
+    cube : array (S, H, W) of an integer dtype of 8, 16 or 32 bits, either byte order
+    what : name of the input for messages
+
+    Raises
+    ------
+    InvalidCubeError
+        Wrong type, dtype or rank, or an empty axis.
+    """
+    if not isinstance(cube, np.ndarray):
+        raise InvalidCubeError(f"{what}: expected a numpy array, found {type(cube).__name__}")
+    if cube.dtype.kind in "fc" and cube.size <= 1 << 28 and not np.isfinite(cube).all():
+        n_bad = int(cube.size - np.isfinite(cube).sum())
+        found = f"{cube.dtype} with {n_bad} values that are NaN or infinite"
+        raise InvalidCubeError(f"{what}: expected {_dtype_names()}, found {found}")
+    check_layout(cube.shape, cube.dtype, what)
+    return cube
+
+
+def check_layout(shape: tuple[int, ...], dtype: np.dtype, what: str) -> None:
+    """`InvalidCubeError` unless an array of this shape and dtype would be a cube."""
+    if dtype.newbyteorder("=") not in DTYPES:
+        advice = " (if its values fit, convert it: cube.astype('int32'))" if dtype.kind in "iu" else ""
+        raise InvalidCubeError(f"{what}: expected {_dtype_names()}, found {dtype}{advice}")
+    if len(shape) != 3:
+        raise InvalidCubeError(f"{what}: expected 3 axes (bands, rows, columns), found {len(shape)} in shape {shape}")
+    if 0 in shape:
+        raise InvalidCubeError(f"{what}: expected no empty axis, found shape {shape}")
+
+
+def _dtype_names() -> str:
+    return "an integer dtype (" + ", ".join(map(str, DTYPES)) + ")"

@@ -1,0 +1,38 @@
+"""What is a cube."""
+
+import numpy as np
+import pytest
+
+from lhic.cube import check_cube, n_bytes_of
+from lhic.errors import InvalidCubeError
+from tests.common import cubes_by_intent
+
+
+@pytest.mark.parametrize("name,cube", cubes_by_intent().items())
+def test_cubes_pass(name, cube):
+    assert check_cube(cube) is cube
+
+
+@pytest.mark.parametrize(
+    "bad,words",
+    [
+        (np.zeros((2, 3, 4)), "float64"),
+        (np.full((2, 3, 4), np.nan, "float32"), "24 values that are NaN"),
+        (np.zeros((2, 3, 4), bool), "bool"),
+        (np.zeros((2, 3, 4), complex), "complex128"),
+        (np.zeros((2, 3, 4), "int64"), "astype"),
+        (np.zeros((2, 3, 4), "datetime64[s]"), "datetime64"),
+        (np.zeros((3, 4), "int16"), "2 in shape"),
+        (np.zeros((1, 2, 3, 4), "int16"), "4 in shape"),
+        (np.array(3, "int16"), "0 in shape"),
+        (np.zeros((2, 0, 4), "int16"), "empty axis"),
+        ([[[1]]], "list"),
+    ],
+)
+def test_others_are_refused(bad, words):
+    with pytest.raises(InvalidCubeError, match=words):
+        check_cube(bad)
+
+
+def test_bytes_of_any_shape():
+    assert n_bytes_of((2**31 - 1,) * 3, np.dtype("int32")) == 4 * (2**31 - 1) ** 3

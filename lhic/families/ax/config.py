@@ -33,7 +33,7 @@ LIMITS = {
     "blend": (0, 16),
     "tuning_steps": (0, 100_000),
     "epoch": (1, 32),
-    "width": (8, 64),
+    "width": (8, 96),
     "depth": (1, 3),
     "components": (1, 8),
 }

@@ -90,7 +90,7 @@ ACTIVITY_RATE = 13  # of 64
 MAX_ACTIVITY = 16 * UNIT
 NEAR_PLANES = 2  # planes back whose residuals count here and around,
 FAR_PLANES = 4  # and those behind them, whose residuals count here alone
-MAX_INVERSE = 1 << 40  # of 2^24 / scale in an earlier plane's unit
+MAX_INVERSE = 1 << 23  # of 2^24 / scale in an earlier plane's unit; from there on all residuals but 0 are clipped
 LIMIT = 127  # of a feature
 
 # Features: three of each expert, then those from here on (5.4, in this order).

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as st_numpy
 import lhic
 from lhic.cube import DTYPES
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.cpu.network import shapes
+from lhic.families.ax.integer_net import shapes
 from lhic.families.ax.model import load
 from lhic.preview import preview, stretch
 from tests.common import check_round_trip, cubes_by_intent

@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 
 from lhic.coder import RansDecoder, RansEncoder
 from lhic.coder.mixture import MEAN_LIMIT, SCALE_MAX, Mixture, reference_sigmoid, reference_weights
-from lhic.families.ax.config import CONSTANT, DETAIL, INSIDE, NEIGHBOUR, SAMPLE
 from lhic.families.ax.cpu import experts, symbols
 from lhic.families.ax.cpu.arithmetic import log2_16
-from lhic.families.ax.cpu.skew import ROW_MARGIN, WAVE_MARGIN
 from lhic.families.ax.cpu.state import new_mixtures
-from lhic.families.ax.cpu.symbols import PRECISION, TOTAL, Levels
+from lhic.families.ax.experts import CONSTANT, DETAIL, INSIDE, NEIGHBOUR, SAMPLE
+from lhic.families.ax.levels import Levels
+from lhic.families.ax.spec import LOG_TABLE, POWER_TABLE, PRECISION, TOTAL
+from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
 
 N_OUTPUTS = 1 << 24
 
@@ -148,6 +149,18 @@ def test_words_that_run_out_are_told():
         assert not symbols.decode_wave(1, 8, levels, mixtures, np.ones(30, bool), 30, states, words, cursor)
 
 
+def test_the_logarithm_and_the_power_are_those_of_the_format():
+    """docs/format_lhic_ax.md, section 3, for values around every power of two, and for all powers."""
+    mantissas = np.log2((64 + np.arange(64) + 0.5) / 64)
+    assert LOG_TABLE.tolist() == np.rint(16 * mantissas).astype(int).tolist()
+    values = np.unique(np.concatenate([np.arange(1, 3000), *(2 ** np.arange(3, 45)[:, None] + np.arange(-3, 4))]))
+    for value in values.tolist():
+        e = value.bit_length() - 1
+        assert log2_16(value) == 16 * e + LOG_TABLE[(value << 6 >> e) - 64]
+    below = np.arange(241)
+    assert POWER_TABLE.tolist() == (2 * np.rint(2.0 ** (14 - below % 16 / 16)).astype(int) >> below // 16).tolist()
+
+
 REGRESSORS = [
     (CONSTANT, 0, 0, 0), (SAMPLE, 0, -1, 0), (NEIGHBOUR, 0, -2, -1), (NEIGHBOUR, 0, -2, -2), (DETAIL, 1, 0, 0),
     (SAMPLE, 2, 3, 1), (DETAIL, 3, 0, 0), (INSIDE, 0, -3, -1), (INSIDE, 0, -14, -8),
@@ -187,7 +200,7 @@ def test_predictions_and_inputs_are_sums_over_the_pictures(z, n):
     assert np.array_equal(gathered[: len(regressors), 4 : 4 + n], inputs)
 
 
-@pytest.mark.parametrize("n_regressors", [1, 2, 3, 4, 5, 14, 33, 64])
+@pytest.mark.parametrize("n_regressors", [1, 2, 3, 4, 5, 14, 33, 48])
 @pytest.mark.parametrize("n", [1, 4, 30])
 def test_normal_equations_are_sums_of_products(n_regressors, n):
     rng = np.random.default_rng(n_regressors)

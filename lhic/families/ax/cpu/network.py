@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lhic.families.ax.cpu.register_tiles import COLUMNS, layer_tile_1, layer_tile_2, layer_tile_3, layer_tile_4
+from lhic.families.ax.cpu.tiles import COLUMNS, layer_tile_1, layer_tile_2, layer_tile_3, layer_tile_4
 from lhic.families.ax.spec import ACTIVATION_LIMIT, FIRST_SHIFT, WEIGHT_BITS
 from lhic.kernels.jit import njit
 from lhic.kernels.vectors import address

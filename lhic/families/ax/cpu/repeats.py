@@ -14,14 +14,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from lhic.families.ax import pixel
 from lhic.families.ax.spec import (
     CAUSAL,
-    CERTAIN,
     FIRST_HITS,
     FIRST_TRIES,
-    GREATEST_REPEAT,
-    KEEP_TRIES,
-    LEAST_REPEAT,
     LONGEST_RUN,
     N_RUN_LEVELS,
     RUN_BITS,
@@ -30,11 +27,11 @@ from lhic.families.ax.spec import (
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, distances
 from lhic.kernels.jit import njit
 
-CAUSAL_DISTANCES = distances(CAUSAL)
+_CAUSAL = distances(CAUSAL)
 
 
 @njit
-def first_table(z, state):
+def first_tries(z, state):
     """Table of a plane's first epoch."""
     for level in range(N_RUN_LEVELS):
         state.hits[z, 0, level] = FIRST_HITS[level]
@@ -42,13 +39,13 @@ def first_table(z, state):
 
 
 @njit
-def next_table(z, then, state):
+def next_tries(z, then, state):
     """Table of an epoch that begins, from the plane's own samples and the table of the plane before it."""
     for level in range(N_RUN_LEVELS):
         hits, tries = state.own_hits[z, level], state.own_tries[z, level]
         if z > 0:
-            hits += (state.hits[z - 1, then, level] * KEEP_TRIES) >> 8
-            tries += (state.tries[z - 1, then, level] * KEEP_TRIES) >> 8
+            hits += pixel.kept_tries(state.hits[z - 1, then, level])
+            tries += pixel.kept_tries(state.tries[z - 1, then, level])
         if z == 0 or tries < 1:
             hits += FIRST_HITS[level]
             tries += FIRST_TRIES
@@ -61,8 +58,7 @@ def find_repeats(z, wave, first, n, epoch, table, state, scratch):
     """Candidates of a wave's samples, and how likely they are."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
     for level in range(N_RUN_LEVELS):
-        weight = 16 * state.hits[z, epoch, level] // state.tries[z, epoch, level]
-        scratch.run_weights[level] = min(max(weight, np.int64(LEAST_REPEAT)), np.int64(GREATEST_REPEAT))
+        scratch.run_weights[level] = pixel.repeat_weight(state.hits[z, epoch, level], state.tries[z, epoch, level])
     earlier = (z - 1) % state.runs.shape[0]
     samples = state.samples[z]
     for q in range(n):
@@ -75,7 +71,7 @@ def find_repeats(z, wave, first, n, epoch, table, state, scratch):
         level = RUN_LEVEL[longest]
         scratch.run_levels[q] = level
         scratch.repeat_weights[q] = scratch.run_weights[level]
-        scratch.candidates[q] = samples[u + CAUSAL_DISTANCES[chosen, 0], row + q + CAUSAL_DISTANCES[chosen, 1]]
+        scratch.candidates[q] = samples[u + _CAUSAL[chosen, 0], row + q + _CAUSAL[chosen, 1]]
 
 
 @njit
@@ -90,13 +86,12 @@ def learn_repeats(z, wave, first, n, coded, table, state, scratch):
         before = np.int64(state.runs[earlier, u, row + q]) if z > 0 else np.int64(0)
         runs = np.int64(0)
         for c in range(table.repeats):
-            if value == samples[u + CAUSAL_DISTANCES[c, 0], row + q + CAUSAL_DISTANCES[c, 1]]:
+            if value == samples[u + _CAUSAL[c, 0], row + q + _CAUSAL[c, 1]]:
                 run = (before >> (RUN_BITS * c)) & LONGEST_RUN
-                runs |= min(run + 1, np.int64(LONGEST_RUN)) << (RUN_BITS * c)
+                runs |= pixel.next_run(run) << (RUN_BITS * c)
         state.runs[now, u, row + q] = runs
         if coded[q]:
             level = scratch.run_levels[q]
             state.own_tries[z, level] += 1
             if value == scratch.candidates[q]:
-                share = (scratch.repeat_weights[q] << 20) // scratch.coded_widths[q]
-                state.own_hits[z, level] += min(share, np.int64(CERTAIN))
+                state.own_hits[z, level] += pixel.repeat_share(scratch.repeat_weights[q], scratch.coded_widths[q])

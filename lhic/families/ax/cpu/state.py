@@ -1,4 +1,4 @@
-"""What encoder and decoder remember of a tile while they walk through it: arrays, in the skewed layout of `layout`."""
+"""What encoder and decoder remember of a tile while they walk through it, in the skewed layout of `wavefront`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.cpu.experts import padded
-from lhic.families.ax.cpu.register_tiles import COLUMNS, GRAM_ROWS, QUAD
+from lhic.families.ax.cpu.fit import padded
+from lhic.families.ax.cpu.tiles import COLUMNS, GRAM_ROWS, QUAD
 from lhic.families.ax.experts import ExpertTable
 from lhic.families.ax.spec import FAR_PLANES, MAX_REGRESSORS, N_LEVELS, N_RUN_LEVELS, NEAR_PLANES, n_features
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, n_waves, picture_shape
@@ -68,7 +68,7 @@ class State(NamedTuple):
 
 
 class Mixtures(NamedTuple):
-    """Mixtures of a wave's samples: working memory, see `mixture_tiles`.
+    """Mixtures of a wave's samples: working memory, see `mixture`.
 
     parts : float64 (K, 2, n), means and factors;  weights : int64 (K, n)
     near, steps : float64, int32 (n,), mean of the heaviest component in 1/256, its scale in levels

@@ -8,18 +8,13 @@ import triton.language as tl
 from lhic.families.ax.gpu.constants import LOG_BITS, LOG_STEPS
 
 MANY = tl.constexpr(1 << 30)
+MANTISSA_SHIFT, MANTISSA_MASK = tl.constexpr(52 - LOG_BITS.value), tl.constexpr((1 << LOG_BITS.value) - 1)
 
 
 @triton.jit
 def quotient(a, b):
-    """a // b of int64, a >= 0, b > 0, a + b < 2^52: a correctly rounded float64 quotient has the true one's floor."""
-    return (a.to(tl.float64) / b.to(tl.float64)).to(tl.int64)
-
-
-@triton.jit
-def floor_quotient(a, b):
-    """a // b, rounded down; b > 0, |a| + b < 2^52."""
-    return tl.floor(a.to(tl.float64) / b.to(tl.float64)).to(tl.int64)
+    """a // b of int64, rounded down; b > 0, |a| + b < 2^52: a correctly rounded quotient has the true one's floor."""
+    return tl.floor(tl.cast(a, tl.float64) / b.to(tl.float64)).to(tl.int64)
 
 
 @triton.jit
@@ -29,7 +24,6 @@ def clip(value, low, high):
 
 @triton.jit
 def log2_16(value, table):
-    """`arithmetic.log2_16`: a float64 shows the exponent of an integer below 2^53."""
-    exponent = (value.to(tl.float64).to(tl.int64, bitcast=True) >> 52) - 1023
-    mantissa = (value << LOG_BITS) >> exponent
-    return exponent * LOG_STEPS + tl.load(table + mantissa - (1 << LOG_BITS))
+    """Of int64, 1 <= value < 2^53: a float64 holds its exponent and its leading bits side by side."""
+    bits = value.to(tl.float64).to(tl.int64, bitcast=True)
+    return ((bits >> 52) - 1023) * LOG_STEPS + tl.load(table + ((bits >> MANTISSA_SHIFT) & MANTISSA_MASK))

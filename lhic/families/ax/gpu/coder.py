@@ -10,7 +10,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from lhic.families.ax.gpu.arithmetic import quotient
+from lhic.families.ax.gpu import pixel
 from lhic.families.ax.gpu.constants import LOWER_BOUND, LOWER_BOUND_LOG2, PLANE_LAG, PRECISION, TOTAL, WORD_BITS
 from lhic.families.ax.gpu.mixture import cumulative, load_mixtures
 from lhic.families.ax.gpu.pictures import first_plane, place_of
@@ -51,9 +51,9 @@ def find_intervals(
     found = cumulative(wanted, n, first, table_start, table, mean, mantissa, shift, weight, sigmoid).to(tl.int64)
     lowest = tl.sum(tl.where(which == 0, found, 0), 1)
     width = tl.maximum(tl.sum(tl.where(which == 1, found, 0), 1) - lowest, 1)
-    start = quotient((tl.sum(tl.where(which == 2, found, 0), 1) - lowest) << PRECISION, width)
-    stop = quotient((tl.sum(tl.where(which == 3, found, 0), 1) - lowest) << PRECISION, width)
-    tl.store(widths + row, tl.maximum((width * (stop - start)) >> PRECISION, 1), mask=used)
+    start = pixel.stretched(tl.sum(tl.where(which == 2, found, 0), 1), lowest, width)
+    stop = pixel.stretched(tl.sum(tl.where(which == 3, found, 0), 1), lowest, width)
+    tl.store(widths + row, pixel.coded_width(width, stop - start), mask=used)
     # A tile's room has one place more than it has samples.
     out = intervals + (place + tile) * 4
     tl.store(out, lowest.to(tl.int32), mask=used)
@@ -166,7 +166,7 @@ def decode_step(
             cell_low = tl.where(lower, cell_low, 0)
             cell_high = tl.where(lower, cell_high, TOTAL)
             width = (cell_high - cell_low).to(tl.int64)
-            target = cell_low + (((slot + 1) * width - 1) >> PRECISION).to(tl.int32)
+            target = cell_low + pixel.slot_in_cell(slot, width).to(tl.int32)
             low_value = cell_low
             high_value = cell_high
             for k in tl.static_range(LOWER_ROUNDS):
@@ -177,14 +177,14 @@ def decode_step(
                 cell += (tl.sum(below.to(tl.int32), 1) - 1) * stride
                 low_value = tl.max(tl.where(below, found, 0), 1)
                 high_value = tl.minimum(high_value, tl.min(tl.where(below, TOTAL, found), 1))
-            start = quotient((low_value - cell_low).to(tl.int64) << PRECISION, width)
-            stop = quotient((high_value - cell_low).to(tl.int64) << PRECISION, width)
+            start = pixel.stretched(low_value.to(tl.int64), cell_low, width)
+            stop = pixel.stretched(high_value.to(tl.int64), cell_low, width)
             if table_start < 0:
                 value = first + cell
             else:
                 value = tl.load(table + table_start + cell, mask=lower, other=0)
             tl.store(decoded + sample, value, mask=lower)
-            tl.store(widths + sample, tl.maximum((width * (stop - start)) >> PRECISION, 1), mask=lower)
+            tl.store(widths + sample, pixel.coded_width(width, stop - start), mask=lower)
 
             start = tl.where(upper, upper_low.to(tl.int64), start)
             stop = tl.where(upper, upper_high.to(tl.int64), stop)

@@ -5,28 +5,20 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from lhic.families.ax.gpu.arithmetic import MANY, clip
+from lhic.families.ax.gpu import pixel
+from lhic.families.ax.gpu.arithmetic import MANY
 from lhic.families.ax.gpu.constants import (
-    ACTIVITY_RATE,
-    CERTAIN,
     FIRST_COUNT,
     FIRST_MAGNITUDE,
     FIRST_RATIO,
     FIRST_TRIES,
-    KEEP_RATIO,
-    KEEP_TRIES,
     LONGEST_RUN,
-    MAX_ACTIVITY,
-    MAX_ERROR,
-    MAX_RATIO,
     N_LEVELS,
     N_RUN_LEVELS,
     PLANE_LAG,
-    PRIOR_COUNT,
     ROW_MARGIN,
     RUN_BITS,
     WAVE_MARGIN,
-    WEIGHT_STEPS,
 )
 from lhic.families.ax.gpu.pictures import (
     ACTIVITY_PICTURE,
@@ -71,9 +63,9 @@ def learn_wave(
     raw = tl.load(raw_of + row, mask=inside, other=1)
     scale = tl.load(scale_of + row, mask=inside, other=1)
     mag = tl.load(mag_of + row, mask=inside, other=1)
-    filled = clip((base + 32) >> 6, tl.load(low + plane), tl.load(high + plane))
+    filled = pixel.filled_value(base, tl.load(low + plane), tl.load(high + plane))
     value = tl.where(known, tl.load(given + row, mask=there, other=0), filled)
-    residual = clip(64 * value - base, -MAX_ERROR, MAX_ERROR)
+    residual = pixel.residual_of(value, base)
     size = tl.abs(residual)
     at = buffer + tile * buffer_size + z * plane_apart
     at += (2 * i + j + WAVE_MARGIN) * wave_apart + i + ROW_MARGIN
@@ -82,12 +74,15 @@ def learn_wave(
         before = read(at, offsets, ERRORS + (N_OWN + N_CROSS) * E, there & (z > 0))
         runs = before * 0
         for c in tl.static_range(REPEATS):
-            run = tl.minimum(((before >> (RUN_BITS * c)) & LONGEST_RUN) + 1, LONGEST_RUN)
+            run = pixel.next_run((before >> (RUN_BITS * c)) & LONGEST_RUN)
             runs += tl.where(value == read(at, offsets, c, there), run << (RUN_BITS * c), 0)
         tl.store(at + (ERROR_PICTURE + E) * picture, runs.to(tl.int32), mask=there)
         run_level = plane * N_RUN_LEVELS + tl.load(run_level_of + row, mask=inside, other=0)
-        share = tl.load(repeat_weight_of + row, mask=inside, other=0) << 20
-        share = tl.minimum(share // tl.load(widths + row, mask=inside, other=1), CERTAIN)
+        likely, width = (
+            tl.load(repeat_weight_of + row, mask=inside, other=0),
+            tl.load(widths + row, mask=inside, other=1),
+        )
+        share = pixel.repeat_share(likely, width)
         repeated = known & (value == tl.load(candidate_of + row, mask=inside, other=0))
         tl.atomic_add(own_hits + run_level, share, mask=repeated)
         tl.atomic_add(own_tries + run_level, coded, mask=known)
@@ -96,22 +91,20 @@ def learn_wave(
     spread(at + DETAIL_PICTURE * picture, value - mean, there, left, right, upper, lower, wave_apart)
     spread(at + RESIDUAL_PICTURE * picture, residual, there, left, right, upper, lower, wave_apart)
     activity = tl.load(activity_of + row, mask=inside, other=0)
-    relative = tl.minimum((size << 14) // mag, MAX_ACTIVITY)
-    activity += ((relative - activity) * ACTIVITY_RATE >> 6) * coded
+    activity = tl.where(known, pixel.next_activity(activity, size, mag), activity)
     tl.store(at + ACTIVITY_PICTURE * picture, activity.to(tl.int32), mask=there)
-    weight = (1 + WEIGHT_STEPS * mag * mag // (mag * mag + scale * scale)) * coded
+    weight = pixel.sample_weight(mag, scale) * coded
     at_weight = (plane * EPOCH + wave % EPOCH) * n_most + q
     tl.store(weights + at_weight, weight.to(tl.int32), mask=inside & (wave >= 0) & (wave < waves))
     for e in tl.static_range(E):
-        error = tl.minimum(tl.abs(64 * value - tl.load(predictions + e * n_all + row, mask=inside, other=0)), MAX_ERROR)
+        error = pixel.error_of(value, tl.load(predictions + e * n_all + row, mask=inside, other=0))
         spread(at + (ERROR_PICTURE + e) * picture, error, there, left, right, upper, lower, wave_apart)
         total = tl.load(own_error + plane * E + e) + tl.sum(error * coded, 0)
         tl.store(own_error + plane * E + e, total)
     tl.store(own_magnitude + plane, tl.load(own_magnitude + plane) + tl.sum(size * coded, 0))
     tl.store(own_count + plane, tl.load(own_count + plane) + tl.sum(coded, 0))
     level = plane * N_LEVELS + tl.load(level_of + row, mask=inside, other=0)
-    ratio = tl.minimum(size * (16 * FIRST_RATIO) // raw, MAX_RATIO)
-    tl.atomic_add(own_ratio + level, ratio, mask=known)
+    tl.atomic_add(own_ratio + level, pixel.relative_size(size, raw), mask=known)
     tl.atomic_add(own_ratio_count + level, coded, mask=known)
 
 
@@ -146,17 +139,17 @@ def next_tables(
     before = then - n_epochs
     has_before = z > 0
     if z >= 0:
-        count = tl.load(own_count + plane) + PRIOR_COUNT
+        count = tl.load(own_count + plane)
         earlier = tl.load(magnitude + before, mask=has_before, other=FIRST_MAGNITUDE)
         e = tl.arange(0, EXPERTS)
         earlier_error = tl.load(error + before * E + e, mask=has_before & (e < E), other=FIRST_MAGNITUDE)
-        total_error = 16 * tl.load(own_error + plane * E + e, mask=e < E, other=0) + PRIOR_COUNT * earlier_error
-        tl.store(magnitude + then, (16 * tl.load(own_magnitude + plane) + PRIOR_COUNT * earlier) // count)
-        tl.store(error + then * E + e, total_error // count, mask=e < E)
+        total_error = tl.load(own_error + plane * E + e, mask=e < E, other=0)
+        tl.store(magnitude + then, pixel.mean_error(tl.load(own_magnitude + plane), count, earlier))
+        tl.store(error + then * E + e, pixel.mean_error(total_error, count, earlier_error), mask=e < E)
         k = tl.arange(0, 128)
         inside = k < N_LEVELS
-        kept = tl.load(ratio + before * N_LEVELS + k, mask=inside & has_before, other=0) * KEEP_RATIO >> 8
-        n_kept = tl.load(ratio_count + before * N_LEVELS + k, mask=inside & has_before, other=0) * KEEP_RATIO >> 8
+        kept = pixel.kept_ratio(tl.load(ratio + before * N_LEVELS + k, mask=inside & has_before, other=0))
+        n_kept = pixel.kept_ratio(tl.load(ratio_count + before * N_LEVELS + k, mask=inside & has_before, other=0))
         kept = tl.where(has_before, kept, FIRST_RATIO * FIRST_COUNT)
         n_kept = tl.where(has_before, n_kept, FIRST_COUNT)
         kept += tl.load(own_ratio + plane * N_LEVELS + k, mask=inside, other=0)
@@ -165,8 +158,8 @@ def next_tables(
         tl.store(ratio_count + then * N_LEVELS + k, tl.maximum(n_kept, 1), mask=inside)
         if REPEATS > 0:
             k = tl.arange(0, N_RUN_LEVELS)
-            n_hits = tl.load(hits + before * N_RUN_LEVELS + k, mask=has_before & (k >= 0), other=0) * KEEP_TRIES >> 8
-            n_tries = tl.load(tries + before * N_RUN_LEVELS + k, mask=has_before & (k >= 0), other=0) * KEEP_TRIES >> 8
+            n_hits = pixel.kept_tries(tl.load(hits + before * N_RUN_LEVELS + k, mask=has_before & (k >= 0), other=0))
+            n_tries = pixel.kept_tries(tl.load(tries + before * N_RUN_LEVELS + k, mask=has_before & (k >= 0), other=0))
             n_hits += tl.load(own_hits + plane * N_RUN_LEVELS + k)
             n_tries += tl.load(own_tries + plane * N_RUN_LEVELS + k)
             begins = (z == 0) | (n_tries < 1)

@@ -35,6 +35,7 @@ ARGUMENT_SHIFT = tl.constexpr(ARGUMENT_BITS.value - MEAN_BITS.value - SCALE_MIN_
 ARGUMENT_MAX = tl.constexpr(SIGMOID_OCTAVES.value << ARGUMENT_BITS.value)
 FRACTION_BITS = tl.constexpr(ARGUMENT_BITS.value - TABLE_BITS.value)
 FRACTION_MASK = tl.constexpr((1 << FRACTION_BITS.value) - 1)
+SIGMOID_ONE, ALL_WEIGHT = tl.constexpr(1 << SIGMOID_BITS.value), tl.constexpr(1 << MIXTURE_BITS.value)
 CDF_BITS = tl.constexpr(MIXTURE_BITS.value + SIGMOID_BITS.value)
 
 
@@ -99,7 +100,7 @@ def mix(
     raw = tl.load(exp2_table + below % LOGIT_STEPS) >> tl.minimum(below // LOGIT_STEPS, 63)
     raw = tl.where(is_k, raw, 0)
     weight = quotient(raw << MIXTURE_BITS, tl.sum(raw, 0)[None, :])
-    whole = sample * 0 + (1 << MIXTURE_BITS)
+    whole = sample * 0 + ALL_WEIGHT
     left_over = whole - tl.sum(weight, 0)
     heaviest = tl.min(tl.where(below == 0, k[:, None], MIXTURES), 0)  # the first of them
     weight += tl.where(k[:, None] == heaviest[None, :], left_over[None, :], 0)
@@ -156,7 +157,7 @@ def cumulative(level, n, first, table_start, table, mean, mantissa, shift, weigh
     right = tl.load(sigmoid + (argument >> FRACTION_BITS) + 1)
     # The greatest step of the table is below 2^16, the fraction below 2^14.
     value = left + (((right - left) * (argument & FRACTION_MASK)) >> FRACTION_BITS)
-    value = tl.where(distance < 0, (1 << SIGMOID_BITS) - value, value)
+    value = tl.where(distance < 0, SIGMOID_ONE - value, value)
     total = tl.sum(value.to(tl.int64) * weight[:, None, :], 2)
     found = ((total * (TOTAL - n)) >> CDF_BITS).to(tl.int32) + level
     return tl.where(level <= 0, 0, tl.where(level >= n, TOTAL, found))

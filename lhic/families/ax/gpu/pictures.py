@@ -11,6 +11,7 @@ from itertools import accumulate
 import triton
 import triton.language as tl
 
+from lhic.families.ax.gpu import pixel
 from lhic.families.ax.gpu.constants import PLANE_LAG
 from lhic.families.ax.spec import AROUND, CROSS, FAR_PLANES, HERE, NEAR_PLANES, OWN
 from lhic.families.ax.wavefront import skewed
@@ -77,11 +78,11 @@ def read(at, offsets, number, there):
 
 @triton.jit
 def causal_sum(at, offsets, first, there):
-    """Weighted magnitudes of the reads `first` to `first` + 5, in the order of `OWN`."""
-    total = 2 * tl.abs(read(at, offsets, first, there)) + 2 * tl.abs(read(at, offsets, first + 1, there))
-    for k in tl.static_range(2, 6):
-        total += tl.abs(read(at, offsets, first + k, there))
-    return total
+    """`pixel.causal_sum` of the reads from `first` on, in the order of `OWN`."""
+    return pixel.causal_sum(
+        read(at, offsets, first, there), read(at, offsets, first + 1, there), read(at, offsets, first + 2, there),
+        read(at, offsets, first + 3, there), read(at, offsets, first + 4, there), read(at, offsets, first + 5, there),
+    )  # fmt: skip
 
 
 @triton.jit

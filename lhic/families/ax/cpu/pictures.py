@@ -1,16 +1,8 @@
-"""The skewed layout: samples of one wave lie side by side in memory.
-
-Decides where sample (row i, column j) of a plane is kept and which places around the image repeat its edge.  With the
-wave number u = 2 i + j all samples of one wave depend only on earlier waves of their plane (their neighbours W, N, NW
-and NE have smaller u), and of earlier planes on waves up to u + 3.  So sample (z, i, j) can be computed at step
-t = u + 4 z, all samples of a step side by side (docs/format_lhic_ax.md, section 2).
-
-An array of planes has shape (P, 2 H + W + 36, H + 10); sample (i, j) is at
-``[z, 2 i + j + WAVE_MARGIN, i + ROW_MARGIN]``.
-A neighbour at (i + di, j + dj) is then at a distance of (2 di + dj, di).
-"""
+"""Pictures in the skewed layout of `wavefront`: waves, neighbours, and the places beyond the edge."""
 
 from __future__ import annotations
+
+import numpy as np
 
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
 from lhic.kernels.jit import njit
@@ -22,6 +14,12 @@ def wave_rows(wave, n_rows, n_columns):
     first = max(0, (wave - n_columns + 2) // 2)
     last = min(n_rows - 1, wave // 2)
     return first, last - first + 1
+
+
+@njit(inline="always")
+def neighbours(plane, u, row, n, distance):
+    """Neighbours at a distance (waves, rows) of the n samples of a wave that begins at [u, row]."""
+    return plane[u + distance[0], row + distance[1] : row + distance[1] + n]
 
 
 @njit(inline="always")
@@ -46,3 +44,15 @@ def store(plane, i, j, n_rows, n_columns, value):
         plane[u + 2, row + 1] = value  # (H, j)
         if j == n_columns - 1:
             plane[u + 3, row + 1] = value  # (H, W)
+
+
+@njit
+def store_wave(plane, values, wave, first, n, n_rows, n_columns):
+    """Write a wave, and around its two ends the places beyond the image's edge; between them there are none."""
+    u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
+    places = plane[u, row : row + n]
+    for q in range(n):
+        places[q] = np.int32(values[q])
+    store(plane, first, wave - 2 * first, n_rows, n_columns, np.int32(values[0]))
+    last = first + n - 1
+    store(plane, last, wave - 2 * last, n_rows, n_columns, np.int32(values[n - 1]))

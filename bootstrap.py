@@ -42,7 +42,7 @@ def install() -> None:
         venv.create(ENVIRONMENT, with_pip=False, clear=True)
     pip([sys.executable, "-m", "pip", "--python", PYTHON], "pip")
     pip([PYTHON, "-m", "pip"], FIRST)
-    pip([PYTHON, "-m", "pip"], "--editable", f"{REPOSITORY}[test]")
+    pip([PYTHON, "-m", "pip"], "--editable", f"{REPOSITORY}[study,gpu,test]")
     STAMP.write_text(wanted)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+import webbrowser
 from pathlib import Path
 
 from invoke import Exit, task
@@ -83,12 +84,12 @@ def train(context, config="configs/lhic-ax.yml", device="auto"):
     context.run(f"{PYTHON} -m lhic.cli train {shlex.quote(config)} --device {device}", pty=sys.stdout.isatty())
 
 
-@task(help={"name": "cross-validation or ablations", "out": "folder below results/; default: the experiment's name"})
+@task(help={"name": "cross-validation or ablations", "out": "folder below results/; default: local/<name>"})
 def experiment(context, name, out=""):
     """Train lhic-ax again and again: without each scene and sensor, or with one part changed."""
     from benchmarks.experiments.ax_experiments import run_experiment
 
-    _exit_on_error(run_experiment, name, Path("results") / (out or name.replace("-", "_")))
+    _exit_on_error(run_experiment, name, Path("results") / (out or f"local/{name.replace('-', '_')}"))
 
 
 @task(
@@ -97,14 +98,18 @@ def experiment(context, name, out=""):
         "dataset": "bundled, corpus or hyspecnet-11k; default: the profile's",
         "root": "the dataset's folder; default: the profile's",
         "parameter": "NAME=VALUE for the notebooks, repeatable",
+        "commit_to": "replace the committed results of this folder, e.g. results/small",
+        "open": "open the report in a browser at the end",
     },
     iterable=["parameter"],
 )
-def study(context, profile="small", dataset="", root="", parameter=None):
-    """Run the study's notebooks and print the main table; files go to results/<profile>/."""
+def study(context, profile="small", dataset="", root="", parameter=None, commit_to="", open=False):
+    """Run the study's notebooks, print the main table and name the report; files go to results/local/<profile>/."""
     from benchmarks.study.study import run_study
 
-    _exit_on_error(run_study, profile, dataset or None, root or None, _pairs(parameter or ()))
+    overrides = _pairs(parameter or ())
+    report = _exit_on_error(run_study, profile, dataset or None, root or None, overrides, commit_to or None)
+    _open_if(open, report)
 
 
 @task(
@@ -122,7 +127,7 @@ def study(context, profile="small", dataset="", root="", parameter=None):
         "repeats": "timings behind each median, for codecs whose first pass takes less than --long-s",
         "long_s": "0, the default: the first pass after loading and compiling is the timing",
         "timeout_s": "a measurement is given up after so many seconds",
-        "out": "folder of the results; default: results/bench/<dataset>",
+        "out": "folder of the results; default: results/local/bench/<dataset>",
     }
 )
 def bench(
@@ -143,7 +148,7 @@ def bench(
     out="",
 ):
     """Measure codecs on many cubes with Dask workers; a run that was killed goes on where it stopped."""
-    from benchmarks.measure.bench import run_bench
+    from benchmarks.study.bench import run_bench
 
     timing = {"repeats": _whole("repeats", repeats), "device": device}
     timing |= {"long_s": _real("long-s", long_s), "timeout_s": _real("timeout-s", timeout_s)}
@@ -169,12 +174,15 @@ def bench_gpu(context, model="lhic-ax", batches="1,4,16,64", passes="5"):
     print(table.to_string(index=False))
 
 
-@task(help={"profile": "folder of results/ to report on"})
-def report(context, profile="small"):
+@task(help={"profile": "folder of results/ to report on", "open": "open the report in a browser"})
+def report(context, profile="local/small", open=False):
     """Collect a study's tables and figures into one HTML and one Markdown report."""
+    from benchmarks.measure.provenance import shown
     from benchmarks.study.report import build
 
-    print("\n".join(map(str, _exit_on_error(build, profile))))
+    paths = _exit_on_error(build, profile)
+    print("\n".join(f"Report: {shown(path)}" for path in paths))
+    _open_if(open, paths[-1])
 
 
 @task(
@@ -225,6 +233,11 @@ def clean(context):
     for top in ("lhic", "benchmarks", "tests"):
         for cache in (root / top).rglob("__pycache__"):
             shutil.rmtree(cache)
+
+
+def _open_if(wanted: bool, page: Path) -> None:
+    if wanted and not webbrowser.open(page.as_uri()):
+        print("--open: expected a browser, found none here")
 
 
 def _pairs(assignments) -> dict[str, str]:

@@ -1,13 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # The dataset: what does it look like, and are its splits what they should be?
 #
@@ -31,7 +21,7 @@ n_cubes = 4  # a random choice of so many cubes; None takes all
 seed = 0  # of that choice
 colour_bands = None  # red, green and blue; None: by wavelength or sensor
 nodata = -32768  # where a file does not say it; None: every sample counts
-out = "results/small"
+out = "results/local/small"
 
 # %%
 from benchmarks.study import parameters
@@ -165,7 +155,4 @@ tables.write_table(splits, table_folder, "dataset_splits", f"Checks of the split
 splits
 
 # %%
-print("commit:", provenance.commit())
-print("weights: no learned codec")
-print("seed:", seed)
-print("device: cpu on", provenance.machine())
+print(provenance.footer(seed))

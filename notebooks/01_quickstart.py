@@ -1,13 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # Quickstart: one cube in, a stream out, the same cube back
 #
@@ -30,7 +20,7 @@ model = "lhic-ax-unseen"  # the default model's recipe, trained without the bund
 device = "auto"  # auto, cpu or cuda
 bands = [60, 80, 148]  # shown as pictures
 seed = 0  # nothing here is random; recorded because every notebook records one
-out = "results/small"
+out = "results/local/small"
 
 # %%
 from benchmarks.study import parameters
@@ -43,10 +33,9 @@ import numpy as np
 import pandas as pd
 
 import lhic
-from benchmarks.exhibits import figures
+from benchmarks.exhibits import codec_figures, figures
 from benchmarks.measure import provenance
 from lhic.data import open_dataset
-from lhic.families.registry import resolve_device
 
 root_path = None if root is None else provenance.REPOSITORY / root
 figure_folder = provenance.REPOSITORY / out / "figures"
@@ -96,7 +85,7 @@ sizes.round(4)
 # %%
 split_bits, offset = about["parameters"]["param_d"], about["parameters"].get("offset", int(cube.min()))
 shown = [band for band in bands if band < n_bands]
-planes = figures.planes_figure(cube.astype(np.int64) - offset, shown, split_bits)
+planes = codec_figures.planes_figure(cube.astype(np.int64) - offset, shown, split_bits)
 figures.save_figure(
     planes, figure_folder, "planes", f"Bands and their two planes, {split_bits} bits in the lower; {about_cube}."
 )
@@ -112,7 +101,8 @@ planes
 costs = lhic.load_model(model, device).bit_costs(cube)  # (2 planes, bands, rows, columns)
 by_band = pd.DataFrame(costs.sum(axis=(2, 3)).T, columns=["msp", "lsp"])
 print(f"bit costs: {by_band.to_numpy().sum() / 8:,.0f} bytes; all sections: {sections.sum().sum():,}")
-bits_by_band = figures.band_figure(by_band, n_rows * n_columns, f"{model}, {item.name[-20:]}, 1 cube {cube.shape}")
+title = f"{model}, {item.name[-20:]}, 1 cube {cube.shape}"
+bits_by_band = codec_figures.bands_figure(by_band / (n_rows * n_columns), "bits per sample", stacked=True, title=title)
 figures.save_figure(
     bits_by_band, figure_folder, "bits_by_band", f"Bits per sample along the bands, {model}; {about_cube}."
 )
@@ -130,14 +120,11 @@ by_band.nlargest(5, "bits per sample").round(2)
 # The mean over the bands: tile corners and detector stripes stand out where there are any.
 
 # %%
-bits_map = figures.map_figure(costs.sum(axis=0).mean(axis=0), f"bits per sample, mean of {n_bands} bands")
+bits_map = codec_figures.map_figure(costs.sum(axis=0).mean(axis=0), f"bits per sample, mean of {n_bands} bands")
 figures.save_figure(
     bits_map, figure_folder, "bits_map", f"Bits per sample, mean over the bands, {model}; {about_cube}."
 )
 bits_map
 
 # %%
-print("commit:", provenance.commit())
-print("weights:", about["weights_sha256"])
-print("seed:", seed)
-print("device:", provenance.device_name(resolve_device(device)), "on", provenance.machine())
+print(provenance.footer(seed, [about["weights_sha256"]], device))

@@ -1,23 +1,13 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # Bit rate: the study's first table
 #
 # **Question.** How many bits per sample does each codec need, and how fast is it?
 #
 # **Inputs.** The cubes of a dataset, as measured and clipped to [0, 10000] as the literature reports on HySpecNet-11k;
-# the codecs of `benchmarks/codecs`. Measurements that `rows.csv` below `out` already holds are not repeated.
+# the codecs of `benchmarks/codecs`. Measurements that `rows` below `out` already holds are not repeated.
 #
-# **Outputs.** `rows.csv`, `tables/bitrate.{md,tex,csv}`, `tables/errors.*` if anything failed, `figures/bitrate` and
-# `figures/rate_speed` below `out`.
+# **Outputs.** `rows` (Parquet) and its export `rows.csv`, `tables/bitrate.{md,tex,csv}`, `tables/errors.*` if anything
+# failed, `figures/bitrate` and `figures/rate_speed` below `out`.
 #
 # **Run time.** Seconds when the rows are there; otherwise as long as the codecs take, one process after the other.
 
@@ -37,7 +27,7 @@ repeats = 5  # timings behind each median
 long_s = 20.0  # what takes longer the first time is timed by that pass alone
 timeout_s = 3600.0  # a measurement is given up after this
 device = "cpu"  # auto, cpu or cuda; for codecs that can choose
-out = "results/small"
+out = "results/local/small"
 
 # %%
 from benchmarks.study import parameters
@@ -91,7 +81,4 @@ speed.write(plan.folder)
 speed.body
 
 # %%
-print("commit:", provenance.commit())
-print("weights:", ", ".join(sorted(set(rows["weights_hash"]) - {""})) or "no learned codec")
-print("seed:", seed)
-print("device:", ", ".join(sorted(set(rows["device"]) - {""})), "on", provenance.machine())
+print(provenance.footer(seed, rows["weights_hash"], ", ".join(sorted(set(rows["device"])))))

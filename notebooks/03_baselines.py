@@ -1,20 +1,10 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # Baselines: how strong are they, where, and at what speed?
 #
 # **Question.** What do CCSDS-123, RLS and the general codecs reach over a corpus of cubes, sensor by sensor, how sure
 # are the differences between them, and what is spectral prediction worth on land and on water?
 #
-# **Inputs.** The cubes of a dataset as measured; the codecs of `benchmarks/codecs`. Measurements that `rows.csv` below
+# **Inputs.** The cubes of a dataset as measured; the codecs of `benchmarks/codecs`. Measurements that `rows` below
 # `out` already holds are not repeated.
 #
 # **Outputs.** `tables/baselines.*`, `tables/paired.*`, `tables/by_sensor.*`, `tables/by_cube.*` (up to 20 cubes),
@@ -43,7 +33,7 @@ reference = "jpeg-ls-bands"  # the codec that others are compared with
 # Without and with the previous bands: what the second of a pair saves is what spectral prediction is worth.
 spectral_pairs = [["jpeg-ls-bands", "jpeg-ls-differences"]]
 water_cubes = ["enmap_hyspecnet_dt4950", "DT0000004950"]  # parts of the names of cubes that show mostly water
-out = "results/small"
+out = "results/local/small"
 
 # %%
 from benchmarks.study import parameters
@@ -137,7 +127,4 @@ gain.write(plan.folder)
 gain.body
 
 # %%
-print("commit:", provenance.commit())
-print("weights:", ", ".join(sorted(set(rows["weights_hash"]) - {""})) or "no learned codec")
-print("seed:", seed)
-print("device:", ", ".join(sorted(set(rows["device"]) - {""})), "on", provenance.machine())
+print(provenance.footer(seed, rows["weights_hash"], ", ".join(sorted(set(rows["device"])))))

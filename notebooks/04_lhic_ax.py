@@ -1,13 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # lhic-ax laid open: what it gains, where, and why it decodes everywhere
 #
@@ -15,7 +5,8 @@
 # mixture components do the work, what did each part bring, and is it really exact?
 #
 # **Inputs.** One cube of a dataset, a corner of it by default; weights of the family lhic-ax; rows of a study below
-# `out` and the tables below `results/cross_validation` and `results/ablations`, where there are any.
+# `out`, or of `results/small` where there are none, and the tables below `results/cross_validation` and
+# `results/ablations`.
 #
 # **Outputs.** `tables/ax_*` and `figures/ax_*` below `out`.
 #
@@ -34,7 +25,7 @@ reference = "ccsds123-p3"  # whose bits are shown beside, band by band
 max_errors = [0, 1, 2, 5]  # bounds of near-lossless coding
 device = "auto"  # auto, cpu or cuda
 seed = 0  # nothing here is random; recorded because every notebook records one
-out = "results/small"
+out = "results/local/small"
 
 # %%
 from benchmarks.study import parameters
@@ -47,12 +38,13 @@ from IPython.display import Markdown
 
 import lhic
 from benchmarks.codecs.registry import make
-from benchmarks.exhibits import ax_views, catalogue, figures, seen, tables
-from benchmarks.measure import provenance
+from benchmarks.exhibits import ax_views, catalogue, codec_figures, figures, seen, tables
+from benchmarks.measure import ax_tables, provenance
 from benchmarks.measure.rows import read_rows
+from benchmarks.study import report
+from lhic import preview
 from lhic.data import open_dataset
-from lhic.families.registry import resolve_device
-from lhic.preview import preview
+from lhic.train.ax import view
 
 root_path = None if root is None else provenance.REPOSITORY / root
 folder = provenance.REPOSITORY / out
@@ -71,20 +63,14 @@ print(f"{item.name}\n{cube.dtype} {cube.shape} of {whole.shape}, {cube.min()} to
 # those whose names end in `-unseen` are the same recipes without it.
 
 # %%
-rows_path = folder / "rows.csv"
-rows = seen.noted(read_rows(rows_path)) if rows_path.is_file() else pd.DataFrame()
-measured = tables.good(rows) if len(rows) else rows
-if len(measured):
-    form = "as-measured" if (measured["form"] == "as-measured").any() else measured["form"].iloc[0]
-    chosen = measured[measured["form"] == form]
-    learned = chosen["codec"][chosen["codec"].str.startswith("lhic-ax")].nunique()
-    speed = catalogue.rate_speed_figure(chosen, "ax_rate_speed")
-    speed.write(folder)
-    print(f"{learned} of the {chosen['codec'].nunique()} codecs are lhic-ax. {speed.caption}")
-    shown = speed.body
-else:
-    shown = Markdown(f"`{out}` has no rows yet: `invoke study` measures them.")
-shown
+measured = tables.good(seen.noted(read_rows(report.source_of(folder))))
+form = "as-measured" if (measured["form"] == "as-measured").any() else measured["form"].iloc[0]
+chosen = measured[measured["form"] == form]
+learned = chosen["codec"][chosen["codec"].str.startswith("lhic-ax")].nunique()
+speed = catalogue.rate_speed_figure(chosen, "ax_rate_speed")
+speed.write(folder)
+print(f"{learned} of the {chosen['codec'].nunique()} codecs are lhic-ax. {speed.caption}")
+speed.body
 
 # %% [markdown]
 # ## The presets on this crop
@@ -93,7 +79,7 @@ shown
 # crop say little more than their order. Every stream was decoded and compared.
 
 # %%
-presets = ax_views.preset_table(cube, ax_models, whole_sha256, device)
+presets = ax_tables.preset_table(cube, ax_models, whole_sha256, device)
 counted = presets.astype(dict.fromkeys(["network MACs", "weights bytes"], str))
 tables.write_table(counted, folder / "tables", "ax_presets", f"{about}, one timing on {provenance.machine()}.")
 presets.round(3)
@@ -105,15 +91,15 @@ presets.round(3)
 # stream of the bands before it.
 
 # %%
-looked = ax_views.view(cube, ax_model)
+looked = view(cube, ax_model)
 bits = pd.DataFrame(
     {
         ax_model: ax_views.bits_of_bands(looked, cube.shape[0]),
-        reference: ax_views.bits_added(cube, make(reference)),
+        reference: ax_tables.bits_added(cube, make(reference)),
     }
 )
 print((bits.sum() / cube.size).round(4).to_string())
-by_band = ax_views.bands_figure(bits, cube[0].size)
+by_band = codec_figures.bands_figure(bits / cube[0].size, "bits per sample")
 figures.save_figure(by_band, folder / "figures", "ax_bands", f"Bits per sample along the bands; {about}.")
 by_band
 
@@ -125,10 +111,9 @@ by_band
 # band, gains weight, the earlier bands are of less use.
 
 # %%
-names = ax_views.expert_names(ax_views.load_net(ax_model).config)
-blend = ax_views.blend_by_band(looked, names)
+blend = ax_views.blend_by_band(looked)
 print(blend.mean().round(3).to_string())
-blend_by_band = ax_views.blend_figure(blend)
+blend_by_band = codec_figures.bands_figure(blend, "mean weight in the blend", stacked=True)
 figures.save_figure(
     blend_by_band, folder / "figures", "ax_blend", f"Mean weight of each expert of {ax_model} in the blend; {about}."
 )
@@ -171,18 +156,13 @@ Markdown(ax_views.experiment("ablations"))
 # %% [markdown]
 # ## Exactness
 #
-# The stream must not depend on threads, library or device. The reference is the format's text as a program: plain
-# integers, one sample at a time, sharing no kernel with the codec; it decodes what the codec wrote and sees the same
-# features. The network's sums are the same in every type that holds 24 bits, because no partial sum can leave them.
+# The stream must not depend on threads or device. That it is the one that the documents describe is shown by a decoder
+# in the tests that was written from them alone and shares nothing with the codec.
 
 # %%
-n_tile = min(8, *cube.shape[1:])
-tile = np.ascontiguousarray(cube[:4, :n_tile, :n_tile])
-exact = ax_views.exactness_table(cube, tile, ax_model)
+exact = ax_tables.exactness_table(cube, ax_model)
 assert (exact["equal"] == "yes").all()
-tables.write_table(
-    exact.astype({"numbers": str}), folder / "tables", "ax_exactness", f"{ax_model}; {about}, and {tile.shape} of it."
-)
+tables.write_table(exact.astype({"numbers": str}), folder / "tables", "ax_exactness", f"{ax_model}; {about}.")
 exact
 
 # %% [markdown]
@@ -191,12 +171,12 @@ exact
 # lhic-ax quantises before it predicts, CCSDS-123 in its loop. Both streams are decoded and the greatest error is taken.
 
 # %%
-bounded = ax_views.near_lossless_table(cube, ax_model, max_errors, device)
+bounded = ax_tables.near_lossless_table(cube, ax_model, max_errors, device)
 whole_numbers = bounded.columns[bounded.columns.str.contains("error")]
 tables.write_table(
     bounded.astype(dict.fromkeys(whole_numbers, str)), folder / "tables", "ax_near_lossless", f"Error bound; {about}."
 )
-bound_figure = ax_views.bound_figure(bounded)
+bound_figure = codec_figures.bound_figure(bounded)
 figures.save_figure(bound_figure, folder / "figures", "ax_near_lossless", f"Rate against error bound; {about}.")
 bounded.round(3)
 
@@ -216,11 +196,8 @@ print(
     f"bands {look.bands} of {cube.shape[0]}: read {look.bytes_read:,} of {look.stream_bytes:,} bytes "
     f"({look.bytes_read / look.stream_bytes:.0%}), computed {look.samples_computed:,} of {look.n_samples:,} samples"
 )
-picture = figures.map_figure(look.image.mean(axis=2), "preview, mean of its three bands")
+picture = codec_figures.map_figure(look.image.mean(axis=2), "preview, mean of its three bands")
 picture
 
 # %%
-print("commit:", provenance.commit())
-print("weights:", lhic.load_model(ax_model, device).weights_hash.hex())
-print("seed:", seed)
-print("device:", provenance.device_name(resolve_device(device)), "on", provenance.machine())
+print(provenance.footer(seed, [lhic.load_model(ax_model, device).weights_hash.hex()], device))

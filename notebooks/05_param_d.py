@@ -1,13 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # Bit partition: how deep should a sample be split?
 #
@@ -34,7 +24,7 @@ depths = [4, 5, 6, 7, 8, 9, 10, 11, 12]
 passes = 1  # timings behind each median
 device = "auto"  # auto, cpu or cuda
 seed = 0  # nothing here is random; recorded because every notebook records one
-out = "results/small"
+out = "results/local/small"
 
 # %%
 from benchmarks.study import parameters
@@ -44,10 +34,9 @@ parameters.check_cell("05_param_d", globals())
 import numpy as np
 
 import lhic
-from benchmarks.exhibits import depth, figures, tables
-from benchmarks.measure import provenance
+from benchmarks.exhibits import codec_figures, figures, tables
+from benchmarks.measure import depth, provenance
 from lhic.data import open_dataset
-from lhic.families.registry import resolve_device
 
 root_path = None if root is None else provenance.REPOSITORY / root
 table_folder, figure_folder = provenance.REPOSITORY / out / "tables", provenance.REPOSITORY / out / "figures"
@@ -73,7 +62,7 @@ tables.write_table(shown, table_folder, "param_d", f"{about}, {passes} timing(s)
 found.round(3)
 
 # %%
-param_d = depth.depth_figure(found)
+param_d = codec_figures.depth_figure(found)
 figures.save_figure(param_d, figure_folder, "param_d", f"{about}.")
 param_d
 
@@ -84,7 +73,4 @@ print(
 )
 
 # %%
-print("commit:", provenance.commit())
-print("weights:", lhic.load_model(model, device).weights_hash.hex())
-print("seed:", seed)
-print("device:", provenance.device_name(resolve_device(device)), "on", provenance.machine())
+print(provenance.footer(seed, [lhic.load_model(model, device).weights_hash.hex()], device))

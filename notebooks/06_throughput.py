@@ -1,13 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # Throughput: what makes coding faster, and what does it grow with?
 #
@@ -42,7 +32,7 @@ batch_sizes = [1, 2, 4]  # tiles in one call
 passes = 3  # timings behind each median
 device = "auto"  # auto, cpu or cuda; of the batches
 seed = 0  # nothing here is random; recorded because every notebook records one
-out = "results/small"
+out = "results/local/small"
 
 # %%
 from benchmarks.study import parameters
@@ -53,10 +43,9 @@ import numpy as np
 import pandas as pd
 
 import lhic
-from benchmarks.exhibits import figures, tables
+from benchmarks.exhibits import codec_figures, figures, tables
 from benchmarks.measure import gpu, provenance, throughput
 from lhic.data import open_dataset
-from lhic.families.registry import resolve_device
 
 root_path = None if root is None else provenance.REPOSITORY / root
 table_folder, figure_folder = provenance.REPOSITORY / out / "tables", provenance.REPOSITORY / out / "figures"
@@ -77,7 +66,7 @@ threads = throughput.by_threads(codecs, cube, thread_counts, passes)
 shown = threads.drop(columns=["rows", "columns", "bands"]).astype({"threads": str, "samples": str})
 tables.write_table(shown, table_folder, "throughput_threads", f"Speed by threads; {cube.shape}, {timing}.")
 looks = list(dict.fromkeys([*growth_codecs, *codecs]))  # a codec looks the same in all figures
-threads_figure = throughput.speed_figure(threads, "threads", "threads", looks)
+threads_figure = codec_figures.speed_figure(threads, "threads", "threads", looks)
 figures.save_figure(threads_figure, figure_folder, "throughput_threads", f"Speed by threads; {cube.shape}, {timing}.")
 shown.round(3)
 
@@ -92,7 +81,7 @@ threads_figure
 # %%
 tile = throughput.first_tile(batch_model, cube, device)
 batch = throughput.by_batch(batch_model, tile, batch_sizes, device, passes)
-where = f"{batch_model} on {resolve_device(device)}, tiles of {tile.shape}, {timing}"
+where = f"{batch_model} on {provenance.device_of(device)}, tiles of {tile.shape}, {timing}"
 tables.write_table(batch.astype({"tiles": str, "samples": str}), table_folder, "throughput_batch", f"{where}.")
 batch.round(3)
 
@@ -128,17 +117,14 @@ for name, table in (("size", size), ("bands", bands)):
 grown.round(2)
 
 # %%
-size_figure = throughput.speed_figure(size, "rows", "rows and columns", looks)
+size_figure = codec_figures.speed_figure(size, "rows", "rows and columns", looks)
 figures.save_figure(size_figure, figure_folder, "throughput_size", f"Speed by image size; {timing}, one thread.")
 size_figure
 
 # %%
-bands_figure = throughput.speed_figure(bands, "bands", "bands", looks)
+bands_figure = codec_figures.speed_figure(bands, "bands", "bands", looks)
 figures.save_figure(bands_figure, figure_folder, "throughput_bands", f"Speed by bands; {timing}, one thread.")
 bands_figure
 
 # %%
-print("commit:", provenance.commit())
-print("weights:", lhic.load_model(batch_model, device).weights_hash.hex())
-print("seed:", seed)
-print("device:", provenance.device_name(resolve_device(device)), "on", provenance.machine())
+print(provenance.footer(seed, [lhic.load_model(batch_model, device).weights_hash.hex()], device))

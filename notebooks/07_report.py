@@ -1,19 +1,10 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # Report: everything the study found, in one document
 #
 # **Question.** What did a run of the study find, and where does each number come from?
 #
-# **Inputs.** The rows of a results folder, and the tables and figures that the other notebooks left there.
+# **Inputs.** The rows of a results folder, and the tables and figures that the other notebooks left there. Where
+# nothing was measured yet, the rows of `results/small`.
 #
 # **Outputs.** `report/report.html`, one file with everything in it; `report/report.md`, which
 # `pandoc report.md -o report.pdf` sets in print; all tables and figures that rows alone give, written anew.
@@ -21,8 +12,7 @@
 # **Run time.** Half a minute; nothing is measured.
 
 # %% tags=["parameters"]
-profile = "small"  # small, medium or full
-out = None  # the results folder below the repository; None: results/<profile>
+out = "results/local/small"  # the results folder, below the repository
 seed = 0  # the bootstrap has its own (benchmarks/exhibits/statistics.py); recorded because every notebook records one
 
 # %%
@@ -30,24 +20,23 @@ from benchmarks.study import parameters
 
 parameters.check_cell("07_report", globals())
 
-from IPython.display import Markdown
+from IPython.display import display
 
 from benchmarks.measure import provenance, rows
 from benchmarks.study import report
 
-folder = provenance.REPOSITORY / (out or f"results/{profile}")
-found = rows.read_rows(report.rows_path(folder))
-for path in report.build_from(folder):
-    print(f"{path.name}: {path.stat().st_size:,} bytes")
+folder = provenance.REPOSITORY / out
+source = report.source_of(folder)
+found = rows.read_rows(source)
+for path in report.build_from(folder, source):
+    print(f"{out}/report/{path.name}: {path.stat().st_size:,} bytes")
 
 # %% [markdown]
 # ## The report
 
 # %%
-Markdown(report.without_figures((folder / "report" / "report.md").read_text(encoding="utf-8")))
+for part in report.shown(folder):
+    display(part)
 
 # %%
-print("commit:", provenance.commit())
-print("weights:", ", ".join(sorted(set(found["weights_hash"]) - {""})) or "no learned codec")
-print("seed:", seed)
-print("device:", ", ".join(sorted(set(found["device"]) - {""})), "on", provenance.machine())
+print(provenance.footer(seed, found["weights_hash"], ", ".join(sorted(set(found["device"])))))

@@ -1,13 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # Explore: one cube, one band, one codec
 #
@@ -55,10 +45,7 @@ explorer = Explorer(open_dataset(dataset, root_path, split), codecs or quick_fir
 
 # %%
 explorer.show()
-explorer.panel
+explorer
 
 # %%
-print("commit:", provenance.commit())
-print("weights:", registry.make(explorer.codec.value).weights_hash or "no learned codec")
-print("seed:", seed)
-print("device: cpu on", provenance.machine())
+print(provenance.footer(seed, [registry.make(explorer.codec.value).weights_hash]))

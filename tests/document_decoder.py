@@ -394,8 +394,8 @@ class Band:
     """format_lhic_ax_side.md, 3."""
 
     kind: int
-    has_below: bool
-    has_above: bool
+    has_below: int  # 0 or 1
+    has_above: int
     centre: int
     lo: int = 0
     hi: int = 0
@@ -473,7 +473,7 @@ def read_bands(reader: Reader, header: Header, max_error: int, has_mask: bool) -
         kind, has_below, has_above, centre = code // 36, code // 18 % 2, code // 9 % 2, code % 9
         require(kind <= SPLIT, "side: kind of a band")
         require(kind in (DENSE, SPARSE, RANKED) or code % 36 == 0, "side: kind without below, above and centre")
-        bands.append(Band(kind, bool(has_below), bool(has_above), centre))
+        bands.append(Band(kind, has_below, has_above, centre))
 
     def read_list(of: list[Band]) -> zip:
         """Bands, each with its value from a list of differences."""
@@ -564,11 +564,11 @@ def samples_of(band: Band, planes: list[np.ndarray], side: Side, max_error: int)
 # ---------------------------------------------------------------------------------------------------------------------
 
 HERE = (0, 0)
-W, N, NW, NE = CAUSAL = [(0, -1), (-1, 0), (-1, -1), (-1, 1)]
+W, N, NW, NE = CAUSAL = ((0, -1), (-1, 0), (-1, -1), (-1, 1))
 E, SOUTH, SE, SW = (0, 1), (1, 0), (1, 1), (1, -1)
 WW, NN = (0, -2), (-2, 0)
-AROUND = [*CAUSAL, E, SOUTH, SE, SW]
-NEAREST = [W, N, NW, NE, WW, NN]
+AROUND = (*CAUSAL, E, SOUTH, SE, SW)
+NEAREST = (W, N, NW, NE, WW, NN)
 
 # kinds of pictures; those of errors follow, one for each expert
 SAMPLE, DETAIL, RESIDUAL, ERROR = range(4)
@@ -576,7 +576,8 @@ SAMPLE, DETAIL, RESIDUAL, ERROR = range(4)
 MARGIN = 8  # rows and columns beyond the edge: no neighbour is farther away
 BEFORE = 48  # planes before plane 0: none is looked for farther back
 
-Place = tuple[int, int, tuple[int, int]]  # kind of picture, planes back, neighbour
+Neighbour = tuple[int, int]  # rows down, columns right
+Place = tuple[int, int, Neighbour]  # kind of picture, planes back
 
 
 def wave_pixels(u: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -585,9 +586,10 @@ def wave_pixels(u: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray
     return i, u - 2 * i
 
 
-def places(of: list[Place]) -> np.ndarray:
+@cache
+def places(*of: Place) -> np.ndarray:
     """Places as `Pictures.at` takes them: kinds, planes back, rows down and columns right."""
-    return np.array([(kind, b, *q) for kind, b, q in of]).reshape(-1, 4).T[:, :, None]
+    return np.array([(kind, b, *q) for kind, b, q in of]).T[:, :, None]
 
 
 class Pictures:
@@ -662,11 +664,11 @@ FAR_LIST = [
 class Expert:
     """A row of the table of experts in 4.1. An input is its kind, planes back and neighbour."""
 
-    def __init__(self, inputs: list[tuple[str, int, tuple[int, int]]], predicts_detail: bool, forgets: bool = False):
+    def __init__(self, inputs: list[tuple[str, int, Neighbour]], predicts_detail: bool, forgets: bool = False):
         self.predicts_detail = predicts_detail  # x - mean; else x
         self.forgets = forgets
         self.inputs = inputs
-        self.places = places([(DETAIL if kind == "detail" else SAMPLE, b, q) for kind, b, q in inputs])
+        self.places = places(*((DETAIL if kind == "detail" else SAMPLE, b, q) for kind, b, q in inputs))
         kinds = np.array([kind for kind, _, _ in inputs])[:, None]
         self.less_mean = (kinds == "neighbour") | (kinds == "inside")
         self.inside = kinds == "inside"
@@ -690,7 +692,7 @@ def experts_of(config: dict) -> list[Expert]:
     def planes_back(kind: str, n: int) -> list[tuple]:
         return [(kind, b, HERE) for b in range(1, n + 1)]
 
-    def samples(b: int, neighbours: list) -> list[tuple]:
+    def samples(b: int, neighbours: tuple[Neighbour, ...]) -> list[tuple]:
         return [("sample", b, q) for q in neighbours]
 
     constant = ("constant", 0, HERE)
@@ -748,8 +750,8 @@ def solve(g: np.ndarray, m: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------------------------------------------------------------
 
 SUM_WEIGHTS = np.array([2, 2, 1, 1, 1, 1])  # of NEAREST in `sum(a)`, 5.2
-CROSS, CROSS_WEIGHTS = [HERE, W, N, E, SOUTH], np.array([4, 1, 1, 1, 1])  # and of the plane before
-BACK = [(b, q) for b in (1, 2) for q in [HERE, *AROUND]] + [(b, HERE) for b in (3, 4, 5, 6)]  # of 5.4
+CROSS, CROSS_WEIGHTS = (HERE, W, N, E, SOUTH), np.array([4, 1, 1, 1, 1])  # and of the plane before
+BACK = [(b, q) for b in (1, 2) for q in (HERE, *AROUND)] + [(b, HERE) for b in (3, 4, 5, 6)]  # of 5.4
 
 RUN_LEVELS = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96])
 FIRST_HITS = 8 * np.array([16, 32, 64, 128, 256, 384, 512, 640, 704, 768, 832, 896, 928, 960, 976, 992])
@@ -819,9 +821,9 @@ class Plane:
             plane = plane.before
         return max(plane.magnitude[self.e], 16)
 
-    def at(self, wave: Wave, kind: int, b: int, neighbours: list[tuple[int, int]]) -> np.ndarray:
+    def at(self, wave: Wave, kind: int, b: int, neighbours: tuple[Neighbour, ...]) -> np.ndarray:
         """Values of a picture `b` planes back: neighbours, pixels."""
-        return self.pictures.at(self.z, wave.i, wave.j, places([(kind, b, q) for q in neighbours]))
+        return self.pictures.at(self.z, wave.i, wave.j, places(*((kind, b, q) for q in neighbours)))
 
     # --- before the samples of a wave are known ---
 
@@ -880,7 +882,7 @@ class Plane:
         z, i, j, base = self.z, wave.i, wave.j, wave.base
         inv, ls, lm = 2**24 // wave.scale, log(wave.scale), log(self.mag())
 
-        residuals = self.pictures.at(z, i, j, places([(RESIDUAL, b, q) for b, q in BACK]))
+        residuals = self.pictures.at(z, i, j, places(*((RESIDUAL, b, q) for b, q in BACK)))
         factors = [2**10 * self.mag() // self.mag(b) if b <= z else 0 for b, _ in BACK]
         back = np.minimum(np.array(factors)[:, None] * inv >> 10, 2**40)
 

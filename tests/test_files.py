@@ -21,7 +21,7 @@ MIB = 1 << 20
 def in_files(folder, cube, model, **options):
     """Bytes of a stream written from file to file."""
     np.save(folder / "cube.npy", cube)
-    info = lhic.encode_file(folder / "cube.npy", folder / "cube.lhic", model, **options)
+    info = lhic.encode_file(folder / "cube.npy", folder / "cube.lhic", model, overwrite=True, **options)
     stream = (folder / "cube.lhic").read_bytes()
     assert info == lhic.inspect(stream)
     return stream
@@ -100,7 +100,7 @@ def test_what_goes_wrong_leaves_files_as_they_were(stored_models, tmp_path):
     def check(error, function, name, data):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(error, match=name):
-            function(tmp_path / name, tmp_path / "old")
+            function(tmp_path / name, tmp_path / "old", overwrite=True)
         (tmp_path / name).unlink()
         assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 

@@ -12,8 +12,6 @@ import numpy as np
 
 from benchmarks.codecs.base import Codec
 from lhic import ccsds123
-from lhic.ccsds123.parameters import MAX_AXIS
-from lhic.ccsds123.stream import SEARCHED_CODERS
 from lhic.errors import CorruptStreamError, InvalidCubeError, MemoryBudgetError, TruncatedStreamError
 
 VERSION = "own, CCSDS 123.0-B-2"
@@ -44,8 +42,10 @@ class Ccsds123(Codec):
         self._options = options
 
     def refuses(self, cube: np.ndarray) -> str | None:
-        if max(cube.shape) > MAX_AXIS:
-            return f"expected axes of at most {MAX_AXIS}, found {cube.shape}"
+        try:
+            ccsds123.default_parameters(cube)
+        except ccsds123.Ccsds123Error as error:
+            return str(error)
         return None
 
     def encode(self, cube: np.ndarray) -> bytes:
@@ -61,10 +61,9 @@ class Ccsds123(Codec):
     def warm_up(self, corner: np.ndarray) -> None:
         """Every candidate of a search: the one that wins on the whole cube need not win on its corner."""
         super().warm_up(corner)
-        for values in product(*(self._search or {}).values()):
-            for coder in SEARCHED_CODERS if self._search else ():
-                options = dict(zip(self._search, values, strict=True))
-                ccsds123.decode(ccsds123.encode(corner, entropy_coder=coder, **options))
+        search = (self._search or {}) | {"entropy_coder": ccsds123.SEARCHED_CODERS if self._search else ()}
+        for values in product(*search.values()):
+            ccsds123.decode(ccsds123.encode(corner, **dict(zip(search, values, strict=True))))
 
     def decode(self, data: bytes) -> np.ndarray:
         with _errors_of_lhic():

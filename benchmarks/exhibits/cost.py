@@ -9,11 +9,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from benchmarks.exhibits.statistics import ratio_interval
 from benchmarks.exhibits.tables import MISSING, good, label
 from lhic.data import hyspecnet
 
-SEED = 0
-N_RESAMPLES = 2000
 SAMPLES_OF_A_PATCH = len(hyspecnet.KEPT_BANDS) * hyspecnet.PATCH_SIZE**2
 
 
@@ -78,9 +77,7 @@ def _half_interval(seconds: np.ndarray, samples: np.ndarray) -> float:
     """Half the 95 % bootstrap interval of seconds per sample, in percent of it; not a number for one cube."""
     if len(seconds) < 2:
         return np.nan
-    chosen = np.random.default_rng(SEED).integers(len(seconds), size=(N_RESAMPLES, len(seconds)))
-    speeds = seconds[chosen].sum(axis=1) / samples[chosen].sum(axis=1)
-    low, high = np.quantile(speeds, (0.025, 0.975))
+    low, high = ratio_interval(seconds, samples)
     return 100 * (high - low) / 2 / (seconds.sum() / samples.sum())
 
 

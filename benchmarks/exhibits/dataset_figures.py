@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from benchmarks.exhibits.dataset_views import neighbour_correlation
-from benchmarks.exhibits.figures import COLUMN, WIDTH, style
+from benchmarks.exhibits.figures import COLUMN, WIDTH, Figure, style
 
 PER_LINE = 4  # quicklooks
 

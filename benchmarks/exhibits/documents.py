@@ -11,9 +11,9 @@ import re
 from pathlib import Path
 
 from benchmarks.exhibits.figures import read_caption
+from benchmarks.measure.files import write_file
 from benchmarks.measure.provenance import REPOSITORY
 from lhic.errors import UsageError
-from lhic.io.atomic import atomic_write
 
 BLOCK = re.compile(
     r"(?P<start><!-- (?P<kind>table|figure): (?P<source>\S+) -->\n).*?(?P<end><!-- end of (?P=kind) -->)", re.DOTALL
@@ -55,6 +55,5 @@ def update(documents: tuple[str, ...] = ("README.md",), check: bool = False) -> 
             raise UsageError(
                 f"{name}: expected the tables and figures of results/, found older ones; run 'invoke documents'"
             )
-        with atomic_write(path) as file:
-            file.write(current.encode())
+        write_file(path, current)
         print(f"updated: {name}")

@@ -7,13 +7,15 @@ those whose weights have seen some of the cubes in training are marked (`seen`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.exhibits import seen
+from benchmarks.measure.files import write_file
+from benchmarks.measure.rows import write_csv
 from lhic.errors import DatasetError
 
 MISSING = "–"
@@ -174,50 +176,53 @@ def number(value: object, column: str = "") -> str:
     return f"{value:.1f}" if "%" in column else f"{value:.3f}"
 
 
-def _cells(table: pd.DataFrame) -> list[list[str]]:
-    columns = [[number(value, name) for value in table[name]] for name in table.columns]
-    return [list(row) for row in zip(*columns)]
+def _cells(table: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({name: [number(value, name) for value in table[name]] for name in table.columns}, dtype=object)
+
+
+def _is_right(table: pd.DataFrame) -> list[bool]:
+    return [pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes]
+
+
+def markdown(head: Sequence[str], lines: Iterable[Sequence[str]], right: Collection[int] = ()) -> str:
+    """GitHub table of texts; columns whose numbers are in `right` are set flush right."""
+    dashes = "|".join("---:" if i in right else "---" for i in range(len(head)))
+    found = [" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines]
+    return "\n".join([f"| {' | '.join(head)} |", f"|{dashes}|", *(f"| {line} |" for line in found)]) + "\n"
 
 
 def to_markdown(table: pd.DataFrame, text: str = "") -> str:
     """GitHub table with the caption below it."""
-    numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes]
-    lines = ["| " + " | ".join(table.columns) + " |"]
-    lines.append("|" + "|".join("---:" if right else "---" for right in numeric) + "|")
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in _cells(table)]
-    return "\n".join(lines) + "\n" + (f"\n{text}\n" if text else "")
+    right = [i for i, is_right in enumerate(_is_right(table)) if is_right]
+    return markdown(table.columns, _cells(table).to_numpy(), right) + (f"\n{text}\n" if text else "")
 
 
 def to_latex(table: pd.DataFrame, text: str = "", tag: str = "") -> str:
     """A ``table`` environment; needs the package booktabs."""
-    numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes]
-    lines = [r"\begin{table}", r"\centering"]
-    lines += [rf"\caption{{{escape_latex(text)}}}"] if text else []
-    lines += [rf"\label{{tab:{tag}}}"] if tag else []
-    lines += [r"\begin{tabular}{" + "".join("r" if right else "l" for right in numeric) + "}", r"\toprule"]
-    lines.append(" & ".join(map(escape_latex, table.columns)) + r" \\")
-    lines.append(r"\midrule")
-    for row in _cells(table):
-        lines.append(" & ".join(map(escape_latex, row)) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
-    return "\n".join(lines)
+    cells = _cells(table).map(escape_latex).rename(columns=escape_latex)
+    return cells.style.hide(axis="index").to_latex(
+        hrules=True,
+        position_float="centering",
+        column_format="".join("r" if is_right else "l" for is_right in _is_right(table)),
+        caption=escape_latex(text) or None,
+        label=f"tab:{tag}" if tag else None,
+    )
 
 
-_LATEX = {"†": r"$\dagger$", "‡": r"$\ddagger$", "Δ": r"$\Delta$"}
-_LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "→": r"$\to$", "–": "--"}
+_LATEX = {"†": r"$\dagger$", "‡": r"$\ddagger$", "Δ": r"$\Delta$", "→": r"$\to$", "–": "--"}
+_LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _LATEX |= {character: "\\" + character for character in "&%$#_{}"}
 
 
 def escape_latex(text: str) -> str:
-    """The text with every character that LaTeX would take for an instruction replaced."""
-    return "".join(_LATEX.get(character, character) for character in text)
+    """The text with every character that LaTeX would take for an instruction, or may not know, replaced."""
+    return text.translate(str.maketrans(_LATEX))
 
 
 def write_table(table: pd.DataFrame, folder: Path, name: str, text: str = "") -> list[Path]:
     """Write ``name.md``, ``name.tex`` and ``name.csv`` (full precision) into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}{suffix}" for suffix in (".md", ".tex", ".csv")]
-    paths[0].write_text(to_markdown(table, text), encoding="utf-8")
-    paths[1].write_text(to_latex(table, text, name), encoding="utf-8")
-    table.to_csv(paths[2], index=False)
+    write_file(paths[0], to_markdown(table, text))
+    write_file(paths[1], to_latex(table, text, name))
+    write_csv(table, paths[2])
     return paths

@@ -1,0 +1,19 @@
+"""Experiments that train lhic-ax again and again: without each scene and sensor, or with one part changed."""
+
+from __future__ import annotations
+
+import importlib
+
+from benchmarks.measure.provenance import REPOSITORY
+from lhic.errors import UsageError
+
+EXPERIMENTS = {"cross-validation": "cross_validate", "ablations": "ablate"}
+
+
+def run_experiment(name: str, folder: str = "") -> list[dict]:
+    """Run an experiment as ``configs/lhic-ax-<name>.yml`` says; its table goes into a folder of ``results/``."""
+    if name not in EXPERIMENTS:
+        raise UsageError(f"experiment: expected one of {', '.join(EXPERIMENTS)}, found {name!r}")
+    module = name.replace("-", "_")
+    run = getattr(importlib.import_module(f"{__name__}.{module}"), EXPERIMENTS[name])
+    return run(REPOSITORY / "configs" / f"lhic-ax-{name}.yml", REPOSITORY / "results" / (folder or module))

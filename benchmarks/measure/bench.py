@@ -20,13 +20,11 @@ from distributed import Client
 from tqdm import tqdm
 
 from benchmarks.codecs import registry
-from benchmarks.exhibits import cost, tables
 from benchmarks.measure import cluster, provenance, remote, rows
-from benchmarks.measure.measurement import THREAD_MODES, Options, check_codec, check_form, describe_machine
-from benchmarks.measure.row_parts import RowParts, key_of
+from benchmarks.measure.files import write_file
+from benchmarks.measure.measurement import Options, check_codec, check_form, describe_machine
 from lhic.data import Item, check_converted, open_dataset
-from lhic.errors import BackendError, DatasetError, UsageError, one_line
-from lhic.io.atomic import atomic_write
+from lhic.errors import BackendError, UsageError, one_line
 
 SEED = 0  # of the order in which --limit takes cubes
 CUBES_A_WRITE = 500  # descriptions of cubes between two writings of their file
@@ -83,12 +81,12 @@ def bench(
     scheduler: str | None = None,
     n_workers: int | None = None,
     progress: bool = True,
-) -> Path:
-    """Measure what the folder does not hold yet; returns the folder of its rows.
+) -> pd.DataFrame:
+    """Measure what the folder does not hold yet; returns the rows of this request, old and new.
 
     Parameters
     ----------
-    out : gets ``rows/`` (Parquet, `row_parts`), ``environment.json``, ``cubes.json`` and the table of costs
+    out : results folder that gets the rows, ``environment.json`` and ``cubes.json``
     scheduler : address of a Dask scheduler; None starts workers here
     n_workers : worker processes started here; default: one for each core
 
@@ -105,28 +103,22 @@ def bench(
     n_workers = n_workers or provenance.n_cores()
     n_gpus = _n_gpus(options.device) if scheduler is None and can_use_gpu else 0
     _check_options(out, options)
-    with cluster.connect(scheduler, n_workers, min(n_gpus, n_workers)) as client, RowParts(out / "rows") as parts:
+    with cluster.connect(scheduler, n_workers, min(n_gpus, n_workers)) as client, rows.RowParts(out) as parts:
         device = _device(client, options.device, scheduler) if can_use_gpu else "cpu"
         codec_rows = [_describe_codec(name, device) for name in request.codecs]
         if scheduler is not None:
-            _check_workers(client, items[0], codec_rows)
+            _check_workers(client, next((item for item in items if item.path.exists()), items[0]), codec_rows)
         _write_environment(out, request, options)
         cube_rows = _describe_cubes(client, request, items, out / "cubes.json", progress)
         split = {"split": request.split or ""}
         split["dataset_sha256"] = provenance.dataset_sha256(row.get("cube_sha256", "") for row in cube_rows)
-        tasks = _outstanding(zip(items, cube_rows, strict=True), codec_rows, _rows(parts.folder))
-        parts.drop({key_of(cube_row | codec_row) for _, cube_row, codec_row in tasks})
+        tasks = _outstanding(zip(items, cube_rows, strict=True), codec_rows, rows.finished(out))
+        parts.drop({rows.key_of(cube_row | codec_row) for _, cube_row, codec_row in tasks})
         _measure_all(client, tasks, split, options, parts, progress)
-    _report(request, items, out)
-    return out / "rows"
-
-
-def run_bench(dataset: str, codecs: str, threads: str, timing: dict, what: dict, where: dict) -> Path:
-    """`bench` as the command line has it: codecs in one text, threads ``one``, ``all`` or ``both``."""
-    modes = THREAD_MODES if threads == "both" else (threads,)
-    request = Request(dataset, codecs=codecs.split(","), **what)
-    out = provenance.REPOSITORY / (where.pop("out") or f"results/bench/{dataset}")
-    return bench(request, Options(thread_modes=modes, **timing), out, **where)
+    rows.export_csv(out)
+    found = rows.read_rows(out)
+    asked = (found["dataset"] == request.dataset) & (found["form"] == request.form)
+    return found[asked & found["codec"].isin(request.codecs) & found["cube"].isin([item.name for item in items])]
 
 
 def _check_options(out: Path, options: Options) -> None:
@@ -143,8 +135,7 @@ def _check_options(out: Path, options: Options) -> None:
 
 def _write_environment(out: Path, request: Request, options: Options) -> None:
     content = {**provenance.environment(), "request": dataclasses.asdict(request), "options": _of_the_rows(options)}
-    with atomic_write(out / "environment.json") as file:
-        file.write((json.dumps(content, indent=1) + "\n").encode())
+    write_file(out / "environment.json", json.dumps(content, indent=1) + "\n")
 
 
 def _of_the_rows(options: Options) -> dict:
@@ -154,14 +145,11 @@ def _of_the_rows(options: Options) -> dict:
 
 
 def _n_gpus(device: str) -> int:
-    if device == "cpu":
+    if provenance.device_of(device) == "cpu":
         return 0
     import torch
 
-    found = torch.cuda.device_count()
-    if device == "cuda" and not found:
-        raise BackendError("device 'cuda': expected a CUDA device that torch can use, found none")
-    return found
+    return torch.cuda.device_count()
 
 
 def _device(client: Client, wanted: str, scheduler: str | None) -> str:
@@ -204,28 +192,20 @@ def _describe_cubes(client: Client, request: Request, items: Sequence[Item], cac
             bar.update()
             if n_read % CUBES_A_WRITE == 0 or n_read == len(new):
                 readable = {stamp: row for stamp, row in known.items() if "error" not in row}
-                with atomic_write(cache) as file:
-                    file.write(json.dumps(readable).encode())
+                write_file(cache, json.dumps(readable))
     heads = [{"dataset": request.dataset, "form": request.form, "cube": i.name, "sensor": i.sensor} for i in items]
     return [head | known[stamp] for head, stamp in zip(heads, stamps)]
 
 
 def _stamp(item: Item, form: str) -> str:
-    converted = item.converted is not None and item.converted.exists()
-    try:
-        status = (item.converted if converted else item.path).stat()
-    except OSError as error:
-        raise DatasetError(f"{item.name}: expected a file, found {one_line(error)}") from error
-    return f"{item.name}|{item.path}|{form}|{status.st_size}|{status.st_mtime_ns}"
+    """Which file a cube is in, and in which state; a file that is not there is an error of its cube alone."""
+    path = item.converted if item.converted is not None and item.converted.exists() else item.path
+    state = path.stat() if path.exists() else None
+    return f"{item.name}|{item.path}|{form}|{state and state.st_size}|{state and state.st_mtime_ns}"
 
 
-def _rows(folder: Path) -> pd.DataFrame | None:
-    return rows.read_rows(folder) if any(folder.glob("*.parquet")) else None
-
-
-def _outstanding(cubes: Iterable, codec_rows: Sequence[dict], measured: pd.DataFrame | None) -> list[tuple]:
+def _outstanding(cubes: Iterable, codec_rows: Sequence[dict], finished: set[tuple]) -> list[tuple]:
     """(item, cube row, codec row) of what has no row yet, or one with an error; all codecs of a cube in sequence."""
-    finished = set() if measured is None else rows.finished(measured)
     return [
         (item, cube_row, codec_row)
         for item, cube_row in cubes
@@ -235,7 +215,7 @@ def _outstanding(cubes: Iterable, codec_rows: Sequence[dict], measured: pd.DataF
 
 
 def _measure_all(
-    client: Client, tasks: Sequence[tuple], common: dict, options: Options, parts: RowParts, progress: bool
+    client: Client, tasks: Sequence[tuple], common: dict, options: Options, parts: rows.RowParts, progress: bool
 ) -> None:
     """Measure on the workers and append each row as it comes."""
     arguments = ((*task, options) for task in tasks)
@@ -257,29 +237,3 @@ def _measure_all(
             n_failed += bool(row.get("error"))
             bar.update()
             bar.set_postfix(failed=n_failed)
-
-
-def _report(request: Request, items: Sequence[Item], out: Path) -> None:
-    """Print and write what the whole dataset costs, and what did not work."""
-    measured = rows.read_rows(out / "rows")
-    measured = measured[(measured["dataset"] == request.dataset) & measured["codec"].isin(request.codecs)]
-    measured = measured[(measured["form"] == request.form) & measured["cube"].isin([item.name for item in items])]
-    if len(tables.good(measured)):
-        _report_cost(request, measured, out / "tables")
-    failed = tables.error_table(measured)
-    if len(failed):
-        print(tables.to_markdown(failed, "What did not work; the same command tries it again."))
-    root = provenance.REPOSITORY
-    print(f"Rows: {(out / 'rows').relative_to(root) if out.is_relative_to(root) else out / 'rows'}")
-
-
-def _report_cost(request: Request, measured: pd.DataFrame, folder: Path) -> None:
-    if request.dataset == "bundled":  # one patch speaks for the dataset it comes from, as well as one can
-        n_cubes, whole = cost.n_patches("hard/test"), "hyspecnet-11k hard/test"
-    else:
-        n_cubes, whole = len(request.all_items()), f"{request.dataset} {request.split or ''}".strip()
-    n_samples = tables.good(measured).drop_duplicates("cube")["n_samples"].mean() * n_cubes
-    what = f"{whole}, {request.form}"
-    table, text = cost.cost_table(measured, n_samples), cost.caption(measured, what, n_cubes)
-    tables.write_table(table, folder, "cost", text)
-    print(tables.to_markdown(table, text))

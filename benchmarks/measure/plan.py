@@ -108,8 +108,7 @@ def has_plan(parameters: dict) -> bool:
 
 
 def measure(plan: Plan, progress: bool = True) -> pd.DataFrame:
-    """Measure what the rows file does not hold yet; returns the rows of this plan and no others."""
-    rows_path = plan.folder / "rows.csv"
+    """Measure what the results folder does not hold yet; returns the rows of this plan and no others."""
     options = Options(
         thread_modes=tuple(plan.thread_modes),
         repeats=plan.repeats,
@@ -120,8 +119,8 @@ def measure(plan: Plan, progress: bool = True) -> pd.DataFrame:
     )
     items = plan.items()
     for form in plan.forms:
-        run(plan.dataset, items, form, plan.codecs_for(form), rows_path, options, progress, plan.split)
-    table = rows.read_rows(rows_path)
+        run(plan.dataset, items, form, plan.codecs_for(form), plan.folder, options, progress, plan.split)
+    table = rows.read_rows(plan.folder)
     wanted = pd.MultiIndex.from_tuples([(form, codec) for form in plan.forms for codec in plan.codecs_for(form)])
     keep = pd.MultiIndex.from_frame(table[["form", "codec"]]).isin(wanted)
     keep &= table["cube"].isin([item.name for item in items]) & (table["dataset"] == plan.dataset)

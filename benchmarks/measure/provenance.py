@@ -16,8 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
+from lhic.errors import BackendError
+
 REPOSITORY = Path(__file__).resolve().parents[2]
+# What can change a number, as git's pathspecs: neither results nor documents, nor the outputs inside notebooks.
+CODE = ("lhic", "benchmarks", "notebooks/*.py", "notebooks/params", "ckpt", "configs", ":(exclude)*.md")
 LIBRARIES = ("numpy", "imagecodecs", "pyjpegls", "tifffile", "zarr", "numba", "torch")
+
+
+def shown(path: Path) -> Path:
+    """A path as it is printed: from the repository on, where it is below it."""
+    return path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path
 
 
 def cube_sha256(cube: np.ndarray) -> str:
@@ -37,16 +46,16 @@ def dataset_sha256(cubes: Iterable[str]) -> str:
 
 
 def commit() -> str:
-    """Commit of the source tree, with ``-dirty`` when tracked files differ from it; ``unknown`` outside git."""
+    """Commit of the source tree, with ``-dirty`` when its `CODE` differs from it; ``unknown`` outside git."""
     head = _git("rev-parse", "--short=12", "HEAD")
     if not head:
         return "unknown"
     return head + ("-dirty" if is_changed() else "")
 
 
-def is_changed(folder: str = ".") -> bool:
-    """Whether tracked files below a folder of the source tree differ from the commit; False outside git."""
-    return bool(_git("status", "--porcelain", "--untracked-files=no", "--", folder))
+def is_changed() -> bool:
+    """Whether tracked files of the `CODE` differ from the commit; False outside git."""
+    return bool(_git("status", "--porcelain", "--untracked-files=no", "--", *CODE))
 
 
 def _git(*words: str) -> str:
@@ -73,6 +82,30 @@ def machine() -> str:
     return platform.processor() or platform.machine()
 
 
+def has_cuda() -> bool:
+    """Whether torch is here and finds a CUDA device."""
+    try:
+        import torch
+    except ImportError:
+        return False
+    return torch.cuda.is_available()
+
+
+def device_of(wanted: str) -> str:
+    """``cpu`` or ``cuda``, of ``auto``, ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    BackendError
+        ``cuda`` on a machine without it.
+    """
+    if wanted == "cpu" or has_cuda():
+        return "cpu" if wanted == "cpu" else "cuda"
+    if wanted == "cuda":
+        raise BackendError("device 'cuda': expected a CUDA device that torch can use, found none")
+    return "cpu"
+
+
 def device_name(device: str) -> str:
     """Model of the CUDA device, or ``cpu``."""
     if device != "cuda":
@@ -80,6 +113,13 @@ def device_name(device: str) -> str:
     import torch
 
     return torch.cuda.get_device_name()
+
+
+def footer(seed: int, weights: Iterable[str] = (), device: str = "cpu") -> str:
+    """What the last cell of a notebook says: commit, weights (SHA-256), seed, device and machine."""
+    used = device_name(device_of(device)) if device in ("auto", "cpu", "cuda") else device
+    found = ", ".join(sorted(set(weights) - {""})) or "no learned codec"
+    return f"commit: {commit()}\nweights: {found}\nseed: {seed}\ndevice: {used} on {machine()}"
 
 
 def n_cores() -> int:

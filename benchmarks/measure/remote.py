@@ -13,6 +13,7 @@ from pathlib import Path
 
 from distributed import get_worker
 
+import lhic
 from benchmarks.measure import provenance
 from benchmarks.measure.measurement import (
     Options,
@@ -24,7 +25,6 @@ from benchmarks.measure.measurement import (
 )
 from lhic.data import Item
 from lhic.errors import DatasetError, LhicError, one_line
-from lhic.io.npy import save_cube
 
 _OF_THREAD = threading.local()  # a worker may have several, each with a cube of its own
 
@@ -72,6 +72,6 @@ def _cube_file(item: Item, cube_row: dict) -> Path:
         found = provenance.cube_sha256(cube)
         if found != cube_row["cube_sha256"]:
             raise DatasetError(f"{item.name}: expected the cube {cube_row['cube_sha256'][:12]}, found {found[:12]}")
-        save_cube(path, cube)
+        lhic.save_cube(path, cube, overwrite=True)
         _OF_THREAD.cube = wanted
     return path

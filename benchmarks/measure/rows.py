@@ -1,107 +1,87 @@
-"""Result rows: the columns, and a CSV file that only ever grows by whole rows.
+"""Result rows: their columns, and where they are kept.
 
-A row is one cube coded by one codec.  Everything the tables and figures say is computed from rows.  Many rows
-are kept as Parquet instead (`row_parts`), with the columns of this file.
+A row is one cube coded by one codec; everything that tables and figures say is computed from rows.  They lie in the
+folder ``rows`` of a results folder, as Parquet files that are whole at every moment: ``pandas.read_parquet`` reads the
+folder as it is, while rows still come.  ``rows.csv`` beside it is an export for people and is read by nothing here.
+
+A finished row rewrites the last part, which holds at most `PART_ROWS` rows, under a name that readers pass over,
+and renames it.  One file a row would need a merging pass, and between merging and removing every row would count
+twice; one file alone would be rewritten half a million times.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
+import pyarrow
+import pyarrow.parquet
+from filelock import FileLock, Timeout
 
-from lhic.errors import DatasetError
-from lhic.io.atomic import atomic_write
+from benchmarks.measure.files import write_file
+from lhic.errors import DatasetError, UsageError, message_of
 
-# Result rows, format 2: order and names of the columns.
-TEXT_COLUMNS = {
-    "dataset": "kind of dataset",
-    "split": "part of the dataset; empty: all of it",
-    "dataset_sha256": "SHA-256 over the cubes measured together (`provenance.dataset_sha256`)",
-    "form": "`clipped` to [0, 10000], or `as-measured`",
-    "cube": "name of the cube",
-    "cube_sha256": "SHA-256 of its samples",
-    "sensor": "sensor, as far as known",
-    "dtype": "of the samples given to the codec",
-    "codec": "name in the registry",
-    "codec_version": "library that did the work",
-    "settings": "JSON",
-    "signed": "how negative samples are coded",
-    "weights_hash": "SHA-256 of the weights; empty without",
-    "threads": "how the codec is told its number of threads; empty: it only ever uses one",
-    "device": "cpu or cuda",
-    "device_name": "model of the device; cpu: see machine",
-    "machine": "processor",
-    "libraries": "JSON",
-    "commit": "of this repository",
-    "date": "UTC",
-    "error": "empty, or why there is no result",
-}
-INTEGER_COLUMNS = {
-    "bands": "S",
-    "rows": "H",
-    "columns": "W",
-    "n_samples": "S*H*W",
-    "value_min": "smallest sample",
-    "value_max": "largest sample",
-    "best_of": "1 when settings were searched on this cube",
-    "bytes": "all bytes the decoder reads",
-    "repeats": "timings behind the medians on one thread",
-    "warm_up": "1 when a first pass over the whole cube was dropped",
-    "repeats_all": "timings behind the medians on all cores",
-    "warm_up_all": "1 when a first pass over the whole cube was dropped",
-    "cores": "what all cores means",
-    "workers": "measurements that could run on the machine at the same time, this one included",
-    "peak_rss_bytes": "largest resident size of the process up to the first decoded cube",
-    "baseline_rss_bytes": "resident size before: interpreter, libraries and the cube",
-}
-REAL_COLUMNS = {
-    "bps": "8 * bytes / n_samples",
-    "encode_s": "median seconds on one thread",
-    "encode_s_p20": "",
-    "encode_s_p80": "",
-    "decode_s": "median seconds on one thread",
-    "decode_s_p20": "",
-    "decode_s_p80": "",
-    "encode_all_s": "median seconds on all cores; empty for a codec that only ever uses one thread",
-    "encode_all_s_p20": "",
-    "encode_all_s_p80": "",
-    "decode_all_s": "median seconds on all cores",
-    "decode_all_s_p20": "",
-    "decode_all_s_p80": "",
-    "item_s": "seconds this row took: starting processes, warming up, all passes, the check",
-}
-NUMBER_COLUMNS = INTEGER_COLUMNS | REAL_COLUMNS
-COLUMNS = (
-    *(
-        "dataset",
-        "split",
-        "dataset_sha256",
-        "form",
-        "cube",
-        "cube_sha256",
-        "sensor",
-        "bands",
-        "rows",
-        "columns",
-        "dtype",
-    ),
-    *("n_samples", "value_min", "value_max"),
-    *("codec", "codec_version", "settings", "signed", "best_of", "weights_hash"),
-    *("bytes", "bps"),
-    *("encode_s", "encode_s_p20", "encode_s_p80", "decode_s", "decode_s_p20", "decode_s_p80", "repeats", "warm_up"),
-    *("encode_all_s", "encode_all_s_p20", "encode_all_s_p80"),
-    *("decode_all_s", "decode_all_s_p20", "decode_all_s_p80", "repeats_all", "warm_up_all"),
-    *("threads", "cores", "workers", "item_s", "peak_rss_bytes", "baseline_rss_bytes"),
-    *("device", "device_name", "machine", "libraries", "commit", "date", "error"),
-)
-assert set(COLUMNS) == set(TEXT_COLUMNS) | set(NUMBER_COLUMNS)
+PART_ROWS = 256  # rewriting a full part takes some 10 ms
 
-# Files of format 1 lack these; they are read with them empty.
-COLUMNS_1 = tuple(name for name in COLUMNS if name not in ("split", "dataset_sha256", "workers", "item_s"))
+# Result rows, format 2: names of the columns in their order, type and meaning.
+COLUMNS: dict[str, tuple[type, str]] = {
+    "dataset": (str, "kind of dataset"),
+    "split": (str, "part of the dataset; empty: all of it"),
+    "dataset_sha256": (str, "SHA-256 over the cubes measured together (`provenance.dataset_sha256`)"),
+    "form": (str, "`clipped` to [0, 10000], or `as-measured`"),
+    "cube": (str, "name of the cube"),
+    "cube_sha256": (str, "SHA-256 of its samples"),
+    "sensor": (str, "sensor, as far as known"),
+    "bands": (int, "S"),
+    "rows": (int, "H"),
+    "columns": (int, "W"),
+    "dtype": (str, "of the samples given to the codec"),
+    "n_samples": (int, "S*H*W"),
+    "value_min": (int, "smallest sample"),
+    "value_max": (int, "largest sample"),
+    "codec": (str, "name in the registry"),
+    "codec_version": (str, "library that did the work"),
+    "settings": (str, "JSON"),
+    "signed": (str, "how negative samples are coded"),
+    "best_of": (int, "1 when settings were searched on this cube"),
+    "weights_hash": (str, "SHA-256 of the weights; empty without"),
+    "bytes": (int, "all bytes the decoder reads"),
+    "bps": (float, "8 * bytes / n_samples"),
+    "encode_s": (float, "median seconds on one thread"),
+    "encode_s_p20": (float, "20 % quantile"),
+    "encode_s_p80": (float, "80 % quantile"),
+    "decode_s": (float, "median seconds on one thread"),
+    "decode_s_p20": (float, "20 % quantile"),
+    "decode_s_p80": (float, "80 % quantile"),
+    "repeats": (int, "timings behind the medians on one thread"),
+    "warm_up": (int, "1 when a first pass over the whole cube was dropped"),
+    "encode_all_s": (float, "median seconds on all cores; empty for a codec that only ever uses one thread"),
+    "encode_all_s_p20": (float, "20 % quantile"),
+    "encode_all_s_p80": (float, "80 % quantile"),
+    "decode_all_s": (float, "median seconds on all cores"),
+    "decode_all_s_p20": (float, "20 % quantile"),
+    "decode_all_s_p80": (float, "80 % quantile"),
+    "repeats_all": (int, "timings behind the medians on all cores"),
+    "warm_up_all": (int, "1 when a first pass over the whole cube was dropped"),
+    "threads": (str, "how the codec is told its number of threads; empty: it only ever uses one"),
+    "cores": (int, "what all cores means"),
+    "workers": (int, "measurements that could run on the machine at the same time, this one included"),
+    "item_s": (float, "seconds this row took: starting processes, warming up, all passes, the check"),
+    "peak_rss_bytes": (int, "largest resident size of the process up to the first decoded cube"),
+    "baseline_rss_bytes": (int, "resident size before: interpreter, libraries and the cube"),
+    "device": (str, "cpu or cuda"),
+    "device_name": (str, "model of the device; cpu: see machine"),
+    "machine": (str, "processor"),
+    "libraries": (str, "JSON"),
+    "commit": (str, "of this repository"),
+    "date": (str, "UTC"),
+    "error": (str, "empty, or why there is no result"),
+}
+TEXTS = dict.fromkeys((name for name, (kind, _) in COLUMNS.items() if kind is str), "")
+TYPES = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}
+SCHEMA = pyarrow.schema([(name, TYPES[kind]) for name, (kind, _) in COLUMNS.items()])
 
 # What makes two rows the same measurement: the later one replaces the earlier.
 KEY = ("dataset", "form", "cube", "codec", "device")
@@ -110,112 +90,149 @@ KEY = ("dataset", "form", "cube", "codec", "device")
 IDENTITY = (*KEY, "cube_sha256", "codec_version", "settings", "weights_hash")
 
 
+def key_of(row: dict) -> tuple:
+    """The values of `KEY`."""
+    return tuple(row.get(name) or "" for name in KEY)
+
+
 def identity(row: dict) -> tuple:
     """What says that a row need not be measured again."""
     return tuple(row.get(name, "") for name in IDENTITY)
 
 
-def finished(rows: pd.DataFrame) -> set[tuple]:
-    """Identities of the rows that hold a result."""
+def finished(folder: Path) -> set[tuple]:
+    """Identities of the rows of a results folder that hold a result; none where nothing was measured."""
+    if not has_rows(folder):
+        return set()
+    rows = read_rows(folder)
     return set(rows.loc[rows["error"] == "", list(IDENTITY)].itertuples(index=False, name=None))
 
 
-def append_row(path: Path, row: dict) -> None:
-    """Add one row at the end of a CSV file, which is created with its header line if needed.
+def has_rows(folder: Path) -> bool:
+    """Whether a results folder holds any rows."""
+    return bool(_parts(folder / "rows"))
 
-    A file of format 1 is rewritten with the columns of today first, empty where it says nothing.
 
-    The row is one write to a file opened for appending, so readers and other writers see all of it or
-    nothing; half a line left by a machine that stopped is cut off first.
+def read_rows(folder: str | os.PathLike) -> pd.DataFrame:
+    """Rows of a results folder, numbers as numbers and missing text as ``""``.
 
     Raises
     ------
     DatasetError
-        The file has other columns.
+        No rows there, or files with other columns.
     """
-    assert set(row) <= set(COLUMNS), set(row) - set(COLUMNS)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _drop_half_line(path)
-    new = not path.exists() or path.stat().st_size == 0
-    if not new and _check_header(path) == COLUMNS_1:
-        upgrade(path)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
-    if new:
-        writer.writeheader()
-    writer.writerow(row)
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    folder = Path(folder)
+    if not has_rows(folder):
+        raise DatasetError(f"{folder / 'rows'}: expected Parquet files of result rows, found none; run the study first")
+    return _read_all(folder).to_pandas()
+
+
+def export_csv(folder: Path) -> None:
+    """Write the rows of a results folder as ``rows.csv``."""
+    write_csv(_read_all(folder).to_pandas(types_mapper=pd.ArrowDtype), folder / "rows.csv")
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV, numbers with all their digits."""
+    write_file(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def write_table(table: pd.DataFrame, folder: Path, name: str) -> None:
+    """Write a small table that is made as a whole: ``name.parquet``, and its export ``name.csv``."""
+    write_file(folder / f"{name}.parquet", table.to_parquet(index=False))
+    write_csv(table, folder / f"{name}.csv")
+
+
+class RowParts:
+    """The only writer of the rows of a results folder; use it in a ``with`` block.
+
+    Parameters
+    ----------
+    folder : created if needed; its folder ``rows`` gets ``part-00000.parquet``, ``part-00001.parquet`` ...
+
+    Raises
+    ------
+    UsageError
+        Another process is writing there (when the block is entered).
+    DatasetError
+        A part is damaged or has other columns (when the block is entered).
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder) / "rows"
+        self._lock = FileLock(self.folder / ".lock", timeout=0)
+        self._rows: list[dict] = []  # of the last part
+        self._number = 0  # of the last part
+        self._keys: set[tuple] = set()
+
+    def __enter__(self) -> RowParts:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise UsageError(f"{self.folder}: expected to be the only writer, found another run at work") from error
+        try:
+            for path in _parts(self.folder):
+                self._rows, self._number = _read(path).to_pylist(), int(path.stem.partition("-")[2])
+                self._keys |= {key_of(row) for row in self._rows}
+        except DatasetError:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._lock.release()
+
+    def append(self, row: dict) -> None:
+        """Put one row on disk; it replaces a row with the same key."""
+        assert row.keys() <= COLUMNS.keys(), row.keys() - COLUMNS.keys()
+        key = key_of(row)
+        if key in self._keys:
+            self.drop({key})
+        if len(self._rows) >= PART_ROWS:
+            self._rows, self._number = [], self._number + 1
+        self._rows.append(row)
+        self._keys.add(key)
+        _write(self._path(self._number), self._rows)
+
+    def drop(self, keys: Collection[tuple]) -> None:
+        """Remove rows that are about to be measured again."""
+        for path in _parts(self.folder) if self._keys.intersection(keys) else []:
+            found = _read(path).to_pylist()
+            kept = [row for row in found if key_of(row) not in keys]
+            if len(kept) < len(found):
+                _write(path, kept)
+            if path == self._path(self._number):
+                self._rows = kept
+        self._keys -= set(keys)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"part-{number:05d}.parquet"
+
+
+def _parts(folder: Path) -> list[Path]:
+    return sorted(folder.glob("part-*.parquet"))
+
+
+def _read_all(folder: Path) -> pyarrow.Table:
+    return pyarrow.concat_tables([_read(path) for path in _parts(folder / "rows")])
+
+
+def _read(path: Path) -> pyarrow.Table:
     try:
-        os.write(descriptor, text.getvalue().encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _drop_half_line(path: Path) -> None:
-    if not path.exists():
-        return
-    with open(path, "rb+") as file:
-        n_bytes = file.seek(0, os.SEEK_END)
-        file.seek(max(0, n_bytes - 1))
-        if file.read() not in (b"", b"\n"):
-            file.seek(0)
-            file.truncate(file.read().rfind(b"\n") + 1)
-
-
-def _check_header(path: Path) -> tuple[str, ...]:
-    with open(path, newline="") as file:
-        found = tuple(next(csv.reader(file), []))
-    if found not in (COLUMNS, COLUMNS_1):
-        raise DatasetError(f"{path}: expected the columns of result rows format 2 or 1, found {','.join(found)[:80]}")
-    return found
-
-
-def upgrade(path: Path) -> None:
-    """Rewrite a CSV file of format 1 in format 2; what it does not say stays empty."""
-    with open(path, newline="") as file:
-        lines = list(csv.DictReader(file))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    with atomic_write(path) as file:
-        file.write(text.getvalue().encode())
-
-
-def read_rows(path: str | Path) -> pd.DataFrame:
-    """Rows of a CSV file or of a folder of Parquet parts, numbers as numbers and missing text as ``""``.
-
-    A cube that was coded again by the same codec has several rows; the last one counts.
-
-    Raises
-    ------
-    DatasetError
-        No such file, or other columns.
-    """
-    path = Path(path)
-    if path.is_dir():
-        table = _read_parts(path)
-    elif path.is_file():
-        _check_header(path)
-        table = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(TEXT_COLUMNS, str),
-            keep_default_na=False,
-            na_values={name: ["", "nan"] for name in NUMBER_COLUMNS},
-        )
-    else:
-        raise DatasetError(f"{path}: expected a file of result rows, found nothing there")
-    missing = {name: "" if name in TEXT_COLUMNS else float("nan") for name in COLUMNS if name not in table}
-    table = table.assign(**missing)[list(COLUMNS)]
-    return table.drop_duplicates(list(KEY), keep="last").reset_index(drop=True)
-
-
-def _read_parts(folder: Path) -> pd.DataFrame:
-    if not any(folder.glob("*.parquet")):
-        raise DatasetError(f"{folder}: expected Parquet files of result rows, found none")
-    table = pd.read_parquet(folder)
-    if set(table.columns) != set(COLUMNS):
-        found = ",".join(table.columns)[:80]
-        raise DatasetError(f"{folder}: expected the columns of result rows format 2, found {found}")
+        table = pyarrow.parquet.read_table(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DatasetError(f"{path}: expected a Parquet file of rows, found {message_of(error)}") from error
+    if table.schema.names != list(COLUMNS):
+        raise DatasetError(f"{path}: expected the columns of result rows format 2, found {table.schema.names[:4]} ...")
     return table
+
+
+def _write(path: Path, rows: list[dict]) -> None:
+    table = pyarrow.Table.from_pylist([TEXTS | row for row in rows], SCHEMA)
+    partial = path.with_name(f".{path.name}")  # readers of the folder pass over names that begin with a dot
+    with open(partial, "wb") as file:
+        pyarrow.parquet.write_table(table, file, compression="zstd")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)

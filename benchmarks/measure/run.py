@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+import lhic
 from benchmarks.measure import provenance, rows
 from benchmarks.measure.measurement import (
     Options,
@@ -23,7 +24,6 @@ from benchmarks.measure.measurement import (
     measure,
 )
 from lhic.data import Item
-from lhic.io.npy import save_cube
 
 
 def run(
@@ -31,14 +31,14 @@ def run(
     items: Sequence[Item],
     form: str,
     codecs: Sequence[str],
-    rows_path: Path,
+    folder: Path,
     options: Options,
     progress: bool = True,
     split: str | None = None,
 ) -> int:
     """Measure `codecs` on the cubes of a dataset and append a row each; returns the number of new rows.
 
-    Measurements the file already holds (`rows.IDENTITY`, no error) are skipped, so a stopped run can be started
+    Measurements that are there (`rows.IDENTITY`, no error) are skipped, so a stopped run can be started
     again.
 
     Parameters
@@ -47,7 +47,7 @@ def run(
     items : cubes; all are read once for the dataset's hash, and one at a time
     form : ``as-measured``, or ``clipped`` (`measurement.load_form`)
     codecs : names in the registry, or ``module:callable``
-    rows_path : CSV file that gets the rows
+    folder : results folder that gets the rows
     progress : show a progress bar on standard error
     split : name for the rows
 
@@ -61,10 +61,11 @@ def run(
     cube_rows = [describe_cube(dataset, item, form) for item in items]
     common = {**describe_machine(), "split": split or "", "workers": 1}
     common["dataset_sha256"] = provenance.dataset_sha256(row.get("cube_sha256", "") for row in cube_rows)
-    finished = rows.finished(rows.read_rows(rows_path)) if rows_path.is_file() else set()
+    finished = rows.finished(folder)
     n_new = 0
     with (
-        tempfile.TemporaryDirectory(prefix="lhic-bench-") as folder,
+        rows.RowParts(folder) as parts,
+        tempfile.TemporaryDirectory(prefix="lhic-bench-") as scratch,
         tqdm(total=len(items) * len(codecs), unit="item", disable=not progress) as bar,
     ):
         for item, cube_row in zip(items, cube_rows, strict=True):
@@ -77,15 +78,16 @@ def run(
                     bar.update()
                     continue
                 if "error" not in row:
-                    cube_path = cube_path or _save(item, form, Path(folder))
+                    cube_path = cube_path or _save(item, form, Path(scratch))
                     row |= measure(name, cube_path, options, row["n_samples"])
-                rows.append_row(rows_path, {**row, "date": provenance.now()})
+                parts.append({**row, "date": provenance.now()})
                 n_new += 1
                 bar.update()
+    rows.export_csv(folder)
     return n_new
 
 
 def _save(item: Item, form: str, folder: Path) -> Path:
     path = folder / "cube.npy"
-    save_cube(path, load_form(item, form))
+    lhic.save_cube(path, load_form(item, form), overwrite=True)
     return path

@@ -6,31 +6,20 @@ is `worker`'s business.  Speeds are 10^6 samples per second of wall time.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 import lhic
 from benchmarks.codecs import registry
 from benchmarks.codecs.base import Codec
-from benchmarks.exhibits.figures import COLUMN, style
 from benchmarks.measure import provenance
 from benchmarks.measure.worker import check_equal, timed
 from lhic.errors import VerificationError
+from lhic.families.family import Work
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 COLUMNS = ("codec", "device", "threads", "bands", "rows", "columns", "samples", "encode_s", "decode_s")
-
-
-def has_cuda() -> bool:
-    """Whether torch finds a CUDA device."""
-    import torch
-
-    return torch.cuda.is_available()
 
 
 def time_codec(codec: Codec, cube: np.ndarray, passes: int) -> dict:
@@ -71,7 +60,7 @@ def _settings(codecs: Sequence[str], thread_counts: Sequence[int]) -> Iterator[t
         codec = registry.make(name)
         for threads in possible if codec.threads else [1]:
             yield codec, threads, "cpu"
-        if "cuda" in codec.devices and has_cuda():
+        if "cuda" in codec.devices and provenance.has_cuda():
             yield codec, possible[-1], "cuda"
 
 
@@ -112,15 +101,15 @@ def by_batch(model: str, tile: np.ndarray, batch_sizes: Sequence[int], device: s
     DataFrame with the columns tiles, samples, encode_s, decode_s, encode MS/s, decode MS/s
     """
     loaded = lhic.load_model(model, device)
-    parameters, lines = loaded.plan(tile), []
+    parameters, lines = loaded.plan(tile, Work()), []
     for n_tiles in batch_sizes:
         tiles = [tile] * n_tiles
 
         def encode(tiles=tiles):
-            return loaded.encode_tiles(tiles, parameters, _silent)
+            return [encoded.sections for encoded in loaded.encode_tiles(tiles, parameters, Work())]
 
         def decode(sections, tiles=tiles):
-            return loaded.decode_tiles([part.shape for part in tiles], tile.dtype, sections, parameters, _silent)
+            return loaded.decode_tiles([part.shape for part in tiles], tile.dtype, sections, parameters, Work())
 
         sections = encode()
         if not all(np.array_equal(tile, part) for part in decode(sections)):
@@ -159,37 +148,6 @@ def growth(table: pd.DataFrame, column: str) -> pd.DataFrame:
         ]
         lines.append((codec, *slopes))
     return pd.DataFrame(lines, columns=["codec", "encode exponent", "decode exponent"])
-
-
-def speed_figure(table: pd.DataFrame, column: str, axis: str, codecs: Sequence[str]) -> Figure:
-    """Speed against a column of the table, encoding above decoding, one line a codec; hollow markers are the GPU.
-
-    A codec looks the same in all figures that are given the same list of `codecs`; those the table lacks are left out.
-    """
-    with style():
-        looks = dict(zip(codecs, itertools.cycle(mpl.rcParams["axes.prop_cycle"])))
-        markers = dict(zip(codecs, itertools.cycle(MARKERS)))
-        codecs = [codec for codec in codecs if codec in set(table["codec"])]
-        figure = Figure(figsize=(COLUMN, 3.4 + 0.13 * len(codecs)))
-        panels = figure.subplots(2, 1, sharex=True)
-        for axes, work in zip(panels, ("encode", "decode")):
-            for codec in codecs:
-                look = {"marker": markers[codec], **looks[codec]}
-                on_cpu = table[(table["codec"] == codec) & (table["device"] != "cuda")].sort_values(column)
-                axes.plot(on_cpu[column], on_cpu[f"{work} MS/s"], label=codec, **look)
-                on_gpu = table[(table["codec"] == codec) & (table["device"] == "cuda")]
-                look |= {"linestyle": "", "markerfacecolor": "white"}
-                axes.plot(on_gpu[column], on_gpu[f"{work} MS/s"], **look)
-            axes.set_yscale("log")
-            axes.set_ylabel(f"{work}, 10⁶ samples/s")
-        ticks = sorted(table[column].unique())
-        if ticks[-1] > 8 * ticks[0]:
-            panels[1].set_xscale("log", base=2)
-        panels[1].set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        panels[1].minorticks_off()
-        panels[1].set_xlabel(axis)
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    return figure
 
 
 def _silent(n_samples: int) -> None:

@@ -17,11 +17,11 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
+import lhic
 from benchmarks.measure import provenance, rows
 from benchmarks.measure.measurement import Options, describe_codec, describe_samples, load_form, measure
 from lhic.data import KINDS, Item, open_dataset
 from lhic.errors import DatasetError, LhicError, UsageError, VerificationError, one_line
-from lhic.io.npy import save_cube
 
 RESULTS = provenance.REPOSITORY / "results"
 SAME = ("settings", "weights_hash")  # besides cube_sha256 and bytes
@@ -86,7 +86,7 @@ def _candidates(folder: Path, max_s: float | None, codecs: Sequence[str]) -> pd.
     if not folder.is_dir():
         known = ", ".join(sorted(path.name for path in folder.parent.glob("*") if path.is_dir()))
         raise UsageError(f"profile: expected a folder of results ({known}), found {folder.name!r}")
-    table = rows.read_rows(folder / "rows.csv" if (folder / "rows.csv").is_file() else folder / "rows")
+    table = rows.read_rows(folder)
     unknown = set(codecs) - set(table["codec"])
     if unknown:
         raise UsageError(f"codecs: expected names that results/{folder.name} has rows of, found {sorted(unknown)[0]!r}")
@@ -150,7 +150,7 @@ def _verdict(row: dict, dataset: dict[str, Item] | str, path: Path, allow_versio
     if differences:
         return Verdict(name, tuple(differences), note=note)
 
-    save_cube(path, cube)
+    lhic.save_cube(path, cube, overwrite=True)
     now |= measure(row["codec"], path, _options(row), cube.size)
     if now.get("error"):
         return Verdict(name, (f"error: expected a result, found {now['error']}",), note=note)

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+import lhic
 from benchmarks.codecs import registry
 from benchmarks.codecs.base import Codec
 from benchmarks.measure import provenance
-from lhic.errors import BackendError, VerificationError, one_line
-from lhic.io.npy import load_cube
+from lhic.errors import VerificationError, one_line
 
 # The corner that is coded first, so that compiling and loading libraries is never timed: a few pixels, and
 # more bands than any predictor here looks back.
@@ -136,14 +136,8 @@ def describe(codec: Codec) -> dict:
 
 def set_device(codec: Codec, device: str) -> None:
     """``auto`` takes CUDA when both codec and machine have it; a codec without it stays on the CPU."""
-    if device == "cpu" or "cuda" not in codec.devices:
-        return
-    import torch
-
-    if torch.cuda.is_available():
-        codec.device = "cuda"
-    elif device == "cuda":
-        raise BackendError("device 'cuda': expected a CUDA device that torch can use, found none")
+    if "cuda" in codec.devices:
+        codec.device = provenance.device_of(device)
 
 
 def end_with(parent: int) -> None:
@@ -167,7 +161,7 @@ def main() -> None:
         codec.n_threads = order["n_threads"]
         set_device(codec, order["device"])
         result |= describe(codec) | {"device_name": provenance.device_name(codec.device)}
-        cube = load_cube(order["cube"])
+        cube = lhic.load_cube(order["cube"])
         result |= measure(codec, cube, order["repeats"], order["long_s"])
     except Exception as error:  # a codec library may raise anything; the run goes on with the next item
         result["error"] = one_line(error)

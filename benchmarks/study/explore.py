@@ -7,18 +7,16 @@ of what they mean.
 from __future__ import annotations
 
 import html
-import io
 from collections.abc import Callable, Sequence
 
 import ipywidgets
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 import lhic
 from benchmarks.codecs import registry
 from benchmarks.codecs.base import Codec
-from benchmarks.exhibits.figures import WIDTH, style
+from benchmarks.exhibits.figures import SHOWN_DPI, WIDTH, Figure, style
 from lhic.data import Item
 from lhic.errors import ForeignStreamError, LhicError, UsageError
 
@@ -152,19 +150,14 @@ def view_figure(samples: np.ndarray, left: np.ndarray, costs: np.ndarray, titles
     return figure
 
 
-def _png(figure: Figure) -> bytes:
-    drawn = io.BytesIO()
-    with style():
-        figure.savefig(drawn, format="png", dpi=150)
-    return drawn.getvalue()
-
-
 class Explorer:
     """Widgets to pick a cube, a band, a codec and a predictor, and a place where the views appear.
 
+    A notebook shows it as its widgets, and where there are none, as the picture drawn last.
+
     Attributes
     ----------
-    panel : the widget to display
+    panel : all widgets in one
     figure, sections : what was drawn last, None before
     """
 
@@ -179,7 +172,7 @@ class Explorer:
         self.codec = ipywidgets.Dropdown(options=list(codecs), description="codec")
         self.predictor = ipywidgets.Dropdown(options=list(PREDICTORS), description="predictor")
         # An image and a text, not an Output widget: that one depends on who executes the notebook.
-        self.picture, self.text = ipywidgets.Image(format="png", width=900), ipywidgets.HTML()
+        self.picture, self.text = ipywidgets.Image(format="png", width=round(WIDTH * SHOWN_DPI)), ipywidgets.HTML()
         controls = ipywidgets.VBox([self.cube, self.band, self.codec, self.every_band, self.predictor])
         self.panel = ipywidgets.VBox([controls, self.picture, self.text])
         self._load()
@@ -194,6 +187,11 @@ class Explorer:
         except LhicError as error:
             self.text.value = html.escape(f"error: {error}")
 
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        widgets = self.panel._repr_mimebundle_()
+        picture, look = ({}, {}) if self.figure is None else self.figure._repr_mimebundle_()
+        return widgets | picture, look
+
     def _draw(self) -> None:
         codec = registry.make(self.codec.value)
         codec.check(self._samples)
@@ -203,7 +201,7 @@ class Explorer:
         titles = (f"band {band}", f"minus {self.predictor.value}", f"bits per sample: {what}")
         self.figure = view_figure(self._samples[band], left, costs, titles)
         self.sections = stream_sections(codec.encode(self._samples), self._samples.size)
-        self.picture.value = _png(self.figure)
+        self.picture.value = self.figure.to_png()
         self.text.value = self.sections.round(4).to_html()
 
     def _load(self) -> None:

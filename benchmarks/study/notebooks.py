@@ -1,7 +1,7 @@
 """The study's notebooks: scripts and their paired ``.ipynb`` files, execution.
 
-The ``py:percent`` script is the source; the ``.ipynb`` is made from it, without outputs, so that a change is
-a readable diff.  What parameters may be is known to `parameters`.
+The ``py:percent`` script is the source; jupytext makes the ``.ipynb`` from it (``notebooks/jupytext.toml``), without
+outputs, so that a change is a readable diff.  What parameters may be is known to `parameters`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from pathlib import Path
 import jupytext
 import nbformat
 import papermill
+from jupytext.config import load_jupytext_config
 from papermill.exceptions import PapermillExecutionError
 
+from benchmarks.measure.files import write_file
 from benchmarks.measure.provenance import REPOSITORY
 from benchmarks.study.parameters import FOLDER, check_parameters
 from lhic.errors import ConfigError, LhicError
@@ -31,49 +33,54 @@ class NotebookError(LhicError):
     """A cell of a notebook raised an error."""
 
 
-def scripts() -> list[Path]:
-    """The scripts in the order of the study."""
-    return sorted(FOLDER.glob("[0-9][0-9]_*.py"))
+def notebooks() -> list[Path]:
+    """The notebooks in the order of the study."""
+    return sorted(script.with_suffix(".ipynb") for script in FOLDER.glob("[0-9][0-9]_*.py"))
 
 
-def all_scripts() -> list[Path]:
+def all_notebooks() -> list[Path]:
     """Those of the study and the interactive ones."""
-    return sorted(FOLDER.glob("*.py"))
+    return sorted(script.with_suffix(".ipynb") for script in FOLDER.glob("*.py"))
 
 
 def sync(check: bool = False) -> list[Path]:
-    """Write each script's ``.ipynb``; returns those that differed.
+    """Write each script's ``.ipynb``, without outputs; returns those that were written.
 
     Parameters
     ----------
-    check : write nothing, raise `ConfigError` if any differs
+    check : write nothing, raise `ConfigError` for those whose cells are not those of their scripts; outputs, and what
+        JupyterLab notes in a notebook that it saves, do not count
     """
-    differing = []
-    for script in all_scripts():
-        target, text = script.with_suffix(".ipynb"), paired_text(script)
-        if not target.exists() or target.read_text(encoding="utf-8") != text:
-            differing.append(target)
-            if not check:
-                target.write_text(text, encoding="utf-8")
-    if check and differing:
-        names = ", ".join(path.name for path in differing)
-        raise ConfigError(f"notebooks: expected the .ipynb files to match their scripts, found {names} out of date")
-    return differing
+    if check:
+        behind = [path.name for path in all_notebooks() if not path.exists() or _differs(path)]
+        if behind:
+            raise ConfigError(f"notebooks: expected the cells of their scripts, found others in {', '.join(behind)}")
+        return []
+    texts = {path: nbformat.writes(_paired(path), indent=1) + "\n" for path in all_notebooks()}
+    changed = [path for path, text in texts.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in changed:
+        write_file(path, texts[path])
+    return changed
 
 
-def paired_text(script: Path) -> str:
-    """Text of the ``.ipynb`` that belongs to a script: no outputs, cells numbered in order."""
-    notebook = jupytext.read(script, fmt="py:percent")
+def _differs(path: Path) -> bool:
+    """Whether jupytext would write another script for a notebook, as it does when JupyterLab saves one."""
+    settings = load_jupytext_config(str(REPOSITORY / "notebooks" / path.name))
+    script = path.with_suffix(".py").read_text(encoding="utf-8")
+    return jupytext.writes(jupytext.read(path), fmt="py:percent", config=settings) != script
+
+
+def _paired(path: Path) -> nbformat.NotebookNode:
+    """The notebook that belongs to a script: no outputs, cells numbered in order."""
+    notebook = jupytext.read(path.with_suffix(".py"), fmt="py:percent")
     notebook.metadata = nbformat.from_dict(METADATA)
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02d}"
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
     nbformat.validate(notebook)
-    return nbformat.writes(notebook, indent=1) + "\n"
+    return notebook
 
 
-def execute(script: Path, target: Path, parameters: dict, progress: bool = True) -> None:
+def execute(path: Path, target: Path, parameters: dict, progress: bool = True) -> None:
     """Run a notebook with parameters in a kernel of its own and store the executed copy as `target`.
 
     Raises
@@ -83,14 +90,12 @@ def execute(script: Path, target: Path, parameters: dict, progress: bool = True)
     NotebookError
         A cell raised; the executed copy shows where.
     """
-    check_parameters(script, parameters)
+    check_parameters(path, parameters)
     target.parent.mkdir(parents=True, exist_ok=True)
-    source = target.with_suffix(".input.ipynb")
-    source.write_text(paired_text(script), encoding="utf-8")
     try:
         with _this_checkout_first():
             papermill.execute_notebook(
-                str(source),
+                str(path),
                 str(target),
                 parameters=parameters,
                 cwd=str(FOLDER),
@@ -99,9 +104,8 @@ def execute(script: Path, target: Path, parameters: dict, progress: bool = True)
                 extra_arguments=["--log-level=ERROR"],  # of the kernel: it warns that it talks over local TCP
             )
     except PapermillExecutionError as error:
-        raise NotebookError(f"{script.stem}: cell {error.exec_count}: {error.ename}: {error.evalue}") from error
+        raise NotebookError(f"{path.stem}: cell {error.exec_count}: {error.ename}: {error.evalue}") from error
     finally:
-        source.unlink(missing_ok=True)
         _forget_paths(target)
 
 

@@ -17,16 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from IPython.display import Markdown
 from markdown_it import MarkdownIt
 
 from benchmarks.exhibits import catalogue, figures, seen, statistics, tables
 from benchmarks.exhibits.catalogue import Exhibit
+from benchmarks.measure.files import write_file
 from benchmarks.measure.provenance import REPOSITORY
-from benchmarks.measure.rows import read_rows
+from benchmarks.measure.rows import has_rows, read_rows
 from benchmarks.study import notebooks
 from lhic import list_models
 from lhic.errors import DatasetError
-from lhic.io.atomic import atomic_write
 
 # What these notebooks show comes from the same rows, so the report computes it anew, with their parameters.
 NOTEBOOKS_OF_ROWS = ("02_bitrate", "03_baselines")
@@ -37,6 +38,7 @@ img { display: block; max-width: 100%; margin: 1.5rem 0 0.5rem } code { font-siz
 @media print { body { max-width: none } table, img { break-inside: avoid; overflow: visible } }"""
 
 
+COMMITTED = "results/small"  # the study that the README shows
 GUTTER = 3  # between the columns of a printed table, in characters
 
 
@@ -66,32 +68,30 @@ def build(profile: str) -> list[Path]:
     return build_from(REPOSITORY / "results" / profile)
 
 
-def build_from(folder: Path) -> list[Path]:
-    """As `build`, for any results folder."""
-    path = rows_path(folder)
-    rows = seen.noted(read_rows(path))
-    reads = f"rows: `{_shown(path)}` ({len(rows)})"
+def build_from(folder: Path, source: Path | None = None) -> list[Path]:
+    """As `build`, for any results folder; with the rows and settings of another one, `source`, where it is given."""
+    source = source or folder
+    rows = seen.noted(read_rows(source))
+    reads = f"rows: `{_shown(source / 'rows')}` ({len(rows)})"
     sections = []
     made: set[tuple[str, bool]] = set()
-    for title, text, shown in from_rows(rows, _settings(folder)):
+    for title, text, shown in from_rows(rows, _settings(source)):
         for exhibit in shown:
             exhibit.write(folder)
         made |= {(exhibit.name, exhibit.is_table) for exhibit in shown}
         found = [
-            _numbered(exhibit, folder, f"{reads}; code: `{exhibit.code}`; {_command(folder)}") for exhibit in shown
+            _numbered(exhibit, folder, f"{reads}; code: `{exhibit.code}`; {_command(source)}") for exhibit in shown
         ]
         sections.append((title, text, found))
     sections.extend(_from_notebooks(folder, made))
 
     title = f"lhic: report of {_shown(folder)}"
     body = render([(section, text, found) for section, text, found in sections if found], folder / "report")
-    body = f"{_opening(rows)}\n\n{body}\n{provenance_text(rows, path)}"
+    body = f"{_opening(rows)}\n\n{body}\n{provenance_text(rows, source / 'rows')}"
     front = f'---\ntitle: "{title}"\ngeometry: margin=2cm\nfontsize: 9pt\n---\n\n'
     files = {"report.md": front + body, "report.html": to_html(title, body, folder / "report")}
-    (folder / "report").mkdir(exist_ok=True)
     for name, content in files.items():
-        with atomic_write(folder / "report" / name) as file:
-            file.write(content.encode())
+        write_file(folder / "report" / name, content)
     return [folder / "report" / name for name in files]
 
 
@@ -170,18 +170,9 @@ def _with_tiles(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(tile=tiles)[tiles != ""]
 
 
-def rows_path(folder: Path) -> Path:
-    """The rows of a results folder: ``rows.csv``, or the folder ``rows`` of Parquet parts.
-
-    Raises
-    ------
-    DatasetError
-        There is neither.
-    """
-    for path in (folder / "rows.csv", folder / "rows"):
-        if path.exists():
-            return path
-    raise DatasetError(f"{_shown(folder)}: expected rows.csv or a folder rows, found neither; run the study first")
+def source_of(folder: Path) -> Path:
+    """The results folder whose rows a notebook reads: its own, or the committed small study where it has none yet."""
+    return folder if has_rows(folder) else REPOSITORY / COMMITTED
 
 
 def _settings(folder: Path) -> dict:
@@ -193,12 +184,14 @@ def _settings(folder: Path) -> dict:
 
 def _command(folder: Path) -> str:
     """What makes the report again."""
-    is_profile = folder.parent == REPOSITORY / "results"
-    return f"`invoke report --profile {folder.name}`" if is_profile else "`benchmarks.study.report.build_from`"
+    results = REPOSITORY / "results"
+    if not folder.is_relative_to(results):
+        return "`benchmarks.study.report.build_from`"
+    return f"`invoke report --profile {folder.relative_to(results).as_posix()}`"
 
 
 def _shown(path: Path) -> str:
-    return str(path.relative_to(REPOSITORY)) if path.is_relative_to(REPOSITORY) else path.name
+    return str(path.relative_to(REPOSITORY)) if path.is_relative_to(REPOSITORY) else path.name  # it is published
 
 
 def _numbered(exhibit: Exhibit, folder: Path, source: str) -> Numbered:
@@ -209,11 +202,12 @@ def _numbered(exhibit: Exhibit, folder: Path, source: str) -> Numbered:
 def _from_notebooks(folder: Path, made: set[tuple[str, bool]]) -> list[tuple[str, str, list[Numbered]]]:
     """Tables and figures with a caption that notebooks wrote and rows alone do not give, by notebook."""
     sections = []
-    for script in notebooks.scripts():
-        if script.stem in NOTEBOOKS_OF_ROWS:
+    for notebook in notebooks.notebooks():
+        if notebook.stem in NOTEBOOKS_OF_ROWS:
             continue
+        script = notebook.with_suffix(".py")
         text = script.read_text(encoding="utf-8")
-        executed = folder / "notebooks" / f"{script.stem}.ipynb"
+        executed = folder / "notebooks" / notebook.name
         source = f"code: `notebooks/{script.name}`" + (f"; executed: `{_shown(executed)}`" if executed.exists() else "")
         found = []
         for path in [*sorted(folder.glob("tables/*.md")), *sorted(folder.glob("figures/*.png"))]:
@@ -279,10 +273,15 @@ def with_widths(table: str) -> str:
     return "\n".join(lines)
 
 
-def without_figures(markdown: str) -> str:
-    """The text and tables of a report, for a notebook, which could not show its PDFs."""
-    body = re.sub(r"\A---\n.*?\n---\n", "", markdown, flags=re.DOTALL)
-    return re.sub(r"^!\[[^]]*\]\([^)]*\) *\n", "", body, flags=re.MULTILINE)
+def shown(folder: Path) -> Iterator[Markdown | figures.StoredFigure]:
+    """The report of a results folder for a notebook, which cannot show its PDFs: text and figures in turn."""
+    text = (folder / "report" / "report.md").read_text(encoding="utf-8")
+    body = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
+    text, *rest = re.split(r"^!\[[^]]*\]\(([^)]*)\.pdf\) *\n", body, flags=re.MULTILINE)
+    yield Markdown(text)
+    for path, text in zip(rest[::2], rest[1::2]):
+        yield figures.StoredFigure((folder / "report" / f"{path}.png").resolve())
+        yield Markdown(text)
 
 
 def _opening(rows: pd.DataFrame) -> str:
@@ -298,7 +297,7 @@ def _opening(rows: pd.DataFrame) -> str:
 
 
 def provenance_text(rows: pd.DataFrame, path: Path) -> str:
-    """Where the rows at `path` come from, as a Markdown list."""
+    """Where the rows in the folder `path` come from, as a Markdown list."""
     names = {model.sha256: model.name for model in list_models()}
     weights = sorted(set(rows["weights_hash"]) - {""})
     libraries = [json.loads(text) for text in sorted(set(rows["libraries"]) - {""})]
@@ -314,9 +313,8 @@ def provenance_text(rows: pd.DataFrame, path: Path) -> str:
     return "\n".join(["## Provenance", "", *lines, ""])
 
 
-def _sha256(path: Path) -> str:
-    files = [path] if path.is_file() else sorted(path.glob("*.parquet"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+def _sha256(folder: Path) -> str:
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("part-*.parquet")))).hexdigest()
 
 
 def to_html(title: str, body: str, folder: Path) -> str:

@@ -8,17 +8,19 @@ measure what is missing when they are run by hand.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from benchmarks.exhibits import tables
 from benchmarks.measure import provenance
+from benchmarks.measure.files import write_file
 from benchmarks.measure.plan import has_plan, measure, plan_from
 from benchmarks.study import notebooks
-from benchmarks.study.parameters import check_parameters, default_parameters
-from lhic.errors import ConfigError, UsageError, message_of
+from benchmarks.study.parameters import FOLDER, check_parameters, default_parameters
+from lhic.errors import ConfigError, UsageError
+from lhic.settings import parse_yaml, read_yaml
 
 PROFILES = ("small", "medium", "full")
 UNFINISHED = "unfinished"  # this file lies in the results folder while a study runs, or after it was stopped
@@ -36,11 +38,8 @@ def load_profile(name: str) -> dict[str, dict]:
     """
     if name not in PROFILES:
         raise UsageError(f"profile: expected one of {', '.join(PROFILES)}, found {name!r}")
-    path = notebooks.FOLDER / "params" / f"{name}.yml"
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path.name}: expected a readable YAML file, found {message_of(error)}") from error
+    path = FOLDER / "params" / f"{name}.yml"
+    content = read_yaml(path)
     if not isinstance(content, dict) or not all(isinstance(part, dict) for part in content.values()):
         raise ConfigError(f"{path.name}: expected parameters by notebook name")
     return content
@@ -56,38 +55,44 @@ def resolve_parameters(profile: dict[str, dict], overrides: dict) -> dict[str, d
     ConfigError
         Unknown notebook or parameter, or a value of the wrong type.
     """
-    defaults = {script.stem: default_parameters(script) for script in notebooks.scripts()}
+    defaults = {path.stem: default_parameters(path) for path in notebooks.notebooks()}
     unknown = set(profile) - set(defaults) - {"common"}
     if unknown:
         raise ConfigError(f"profile: expected common or a notebook's name, found {', '.join(sorted(unknown))}")
-    shared = {**profile.get("common", {}), **overrides}
-    for name in shared:
-        if not any(name in known for known in defaults.values()):
-            every = sorted(set().union(*defaults.values()))
+    common = profile.get("common", {})
+    every = sorted(set().union(*defaults.values()))
+    for name in (*common, *overrides):
+        if name not in every:
             raise ConfigError(f"parameter {name!r}: expected one of {', '.join(every)}")
     resolved = {}
-    for script in notebooks.scripts():
-        common = {name: value for name, value in profile.get("common", {}).items() if name in defaults[script.stem]}
-        given = {name: value for name, value in overrides.items() if name in defaults[script.stem]}
-        own = profile.get(script.stem, {})
-        resolved[script.stem] = check_parameters(script, {**common, **own, **given})
+    for path in notebooks.notebooks():
+        given = {**common, **profile.get(path.stem, {}), **overrides}
+        own = {name: given[name] for name in given if name in defaults[path.stem] or name in profile.get(path.stem, {})}
+        resolved[path.stem] = check_parameters(path, own)
     return resolved
 
 
 def run_study(
-    profile: str = "small", dataset: str | None = None, root: str | None = None, overrides: dict | None = None
+    profile: str = "small",
+    dataset: str | None = None,
+    root: str | None = None,
+    overrides: dict | None = None,
+    commit_to: str | None = None,
 ) -> Path:
     """Run a profile: measure, execute the notebooks, write the results, print the main table.
+
+    Results go to ``results/local/<profile>``, which git ignores, unless something else is asked for.
 
     Parameters
     ----------
     profile : ``small`` (the bundled patch), ``medium`` (a folder of cubes) or ``full`` (HySpecNet-11k, hard/test)
     dataset, root : replace the profile's dataset
     overrides : further parameters; text values are read as YAML (``repeats=3``, ``codecs=[lerc, png-default]``)
+    commit_to : folder that gets the results instead, e.g. ``results/small``; what is committed there is replaced
 
     Returns
     -------
-    Path of the results folder.
+    Path of the report, ``report/report.html`` in the results folder.
 
     Raises
     ------
@@ -98,12 +103,17 @@ def run_study(
     NotebookError
         A notebook failed.
     """
-    given = {name: _read_value(value) for name, value in (overrides or {}).items()}
+    given = {
+        name: parse_yaml(value, f"parameter {name!r}") if isinstance(value, str) else value
+        for name, value in (overrides or {}).items()
+    }
     given |= {"dataset": dataset} if dataset else {}
     given |= {"root": str(root)} if root else {}
     if dataset and dataset != "hyspecnet-11k":
         given.setdefault("split", None)
-    parameters = resolve_parameters(load_profile(profile), {"out": f"results/{profile}", **given})
+    given |= {"out": _committed(commit_to)} if commit_to else {}
+    parameters = resolve_parameters(load_profile(profile), {"out": f"results/local/{profile}", **given})
+    notebooks.sync(check=True)
     plans = [plan_from(found) for found in parameters.values() if has_plan(found)]
     for plan in plans:
         plan.check()
@@ -112,34 +122,35 @@ def run_study(
     _begin_or_resume(folder)
 
     environment = {**provenance.environment(), "profile": profile, "parameters": parameters}
-    (folder / "environment.json").write_text(json.dumps(environment, indent=1) + "\n", encoding="utf-8")
+    write_file(folder / "environment.json", json.dumps(environment, indent=1) + "\n")
     measured = [measure(plan) for plan in plans]
-    for script in notebooks.scripts():
-        notebooks.execute(script, folder / "notebooks" / f"{script.stem}.ipynb", parameters[script.stem])
+    for path in notebooks.notebooks():
+        notebooks.execute(path, folder / "notebooks" / path.name, parameters[path.stem])
     (folder / UNFINISHED).unlink()
-    _print_results(measured[0], folder)
-    return folder
+    report = folder / "report" / "report.html"
+    _print_results(measured[0], folder, report)
+    return report
+
+
+def _committed(folder: str) -> str:
+    path = (provenance.REPOSITORY / folder).resolve()
+    if path.parent != provenance.REPOSITORY / "results":
+        raise UsageError(f"commit-to: expected a folder in results/, e.g. results/small, found {folder!r}")
+    return path.relative_to(provenance.REPOSITORY).as_posix()
 
 
 def _begin_or_resume(folder: Path) -> None:
     """Rows of a finished study are measured anew; those of one that was stopped are kept."""
     mark = folder / UNFINISHED
     if not mark.exists():
-        (folder / "rows.csv").unlink(missing_ok=True)
+        shutil.rmtree(folder / "rows", ignore_errors=True)
     mark.touch()
 
 
-def _read_value(value: object) -> object:
-    try:
-        return yaml.safe_load(value) if isinstance(value, str) else value
-    except yaml.YAMLError as error:
-        raise ConfigError(f"parameter value {value!r}: expected YAML") from error
-
-
-def _print_results(measured: pd.DataFrame, folder: Path) -> None:
+def _print_results(measured: pd.DataFrame, folder: Path, report: Path) -> None:
     print(tables.to_markdown(tables.rate_table(measured), tables.caption(measured, "Mean over")))
     failed = tables.error_table(measured)
     if len(failed):
         print(tables.to_markdown(failed, "What did not work."))
-    shown = folder.relative_to(provenance.REPOSITORY) if folder.is_relative_to(provenance.REPOSITORY) else folder
-    print(f"Rows, tables, figures and executed notebooks: {shown}/")
+    print(f"Rows, tables, figures and executed notebooks: {provenance.shown(folder)}/")
+    print(f"Report: {provenance.shown(report)}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lhic.ccsds123.errors import StreamError
+from lhic.ccsds123.errors import Ccsds123Error, StreamError
 from lhic.ccsds123.parameters import Parameters
 from lhic.ccsds123.predictor_kernels import index_dtype
 
@@ -18,8 +18,7 @@ SEGMENT_BLOCKS = 64  # a run of zero blocks ends with its segment
 
 def encode_block_adaptive(indices: np.ndarray, p: Parameters) -> tuple[bytes, int]:
     """Body of an image from its indices (N_Z, N_Y * N_X), and its bits (whole bytes: libaec does not tell)."""
-    import imagecodecs
-
+    imagecodecs = _library()
     sequence = to_body_order(indices, p).astype(_container(p))
     padding = np.zeros(-sequence.size % p.block_size, sequence.dtype)
     body = imagecodecs.aec_encode(np.concatenate([sequence, padding]).tobytes(), **_settings(p))
@@ -50,8 +49,7 @@ def decode_block_adaptive(body: bytes, p: Parameters) -> np.ndarray:
 
 def _decode(body: bytes, n_bytes: int, p: Parameters) -> bytes:
     """Decoded samples; libaec wants its stream without the bytes that fill up the last output word."""
-    import imagecodecs
-
+    imagecodecs = _library()
     for n_fill in range(min(p.output_word_bytes, len(body))):
         if any(body[len(body) - n_fill :]):
             break
@@ -62,6 +60,15 @@ def _decode(body: bytes, n_bytes: int, p: Parameters) -> bytes:
         except imagecodecs.AecError as error:
             raise StreamError(f"body: expected {p.n_samples} block-adaptive indices, found {error}") from None
     raise StreamError(f"body: expected its end after {p.n_samples} block-adaptive indices, found more bytes")
+
+
+def _library():
+    try:
+        import imagecodecs
+    except ImportError as error:
+        expected = "expected the library imagecodecs, pip install 'lhic[formats]' brings it"
+        raise Ccsds123Error(f"block-adaptive coder: {expected}; found {error}") from error
+    return imagecodecs
 
 
 def fewest_bits(p: Parameters) -> int:

@@ -56,22 +56,22 @@ class Row:
 
     Attributes
     ----------
-    equal : bool
+    conforms : bool
         The same bytes encoded and the same samples decoded.
     reason : str
-        What differs; empty when equal.
+        What differs; empty when nothing does.
     note : str
-        Where the json contradicts the header; does not influence `equal`.
+        Where the json contradicts the header; does not influence `conforms`.
     """
 
     name: str
-    equal: bool
+    conforms: bool
     reason: str
     note: str = ""
 
     def __str__(self) -> str:
         note = f" (note: {self.note})" if self.note else ""
-        return f"{self.name}: {'equal' if self.equal else f'differs: {self.reason}'}{note}"
+        return f"{self.name}: {'equal' if self.conforms else f'differs: {self.reason}'}{note}"
 
 
 def run(folder: str | Path) -> Iterator[Row]:

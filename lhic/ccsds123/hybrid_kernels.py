@@ -1,4 +1,4 @@
-"""The hybrid entropy coder compiled: what reference_coders.py says (CCSDS 123.0-B-2, 5.4.3.3).
+"""The hybrid entropy coder of CCSDS 123.0-B-2, 5.4.3.3, compiled.
 
 The encoder writes forwards and follows, for each of the 16 low-entropy codes, the input word in a tree of symbols.
 The decoder reads the body from its end: windows *before* a position, trailing instead of leading zeros, and code
@@ -17,7 +17,6 @@ from lhic.ccsds123.low_entropy import THRESHOLD_BITS, Word, low_entropy_codes
 from lhic.ccsds123.machine import append, leading_zeros, to_words, trailing_zeros, window, words_to_bytes
 from lhic.ccsds123.parameters import Parameters
 from lhic.ccsds123.predictor_kernels import index_dtype
-from lhic.ccsds123.reference_coders import initial_accumulators
 from lhic.ccsds123.sample_adaptive_kernels import loop_nest
 from lhic.kernels.jit import njit
 
@@ -47,7 +46,7 @@ def encode_hybrid(indices: np.ndarray, p: Parameters) -> tuple[bytes, int]:
     largest = p.unary_length_limit + p.dynamic_range + 1 + LONGEST_WORD
     tail = p.n_bands * _accumulator_bits(p) + 16 * LONGEST_WORD + 1
     words = np.empty(((p.n_samples * largest + tail) >> 6) + 2, np.uint64)
-    sigmas = np.array(initial_accumulators(p), np.int64)
+    sigmas = np.array(p.initial_accumulators, np.int64)
     n_bits = _encode(indices, words, *loop_nest(p), *_constants(p), sigmas, _tables())
     return words_to_bytes(words, n_bits), n_bits
 

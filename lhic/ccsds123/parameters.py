@@ -1,7 +1,7 @@
 """Every field of a CCSDS 123.0-B-2 header as one record, with the ranges the standard gives.
 
-Decides what may be asked for; knows neither how fields are laid out (header.py) nor what they do
-(reference.py).  Names are those of the standard, its symbols stand beside them.
+Decides what may be asked for; knows neither how fields are laid out (header.py) nor what they do.  Names are those of
+the standard, its symbols stand beside them.
 
 Source: CCSDS 123.0-B-2, sections 3 (image), 4 (predictor), 5.3 (header), 5.4 (entropy coders).
 """
@@ -214,6 +214,14 @@ class Parameters:
         if isinstance(value, tuple):
             return value
         return (value or 0,) * self.n_bands
+
+    @property
+    def initial_accumulators(self) -> tuple[int, ...]:
+        """Sigma_z(0) that the hybrid encoder starts from, one a band."""
+        if self.initial_accumulator is not None:
+            return self.per_band(self.initial_accumulator)
+        top = (1 << (self.dynamic_range + self.initial_count_exponent)) - 1
+        return (min(4 << self.initial_count_exponent, top),) * self.n_bands
 
     def check(self) -> None:
         """Raise ParameterError unless every field is in its range."""

@@ -1,9 +1,9 @@
-"""The predictor and quantizer compiled: what reference.py says, some thousand times faster.
+"""The predictor and quantizer of CCSDS 123.0-B-2, section 4, compiled.
 
 One source (`_make_kernel`) gives the encoder's and the decoder's kernel for one band, each in a general form, in
 one for lossless coding, where the compiler drops the quantizer, and in one for lossless coding with P = 3, where it
 unrolls the inner product (1.4 times as fast; each form takes 4 s to compile, once).  Integers only, so that every
-form gives the same bits; reference.py is the authority on the formulas.
+form gives the same bits.
 
 How it is arranged.  Prediction runs band by band whatever the encoding order is.  The part of a local sum that
 comes from the row above is computed for a whole row at once; what is left per sample is the left neighbour, the
@@ -30,7 +30,7 @@ NARROW_DEPTH = 24  # sums of four neighbours of 24 bits fit int32; wider samples
 
 
 def map_samples(cube: np.ndarray, p: Parameters) -> np.ndarray:
-    """Mapped quantizer indices of an image; see `reference.map_samples`.
+    """Mapped quantizer indices, 0..2^D - 1, of an image whose samples are all between s_min and s_max.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def map_samples(cube: np.ndarray, p: Parameters) -> np.ndarray:
 
 
 def unmap_samples(indices: np.ndarray, p: Parameters) -> np.ndarray:
-    """The image a decoder outputs; see `reference.unmap_samples`.
+    """The image a decoder outputs: exact, or within the error limits.
 
     Returns
     -------

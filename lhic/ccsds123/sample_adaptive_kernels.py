@@ -1,4 +1,4 @@
-"""The sample-adaptive entropy coder compiled: what reference_coders.py says (CCSDS 123.0-B-2, 5.4.3.2).
+"""The sample-adaptive entropy coder of CCSDS 123.0-B-2, 5.4.3.2, compiled.
 
 Both directions walk the samples in the order of the body.  Band-sequential order is band-interleaved order of an
 image of one row, `n_rows * n_columns` columns and M = 1, so one loop nest serves all orders.

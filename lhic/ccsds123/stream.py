@@ -1,7 +1,6 @@
 """Images to compressed images and back: header, predictor, one of the three entropy coders.
 
-This is the only file that knows all the parts.  ``fast=False`` takes the readable implementation instead of the
-compiled one; both give the same bytes.
+This is the only file that knows all the parts.
 
 Before anything is allocated, the decoder compares the image size the header announces with the size of the body:
 no coder spends less than `fewest_bits` on an image.  A sample-adaptive body has one bit a sample at the least, so
@@ -16,20 +15,23 @@ from itertools import product
 
 import numpy as np
 
-from lhic.ccsds123 import (
-    block_adaptive,
-    hybrid_kernels,
-    predictor_kernels,
-    reference,
-    reference_coders,
-    sample_adaptive_kernels,
-)
-from lhic.ccsds123.bits import BitWriter
+from lhic.ccsds123 import block_adaptive
+from lhic.ccsds123.block_adaptive import decode_block_adaptive, encode_block_adaptive
 from lhic.ccsds123.errors import BudgetError, SampleError, TruncatedError
 from lhic.ccsds123.header import read_header, write_header
+from lhic.ccsds123.hybrid_kernels import decode_hybrid, encode_hybrid
 from lhic.ccsds123.parameters import Parameters
+from lhic.ccsds123.predictor_kernels import map_samples, unmap_samples, working_bytes
+from lhic.ccsds123.sample_adaptive_kernels import decode_sample_adaptive, encode_sample_adaptive
 
 DEFAULT_MAX_BYTES = 1 << 33
+
+# Entropy coder -> indices and parameters to a body and its bits; body and parameters to indices.
+CODERS = {
+    "sample-adaptive": (encode_sample_adaptive, decode_sample_adaptive),
+    "hybrid": (encode_hybrid, decode_hybrid),
+    "block-adaptive": (encode_block_adaptive, decode_block_adaptive),
+}
 
 # What `best_of` tries: the number of previous bands, as the literature does; and what else is worth trying.
 SEARCHED_CODERS = ("sample-adaptive", "hybrid")
@@ -37,7 +39,7 @@ USUAL_SEARCH = {"prediction_bands": (0, 3, 15)}
 WIDE_SEARCH = {"prediction_bands": (0, 3, 6, 15), "weight_update_final": (3, 6)}
 
 
-def encode(cube: np.ndarray, parameters: Parameters | None = None, *, fast: bool = True, **options) -> bytes:
+def encode(cube: np.ndarray, parameters: Parameters | None = None, **options) -> bytes:
     """Compress an image.
 
     Parameters
@@ -45,8 +47,6 @@ def encode(cube: np.ndarray, parameters: Parameters | None = None, *, fast: bool
     cube : integer array (bands, rows, columns)
     parameters : Parameters, optional
         Everything; its axes must be those of `cube`.
-    fast : bool
-        Compiled implementation or the readable one.
     **options
         Instead of `parameters`: fields that differ from `default_parameters`.
 
@@ -66,11 +66,10 @@ def encode(cube: np.ndarray, parameters: Parameters | None = None, *, fast: bool
     """
     p = default_parameters(cube, **options) if parameters is None else parameters
     _check_samples(cube, p)
-    mapper = predictor_kernels.map_samples if fast else reference.map_samples
-    return _assemble(mapper(cube, p), p, fast)
+    return assemble(*CODERS[p.entropy_coder][0](map_samples(cube, p), p), p)
 
 
-def decode(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES, fast: bool = True) -> np.ndarray:
+def decode(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> np.ndarray:
     """The image of a compressed image: exact, or within the error limits its header states.
 
     Parameters
@@ -79,8 +78,6 @@ def decode(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES, fast: bool = True
         One compressed image and nothing else.
     max_bytes : int
         Memory that decoding may take: the image, its indices and the buffers of the predictor.
-    fast : bool
-        Compiled implementation or the readable one.
 
     Returns
     -------
@@ -96,6 +93,12 @@ def decode(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES, fast: bool = True
     BudgetError
         The image needs more than `max_bytes`.
     """
+    p, body = take_apart(data, max_bytes)
+    return unmap_samples(CODERS[p.entropy_coder][1](body, p), p)
+
+
+def take_apart(data: bytes, max_bytes: int = DEFAULT_MAX_BYTES) -> tuple[Parameters, bytes]:
+    """Parameters and body of a compressed image, whose size could be that of the image; raises as `decode` does."""
     p, header_bytes = read_header(data)
     if len(data) % p.output_word_bytes:
         raise TruncatedError(f"stream: expected whole words of {p.output_word_bytes} bytes, found {len(data)} bytes")
@@ -103,13 +106,10 @@ def decode(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES, fast: bool = True
     needed = fewest_bits(p)
     if 8 * len(body) < needed:
         raise TruncatedError(f"body: expected {needed} bits or more for {p.n_samples} samples, found {8 * len(body)}")
-    n_bytes = predictor_kernels.working_bytes(p)
+    n_bytes = working_bytes(p)
     if n_bytes > max_bytes:
         raise BudgetError(f"image {p.shape}: expected to decode it within {max_bytes} bytes, found {n_bytes} needed")
-    indices = _decode_body(body, p, fast)
-    if fast:
-        return predictor_kernels.unmap_samples(indices, p)
-    return reference.unmap_samples(indices, p).astype(p.dtype)
+    return p, body
 
 
 def default_parameters(cube: np.ndarray, **options) -> Parameters:
@@ -126,8 +126,8 @@ def default_parameters(cube: np.ndarray, **options) -> Parameters:
         )
     fields: dict = dict(zip(("n_bands", "n_rows", "n_columns"), map(int, cube.shape), strict=True))
     fields["signed"] = cube.dtype.kind == "i"
-    low, high = int(cube.min()), int(cube.max())
-    n_bits = max(high.bit_length(), (~low if low < 0 else 0).bit_length()) + fields["signed"]
+    ends = int(cube.min()), int(cube.max())
+    n_bits = max((~end if end < 0 else end).bit_length() for end in ends) + fields["signed"]
     # Fewer bits than 9 or 17 would decode to a smaller dtype.
     fields["dynamic_range"] = max(n_bits, {1: 2, 2: 9, 4: 17}[cube.dtype.itemsize])
     fields["accumulator_init"] = min(3, fields["dynamic_range"] - 2)
@@ -154,10 +154,10 @@ def best_of(cube: np.ndarray, search: dict[str, tuple] = USUAL_SEARCH) -> tuple[
     for values in product(*search.values()):
         p = default_parameters(cube, **dict(zip(search, values, strict=True)))
         _check_samples(cube, p)
-        indices = predictor_kernels.map_samples(cube, p)
+        indices = map_samples(cube, p)
         for coder in SEARCHED_CODERS:
             candidate = replace(p, entropy_coder=coder)
-            results.append((_assemble(indices, candidate, fast=True), candidate))
+            results.append((assemble(*CODERS[coder][0](indices, candidate), candidate), candidate))
     return min(results, key=lambda result: len(result[0]))
 
 
@@ -173,41 +173,11 @@ def fewest_bits(p: Parameters) -> int:
     return fixed + max((p.n_samples - p.n_bands) // 256 - 16, 0)
 
 
-def _assemble(indices: np.ndarray, p: Parameters, fast: bool) -> bytes:
+def assemble(body: bytes, n_bits: int, p: Parameters) -> bytes:
     """Header, body, and zeros up to a whole number of output words."""
     header = write_header(p)
-    body, n_bits = _encode_body(indices, p, fast)
     n_fill_bytes = -(len(header) + (n_bits + 7) // 8) % p.output_word_bytes
     return header + body + bytes(n_fill_bytes)
-
-
-def _encode_body(indices: np.ndarray, p: Parameters, fast: bool) -> tuple[bytes, int]:
-    if p.entropy_coder == "block-adaptive":
-        return block_adaptive.encode_block_adaptive(indices, p)
-    if fast:
-        coder = {
-            "sample-adaptive": sample_adaptive_kernels.encode_sample_adaptive,
-            "hybrid": hybrid_kernels.encode_hybrid,
-        }[p.entropy_coder]
-        return coder(indices, p)
-    slow = {
-        "sample-adaptive": reference_coders.encode_sample_adaptive,
-        "hybrid": reference_coders.encode_hybrid,
-    }[p.entropy_coder]
-    out: BitWriter = slow(indices, p)
-    return out.to_bytes(), out.n_bits
-
-
-def _decode_body(body: bytes, p: Parameters, fast: bool) -> np.ndarray:
-    coder = {
-        ("block-adaptive", True): block_adaptive.decode_block_adaptive,
-        ("block-adaptive", False): reference_coders.decode_block_adaptive,
-        ("sample-adaptive", True): sample_adaptive_kernels.decode_sample_adaptive,
-        ("sample-adaptive", False): reference_coders.decode_sample_adaptive,
-        ("hybrid", True): hybrid_kernels.decode_hybrid,
-        ("hybrid", False): reference_coders.decode_hybrid,
-    }[p.entropy_coder, fast]
-    return coder(body, p)
 
 
 def _check_samples(cube: np.ndarray, p: Parameters) -> None:

@@ -18,18 +18,22 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tifffile
 from tqdm import tqdm
 
 from lhic.errors import DatasetError
+from lhic.extras import needs
 from lhic.io.npy import save_cube
+
+if TYPE_CHECKING:
+    import tifffile
 
 DOI = "10.5061/dryad.fttdz08zh"
 N_PATCHES = 11_483
 N_TILES = 250
-SPLIT_SIZES = {
+SPLIT_SIZES: dict[str, dict[str, int | None]] = {
     "easy": {"train": 8038, "val": 2296, "test": 1149},  # patch-wise: a tile may be in several parts
     "hard": {"train": None, "val": None, "test": None},  # tile-wise: the tiles are counted instead
 }
@@ -187,6 +191,8 @@ def read_tif(path: str | os.PathLike) -> np.ndarray:
     path = Path(path)
     if not path.is_file():
         raise DatasetError(f"{path}: file missing; {HOW_TO_GET}")
+    with needs("formats", str(path)):
+        import tifffile
     try:
         with tifffile.TiffFile(path) as tif:
             _check_strips(tif.pages[0], path)
@@ -238,6 +244,8 @@ def read_metadata(path: str | os.PathLike) -> dict:
     The files carry no wavelengths, so none are returned. Keys and values are those of docs/format.md,
     section 2.
     """
+    with needs("formats", str(path)):
+        import tifffile
     with tifffile.TiffFile(path) as tif:
         tags = tif.pages[0].tags
         geo_keys = tif.geotiff_metadata or {}
@@ -272,7 +280,7 @@ def convert_root(
     for patch in tqdm(patches, desc="convert", unit="patch", disable=not progress):  # tqdm prints on stderr
         target = patch.array_path(clip)
         if overwrite or not _holds_patch(target, clip):
-            save_cube(target, read_patch(patch, clip))
+            save_cube(target, read_patch(patch, clip), overwrite)
             written.append(target)
     return written
 

@@ -18,7 +18,7 @@ import safetensors.numpy
 
 from lhic.errors import CheckpointError, UsageError
 from lhic.io.atomic import atomic_write
-from lhic.stream.container import NAME_PATTERN
+from lhic.stream.varint import NAME_PATTERN
 
 HASH_PREFIX = b"lhic-weights-1\n"
 METADATA_KEY = "lhic"
@@ -60,8 +60,8 @@ def weights_hash(family: str, config: dict, tensors: dict[str, np.ndarray]) -> b
     return digest.digest()
 
 
-def save_weights(path: str | os.PathLike, weights: Weights) -> None:
-    """Write `weights` to a safetensors file, completely or not at all.
+def save_weights(path: str | os.PathLike, weights: Weights, overwrite: bool = False) -> None:
+    """Write `weights` to a safetensors file, completely or not at all; an existing one only with `overwrite`.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def save_weights(path: str | os.PathLike, weights: Weights) -> None:
     }
     tensors = {name: np.asarray(tensor, order="C") for name, tensor in weights.tensors.items()}
     data = safetensors.numpy.save(tensors, metadata={METADATA_KEY: json.dumps(description, sort_keys=True)})
-    with atomic_write(path) as file:
+    with atomic_write(path, overwrite) as file:
         file.write(data)
 
 

@@ -106,6 +106,9 @@ class CubeReader:
             position += len(run)
         return samples.T if self._is_fortran else samples
 
+    def fileno(self) -> int:
+        return self._source.fileno()
+
     def close(self) -> None:
         self._source.close()
 
@@ -190,7 +193,7 @@ def load_cube(path: str | os.PathLike) -> np.ndarray:
         return cube[:, :, :]
 
 
-def save_cube(path: str | os.PathLike, cube: np.ndarray) -> None:
-    """Write a cube as ``.npy``, completely or not at all."""
-    with atomic_write(path) as file:
+def save_cube(path: str | os.PathLike, cube: np.ndarray, overwrite: bool = False) -> None:
+    """Write a cube as ``.npy``, as `lhic.io.atomic.atomic_write` does."""
+    with atomic_write(path, overwrite) as file:
         np.save(file, cube, allow_pickle=False)

@@ -5,6 +5,7 @@ A file is read where it lies; a pipe goes into a temporary file, as far as it ha
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -12,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from lhic.errors import UsageError
 
@@ -29,6 +30,13 @@ def named_in_errors(name: str) -> Iterator[None]:
     except OSError as error:
         error.filename = error.filename or name
         raise
+
+
+def descriptor_of(standard: TextIO | None, name: str) -> int:
+    """Of standard input or output as the process got it; `OSError` if that was closed: another file has its number."""
+    if standard is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), name)
+    return standard.fileno()
 
 
 class Source:
@@ -61,6 +69,10 @@ class Source:
             begin, end, _ = key.indices(len(self))
         part = bytearray(max(min(end, self._spool(end)) - begin, 0))
         return bytes(memoryview(part)[: self.read_into(part, begin)])
+
+    def fileno(self) -> int:
+        """Of the file that was opened."""
+        return self._opened.fileno()
 
     def read_into(self, target: bytearray | memoryview, begin: int) -> int:
         """Fill `target` with what is from byte `begin` on; returns how many bytes there were."""
@@ -109,9 +121,10 @@ def open_source(path: str | os.PathLike, expected: str = "a file") -> Source:
     """
     path = os.fspath(path)
     is_standard, name = path == STANDARD, "standard input" if path == STANDARD else path
+    if is_standard:
+        path = descriptor_of(sys.__stdin__, name)
     try:
-        with named_in_errors(name):
-            file = open(0 if is_standard else path, "rb", buffering=0, closefd=not is_standard)
+        file = open(path, "rb", buffering=0, closefd=not is_standard)
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{name}: expected {expected}, found nothing there") from None
     except IsADirectoryError:

@@ -42,7 +42,7 @@ def save_state(path: str | os.PathLike, state: TrainingState) -> None:
     """Write a training state, completely or not at all."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
     data = safetensors.torch.save(tensors, metadata={METADATA_KEY: json.dumps(state.note)})
-    with atomic_write(path) as file:
+    with atomic_write(path, overwrite=True) as file:
         file.write(data)
 
 

@@ -10,6 +10,7 @@ import io
 import os
 from pathlib import Path
 
+from lhic.extras import needs
 from lhic.io.atomic import atomic_write
 
 COLUMNS = (
@@ -48,14 +49,15 @@ class Log:
         writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        with atomic_write(self.csv_path) as file:
+        with atomic_write(self.csv_path, overwrite=True) as file:
             file.write(buffer.getvalue().encode())
         plot_curve(self.rows, self.curve_path)
 
 
 def plot_curve(rows: list[dict], path: str | os.PathLike) -> None:
     """Learning curve (bits per sample over steps) as PNG."""
-    from matplotlib.figure import Figure  # late: importing matplotlib takes longer than everything else here
+    with needs("train", str(path)):
+        from matplotlib.figure import Figure  # late: importing matplotlib takes longer than everything else here
 
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
@@ -73,7 +75,7 @@ def plot_curve(rows: list[dict], path: str | os.PathLike) -> None:
     axes.legend()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
-    with atomic_write(path) as file:
+    with atomic_write(path, overwrite=True) as file:
         file.write(buffer.getvalue())
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from lhic.settings import read_yaml
 from lhic.train import ax, loop
-from lhic.train.ax.config import parse_config as parse_ax
-from lhic.train.config import parse_config, read_yaml
+from lhic.train.ax.config import AxTrainConfig
+from lhic.train.config import TrainConfig
 
 
 def run(
@@ -39,6 +40,6 @@ def run(
     """
     content = read_yaml(config_path)
     is_ax = isinstance(content, dict) and content.get("family") == "lhic-ax"
-    config = (parse_ax if is_ax else parse_config)(content, str(config_path))
+    config = (AxTrainConfig if is_ax else TrainConfig).parse(content, str(config_path))
     folder = Path(out_dir) if out_dir else Path("runs") / config.name
     return (ax.train if is_ax else loop.train)(config, device, folder, progress)

@@ -4,8 +4,13 @@ import pytest
 import yaml
 
 from lhic.errors import ConfigError
-from lhic.train.config import load_config, parse_config
+from lhic.settings import read_yaml
+from lhic.train.config import TrainConfig
 from tests.common import REPOSITORY
+
+
+def load_config(path):
+    return TrainConfig.parse(read_yaml(path), str(path))
 
 
 def test_shipped_configurations_are_valid():
@@ -31,26 +36,30 @@ def test_the_bundled_patch_is_never_trained_on():
 def test_written_and_read_back(settings, tmp_path):
     path = tmp_path / "c.yml"
     path.write_text(yaml.safe_dump(settings))
-    assert load_config(path) == parse_config(settings)
+    assert load_config(path) == TrainConfig.parse(settings)
 
 
 BAD = [
-    (("stepz",), 1, "unknown key stepz"),
-    (("batch", "tiles"), 1, "batch: unknown key tiles"),
-    (("steps",), 0, "steps: expected at least 1, found 0"),
-    (("steps",), "6", "steps: expected int, found '6'"),
-    (("steps",), True, "steps: expected int, found True"),
-    (("augment", "dark"), 1.5, "dark: expected a share"),
-    (("augment", "gain"), [1.0, 0.1], "gain: expected 0 < low <= high"),
-    (("augment", "gain"), [1.0], "gain: expected two numbers"),
-    (("optimiser", "lr"), 0, "lr > 0"),
-    (("optimiser", "schedule"), "linear", "schedule: expected one of constant, cosine, found 'linear'"),
-    (("batch", "run_bands"), [], "run_bands"),
-    (("batch", "run_bands"), 8, "run_bands: expected a list"),
-    (("family",), "lhic-ax", "family: expected one of lhic-bp"),
-    (("train",), [], "at least one source"),
-    (("train",), [{"kind": "cubes"}], "kind: expected one of"),
-    (("batch",), 3, "batch: expected keys and values, found int"),
+    (("stepz",), 1, "stepz: unknown key"),
+    (("batch", "tiles"), 1, "batch.tiles: unknown key"),
+    (("steps",), 0, "steps: expected greater than or equal to 1, found 0"),
+    (("steps",), "6", "steps: expected a valid integer, found '6'"),
+    (("steps",), True, "steps: expected a valid integer, found True"),
+    (("name",), 3, "name: expected a valid string, found 3"),
+    (("augment", "dark"), 1.5, "augment.dark: expected less than or equal to 1, found 1.5"),
+    (("augment", "gain"), [1.0, 0.1], "augment.gain: expected low <= high, found [1.0, 0.1]"),
+    (("augment", "gain"), [1.0], "augment.gain.1: missing key"),
+    (("augment", "noise"), [0, 1.0], "augment.noise.0: expected greater than 0"),
+    (("augment", "flip"), "no", "augment.flip: expected a valid boolean, found 'no'"),
+    (("optimiser", "lr"), 0, "optimiser.lr: expected greater than 0, found 0"),
+    (("optimiser", "lr"), float("nan"), "optimiser.lr: expected a finite number"),
+    (("optimiser", "schedule"), "linear", "schedule: expected 'constant' or 'cosine', found 'linear'"),
+    (("batch", "run_bands"), [], "batch.run_bands: "),
+    (("batch", "run_bands"), 8, "batch.run_bands: expected a valid array, found 8"),
+    (("family",), "lhic-ax", "family: expected 'lhic-bp', found 'lhic-ax'"),
+    (("train",), [], "train: "),
+    (("train",), [{"kind": "cubes"}], "train.0.kind: expected one of bundled"),
+    (("batch",), 3, "batch: "),
 ]
 
 
@@ -62,15 +71,15 @@ def test_bad_values_are_named(settings, keys, value, message):
         section = section[key]
     section[keys[-1]] = value
     with pytest.raises(ConfigError) as caught:
-        parse_config(content, "c.yml")
+        TrainConfig.parse(content, "c.yml")
     text = str(caught.value)
     assert text.startswith("c.yml: ") and message in text and "\n" not in text
 
 
 def test_missing_keys(settings):
     del settings["steps"], settings["model"]
-    with pytest.raises(ConfigError, match="missing key model, steps"):
-        parse_config(settings)
+    with pytest.raises(ConfigError, match="model: missing key; steps: missing key"):
+        TrainConfig.parse(settings)
 
 
 @pytest.mark.parametrize("text", ["steps: 1\nsteps: 2\n", "a: [", "- 1\n", "", "\x00"])

@@ -9,7 +9,7 @@ from lhic.errors import CheckpointError, ConfigError
 from lhic.families.weights import load_weights
 from lhic.train import loop, train
 from lhic.train.checkpoint import load_state
-from lhic.train.config import parse_config
+from lhic.train.config import TrainConfig
 from lhic.train.log import COLUMNS
 from tests.train.conftest import make_settings
 
@@ -25,7 +25,7 @@ def keep_threads():
 def finished(tmp_path_factory):
     """Configuration, run folder and result of a run that was never interrupted."""
     folder = tmp_path_factory.mktemp("finished")
-    config = parse_config(make_settings(folder))
+    config = TrainConfig.parse(make_settings(folder))
     return config, folder / "run", train(config, "cpu", folder / "run", progress=False)
 
 
@@ -75,7 +75,7 @@ def test_a_run_that_is_killed_loses_nothing_but_the_steps_since_its_checkpoint(f
 def test_training_learns(settings, tmp_path):
     settings |= {"steps": 40, "validate_every": 10}
     settings["augment"] = {"dark": 1.0, "clipped": 0.0, "gain": [0.01, 0.02], "noise": [20.0, 20.0]}
-    train(parse_config(settings), "cpu", tmp_path / "run", progress=False)
+    train(TrainConfig.parse(settings), "cpu", tmp_path / "run", progress=False)
     rows = rows_without_time(tmp_path / "run")
     first, last = (float(rows[i]["train_bps"]) for i in (0, -1))
     assert last < first - 0.5, (first, last)
@@ -114,32 +114,32 @@ def test_a_run_may_start_from_weights(finished, settings, tmp_path):
     _, _, result = finished
     settings |= {"start_from": str(result.weights_path), "steps": 1, "validate_every": 1}
     settings["optimiser"]["lr"] = 1e-12
-    again = train(parse_config(settings), "cpu", tmp_path / "run", progress=False)
+    again = train(TrainConfig.parse(settings), "cpu", tmp_path / "run", progress=False)
     a, b = (load_weights(path).tensors for path in (result.weights_path, again.weights_path))
     assert all(np.allclose(a[name], b[name], atol=1e-9) for name in a)
     settings["model"]["num_mixture"] = 3
     with pytest.raises(CheckpointError, match="another configuration"):
-        train(parse_config(settings), "cpu", tmp_path / "other", progress=False)
+        train(TrainConfig.parse(settings), "cpu", tmp_path / "other", progress=False)
     settings["start_from"] = "$NO_SUCH_VARIABLE/x.safetensors"
     with pytest.raises(ConfigError, match="environment variable that is not set"):
-        train(parse_config(settings), "cpu", tmp_path / "other", progress=False)
+        train(TrainConfig.parse(settings), "cpu", tmp_path / "other", progress=False)
 
 
 def test_validation_covers_every_band_and_both_kinds(settings):
-    config = parse_config(settings)
+    config = TrainConfig.parse(settings)
     _, tiles = loop._open_data(config)
     assert [t.shape for t in tiles["validation"]] == [(6, 32, 32), (7, 32, 32)]
     assert [t.shape for t in tiles["dark"]] == [(6, 32, 32), (7, 32, 32)]
     assert all(t.min() >= 0 for kind in tiles.values() for t in kind)
     settings["augment"] = {"dark": 0.0}
-    assert set(loop._open_data(parse_config(settings))[1]) == {"validation"}
+    assert set(loop._open_data(TrainConfig.parse(settings))[1]) == {"validation"}
 
 
 def test_state_of_another_configuration_is_refused(settings, tmp_path):
-    train(parse_config(settings), "cpu", tmp_path / "run", progress=False, stop_at=0)
+    train(TrainConfig.parse(settings), "cpu", tmp_path / "run", progress=False, stop_at=0)
     settings["seed"] = 2
     with pytest.raises(CheckpointError, match="another seed"):
-        train(parse_config(settings), "cpu", tmp_path / "run", progress=False)
+        train(TrainConfig.parse(settings), "cpu", tmp_path / "run", progress=False)
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:100], lambda b: b[:-1], lambda b: b"", lambda b: b"\0" * 64])
@@ -159,13 +159,13 @@ def test_weights_are_no_training_state(finished):
 def test_bad_data_sections(settings, tmp_path):
     settings["validation"] = settings["train"]
     with pytest.raises(ConfigError, match="found in both"):
-        train(parse_config(settings), "cpu", tmp_path / "run", progress=False)
+        train(TrainConfig.parse(settings), "cpu", tmp_path / "run", progress=False)
     settings["validation"] = [settings["train"][0] | {"only": ["nobody"]}]
     with pytest.raises(ConfigError, match="'nobody'"):
-        train(parse_config(settings), "cpu", tmp_path / "run", progress=False)
+        train(TrainConfig.parse(settings), "cpu", tmp_path / "run", progress=False)
     settings["model"]["dim_tiny"] = 3
     with pytest.raises(ConfigError, match="unknown key dim_tiny"):
-        train(parse_config(settings), "cpu", tmp_path / "run", progress=False)
+        train(TrainConfig.parse(settings), "cpu", tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 
 
@@ -189,5 +189,5 @@ def test_cuda_run(settings, tmp_path):
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     settings["precision"] = "bf16"
-    result = train(parse_config(settings), "cuda", tmp_path / "run", progress=False)
+    result = train(TrainConfig.parse(settings), "cuda", tmp_path / "run", progress=False)
     assert np.isfinite(list(result.validation.values())).all()

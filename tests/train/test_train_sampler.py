@@ -25,7 +25,9 @@ def cubes(tmp_path):
 
 
 def sampler(cubes, augment=PLAIN, batch=None, max_value=65535, seed=1):
-    return TileSampler(cubes, batch or BatchConfig(16, (4, 8), 0.3), augment, 32, max_value, seed)
+    return TileSampler(
+        cubes, batch or BatchConfig(tile_bands=16, run_bands=(4, 8), first_band=0.3), augment, 32, max_value, seed
+    )
 
 
 def test_plain_tiles_are_windows_of_the_cube(cubes):

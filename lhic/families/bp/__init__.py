@@ -5,13 +5,17 @@ The network: `config`, `network` (training form) and its parts `spectral`, `spat
 `quantise`, `side`, `engines`, `coding`.  `published` imports the authors' checkpoints.
 """
 
+from lhic.extras import needs
 from lhic.families.bp.parameters import SECTION_NAMES, describe_parameters
-
-__all__ = ["SECTION_NAMES", "describe_parameters", "load"]
+from lhic.families.family import Family
 
 
 def load(name, config, tensors, weights_hash, device="cpu"):
     """See `coding.load`; torch is imported only now, because reading a header must not need it."""
-    from lhic.families.bp.coding import load as load_now
+    with needs("bp", f"model {name!r}"):
+        from lhic.families.bp.coding import load as load_now
 
     return load_now(name, config, tensors, weights_hash, device)
+
+
+family = Family(SECTION_NAMES, describe_parameters, load)

@@ -8,12 +8,11 @@ because weights trained for one partition code badly with another.
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 
-import yaml
-
-from lhic.errors import ConfigError, message_of
+from lhic.errors import ConfigError
+from lhic.extras import needs
 
 MAX_WIDTH = 4096
 MAX_LAYERS = 64
@@ -84,14 +83,11 @@ class LhicBpConfig:
         return cls(**known, other=other)
 
     @classmethod
-    def from_yaml(cls, path: str | Path, **overrides) -> LhicBpConfig:
+    def from_yaml(cls, path: str | os.PathLike, **overrides) -> LhicBpConfig:
         """Read a published ``config.yml``; `overrides` replace single keys."""
-        try:
-            settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"{path}: expected a configuration file, found {error.strerror}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: expected YAML, found something else ({message_of(error)})") from error
+        with needs("train", str(path)):
+            from lhic.settings import read_yaml
+        settings = read_yaml(path)
         if not isinstance(settings, dict):
             raise ConfigError(f"{path}: expected keys and values, found {type(settings).__name__}")
         try:

@@ -22,6 +22,7 @@ from lhic.families.bp.config import LhicBpConfig
 from lhic.families.bp.network import LspNet, MspNet
 from lhic.families.bp.parameters import FAMILY
 from lhic.families.weights import Weights, save_weights
+from lhic.io.atomic import check_not_input
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which training code nests a state dictionary."""
@@ -36,6 +37,7 @@ def import_published(
     lsp_ckpt: str | os.PathLike,
     out_safetensors: str | os.PathLike,
     name: str | None = None,
+    overwrite: bool = False,
     **overrides,
 ) -> Weights:
     """Convert published checkpoints into a weights file.
@@ -44,8 +46,9 @@ def import_published(
     ----------
     config_yml : configuration file with the published keys
     msp_ckpt, lsp_ckpt : state dictionaries, ``.pth`` (loaded with ``weights_only=True``) or ``.safetensors``
-    out_safetensors : written whole or not at all
+    out_safetensors : written whole or not at all; another file than the inputs
     name : what streams will call the model; default: the output file's stem
+    overwrite : whether `out_safetensors` may replace an existing file
     overrides : settings the published file does not have, e.g. ``param_d=8, max_value=10000`` (the defaults)
 
     Returns
@@ -62,6 +65,7 @@ def import_published(
         A checkpoint is damaged, holds something else, or does not fit the configuration; the message names the
         first tensor that differs.
     """
+    check_not_input(out_safetensors, config_yml, msp_ckpt, lsp_ckpt)
     config = LhicBpConfig.from_yaml(config_yml, **overrides)
     tensors: dict[str, np.ndarray] = {}
     for prefix, kind, path in (("msp", MspNet, msp_ckpt), ("lsp", LspNet, lsp_ckpt)):
@@ -75,7 +79,7 @@ def import_published(
         tensors,
         {"source": "published checkpoints", "msp": Path(msp_ckpt).name, "lsp": Path(lsp_ckpt).name},
     )
-    save_weights(out_safetensors, weights)
+    save_weights(out_safetensors, weights, overwrite)
     return weights
 
 

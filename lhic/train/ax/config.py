@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from dataclasses import dataclass, field
+from typing import Annotated, Literal, Self
 
-from lhic.errors import ConfigError
+from pydantic import Field, model_validator
+
 from lhic.families.ax.config import AxConfig
-from lhic.train.config import SourceConfig, build
+from lhic.settings import Config, Count, Natural, Positive
+from lhic.train.config import SourceConfig, Sources
 
 
-@dataclass(frozen=True)
-class ObservationConfig:
+class ObservationConfig(Config):
     """How many samples are taken, of each cube as it is and of changed copies of it (`lhic.train.ax.augment`)."""
 
-    samples: int = 150_000
-    copies: int = 8
-    samples_of_copy: int = 20_000
-
-    def check(self) -> None:
-        if self.samples < 1 or self.copies < 0 or self.samples_of_copy < 1:
-            raise ConfigError("expected samples >= 1, copies >= 0 and samples_of_copy >= 1")
+    samples: Count = 150_000
+    copies: Natural = 8
+    samples_of_copy: Count = 20_000
 
 
-@dataclass(frozen=True)
-class AxTrainConfig:
+class AxTrainConfig(Config):
     """A training run.
 
     model : keys of `AxConfig`; those left out have its defaults
@@ -35,46 +29,26 @@ class AxTrainConfig:
     """
 
     name: str
-    family: str
-    train: tuple[SourceConfig, ...]
+    family: Literal["lhic-ax"]
+    train: Sources
     validation: tuple[SourceConfig, ...] = ()
-    model: dict = field(default_factory=dict)
+    model: dict = {}  # noqa: RUF012 - pydantic copies it
     start_from: str | None = None
     cache: str | None = None
-    observations: ObservationConfig = field(default_factory=ObservationConfig)
-    copies_share: float = 0.4
-    steps: int = 6000
-    batch: int = 8192
-    lr: float = 0.004
-    weight_decay: float = 0.001
-    validate_every: int = 1000
-    threads: int = 0
-    seed: int = 1
+    observations: ObservationConfig = ObservationConfig()
+    copies_share: Annotated[float, Field(ge=0, lt=1)] = 0.4
+    steps: Count = 6000
+    batch: Count = 8192
+    lr: Positive = 0.004
+    weight_decay: Annotated[float, Field(ge=0)] = 0.001
+    validate_every: Count = 1000
+    threads: Natural = 0
+    seed: Natural = 1
 
-    def check(self) -> None:
-        if self.family != "lhic-ax":
-            raise ConfigError(f"family: expected lhic-ax, found {self.family!r}")
-        for name in ("steps", "batch", "validate_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: expected at least 1, found {getattr(self, name)}")
-        if not self.train:
-            raise ConfigError("expected at least one source under `train`")
-        if not 0 <= self.copies_share < 1:
-            raise ConfigError(f"copies_share: expected 0 <= share < 1, found {self.copies_share}")
-        if self.lr <= 0 or self.weight_decay < 0:
-            raise ConfigError("expected lr > 0 and weight_decay >= 0")
-        if self.threads < 0 or self.seed < 0:
-            raise ConfigError("expected threads >= 0 and seed >= 0")
+    @model_validator(mode="after")
+    def _architecture_exists(self) -> Self:
         self.architecture()
+        return self
 
     def architecture(self) -> AxConfig:
         return AxConfig.from_dict({**AxConfig().to_dict(), **self.model})
-
-    def to_json(self) -> dict:
-        """Plain JSON types."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
-
-
-def parse_config(content: object, where: str) -> AxTrainConfig:
-    """Check a configuration given as nested dicts. Raises ConfigError."""
-    return build(AxTrainConfig, content, where)

@@ -8,7 +8,6 @@ minutes.
 from __future__ import annotations
 
 import csv
-import dataclasses
 import hashlib
 import io
 import json
@@ -89,7 +88,7 @@ def train(config: AxTrainConfig, device: str, folder: Path, progress: bool = Tru
         "greatest_sums": bounds,
     }
     path = folder / f"{config.name}.safetensors"
-    save_weights(path, Weights(config.name, config.family, config.architecture().to_dict(), tensors, info))
+    save_weights(path, Weights(config.name, config.family, config.architecture().to_dict(), tensors, info), True)
     return TrainResult(config.steps, result, path)
 
 
@@ -139,14 +138,14 @@ def samples_of(observations: list[Observations]) -> Samples:
 def _cache_key(sha256: str, config: AxTrainConfig) -> str:
     architecture = config.architecture().to_dict()
     experts = {k: v for k, v in architecture.items() if k not in ("width", "depth", "components", "tuning_steps")}
-    what = json.dumps([sha256, experts, dataclasses.asdict(config.observations), config.seed], sort_keys=True)
+    what = json.dumps([sha256, experts, config.observations.to_json(), config.seed], sort_keys=True)
     return hashlib.sha256(what.encode()).hexdigest()[:24]
 
 
 def _write_cache(path: Path, observations: list[Observations]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {f"{n}_{name}": value for n, seen in enumerate(observations) for name, value in seen._asdict().items()}
-    with atomic_write(path) as file:
+    with atomic_write(path, overwrite=True) as file:
         np.savez(file, **arrays)
 
 
@@ -240,5 +239,5 @@ def _write_log(folder: Path, rows: list) -> None:
     writer.writerow(("step", "seconds", "train_bits", "validation_bps"))
     writer.writerows([[f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in rows])
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(folder / "log.csv") as file:
+    with atomic_write(folder / "log.csv", overwrite=True) as file:
         file.write(text.getvalue().encode())

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.integer_net import EXACT
+from lhic.families.ax.model import load
 from lhic.families.ax.spec import (
     ACTIVATION_BITS,
     ACTIVATION_LIMIT,
@@ -24,6 +25,7 @@ from lhic.families.ax.spec import (
     n_features,
 )
 from lhic.families.ax.tune import FAR, FLOOR, SCALE_LIMITS, SHARE
+from lhic.families.family import Model
 
 MARGIN = 0.98  # of the bound on a row's weights, for their rounding
 
@@ -73,6 +75,15 @@ class AxNet(nn.Module):
         if self.quantised:
             mean, scale, logit = _floored(mean, 8), _floored(scale, 5), _floored(logit, 5)
         return mean, scale.clamp(*SCALE_LIMITS), logit
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of a sample."""
+        return sum(layer.weight.numel() for layer in (*self.hidden, self.last))
+
+    def as_model(self, name: str) -> Model:
+        """The integer network as a model that codes on the CPU; its streams name no weights file."""
+        return load(name, self.config.to_dict(), self.tensors(), bytes(32))
 
     def _affine(self, layer: nn.Linear, x: Tensor, bias_bits: int) -> Tensor:
         if not self.quantised:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
-import numba
 import numpy as np
 
 from lhic.families.ax import model as ax_model
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.cpu import experts
+from lhic.families.ax.cpu import fit
 from lhic.families.ax.integer_net import EXACT, shapes
 from lhic.families.ax.parameters import StreamParameters
-from lhic.families.ax.planes.tile import split_tile
 from lhic.families.ax.spec import ACTIVATION_LIMIT, LIMIT
+from lhic.families.family import Work
 
 SMALL = AxConfig(
     detail_planes=3, sample_planes=2, short_planes=1, spatial_neighbours=16, epoch=4, width=16, depth=3, components=3
@@ -87,8 +86,8 @@ def settings_of(group_planes: int = 3, lower_bits: int = 8, n_lanes: int = 1) ->
 
 def job_of(kind: type, model: ax_model.AxModel, tile: np.ndarray, settings: StreamParameters):
     """A job that has run."""
-    job = kind(model, *split_tile(tile), settings)
-    model._run([job], settings, lambda n: None)
+    job = kind(model, tile, settings, 1)
+    model._run([job], settings, Work())
     return job
 
 
@@ -102,27 +101,13 @@ def intervals(model: ax_model.AxModel, tile: np.ndarray, settings: StreamParamet
     return found
 
 
-class threads:
-    """Numba's threads, for a while."""
-
-    def __init__(self, n: int):
-        self.n = n
-
-    def __enter__(self):
-        self.before = numba.get_num_threads()
-        numba.set_num_threads(min(self.n, numba.config.NUMBA_NUM_THREADS))
-
-    def __exit__(self, *error):
-        numba.set_num_threads(self.before)
-
-
 def solved(gram: np.ndarray, moment: np.ndarray) -> np.ndarray:
     """Coefficients times 2^20 by the compiled solution, whose arrays are padded."""
     n = len(moment)
-    size = experts.padded(n)
+    size = fit.padded(n)
     rng = np.random.default_rng(0)  # what is beyond must not matter
     padded_gram, padded_moment = rng.normal(size=(size, size)), rng.normal(size=size)
     padded_gram[:n, :n], padded_moment[:n] = gram, moment
     found = np.empty(n)
-    experts.solve(padded_gram, padded_moment, np.full((size, size + 4), np.nan), found)
+    fit.solve(padded_gram, padded_moment, np.full((size, size + 4), np.nan), found)
     return found

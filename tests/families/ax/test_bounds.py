@@ -10,7 +10,7 @@ from numba import njit
 from lhic.errors import CheckpointError
 from lhic.families import registry
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.cpu import experts
+from lhic.families.ax.cpu import fit
 from lhic.families.ax.integer_net import EXACT, check_bounds, shapes
 from lhic.families.ax.model import MAX_TILE_PIXELS
 from lhic.families.ax.spec import WEIGHT_STEPS
@@ -52,7 +52,7 @@ def test_the_largest_random_weights_still_pass():
 
 def test_normal_equations_of_the_largest_tile_are_exact():
     """All pixels at the greatest weight and nearly the greatest inputs, odd so that no power of two helps."""
-    n_regressors, rng = experts.padded.py_func(5), np.random.default_rng(2)
+    n_regressors, rng = fit.padded.py_func(5), np.random.default_rng(2)
     inputs = rng.choice([-1.0, 1.0], (n_regressors, MAX_TILE_PIXELS)) * (2**16 - 1)
     inputs[0] = 2**16 - 1
     inputs[1] -= 2.0 * rng.integers(0, 3, MAX_TILE_PIXELS)
@@ -62,7 +62,7 @@ def test_normal_equations_of_the_largest_tile_are_exact():
     part = 1 << 12
     for start in range(0, MAX_TILE_PIXELS, part):
         here = slice(start, start + part)
-        experts.accumulate(
+        fit.accumulate(
             inputs[:, here].copy(), inputs[0, here].copy(), weights[here].copy(), n_regressors, part, gram, moment,
             np.empty((4, part)),
         )  # fmt: skip
@@ -129,7 +129,7 @@ def test_solve_does_each_operation_of_the_format(system):
 
 def test_solve_holds_no_fused_multiply_add():
     # The machine code decides, not the source. x86: vfmadd132sd ...; ARM: fmadd, fmla; POWER: xsmaddadp.
-    fresh = njit(experts.solve.py_func)  # numba cannot show code that comes from its cache
+    fresh = njit(fit.solve.py_func)  # numba cannot show code that comes from its cache
     fresh(np.eye(4), np.ones(4), np.zeros((4, 8)), np.ones(3))
     (assembly,) = fresh.inspect_asm().values()
     mnemonics = set(re.findall(r"^\s+([a-z][a-z0-9.]+)", assembly, re.MULTILINE))

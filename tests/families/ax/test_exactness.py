@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 import lhic
+from lhic.families.family import Work
 from lhic.families.weights import Weights, save_weights
 from tests import document_decoder
-from tests.families.ax.common import CONFIGS, SMALL, extreme_tiles, random_model, random_tensors, settings_of, threads
+from tests.common import coded
+from tests.families.ax.common import CONFIGS, SMALL, extreme_tiles, random_model, random_tensors, settings_of
 
 
 def check_against_the_documents(config, tile, folder, share=1.0, **options):
@@ -37,10 +39,9 @@ def test_threads_and_neighbouring_tiles_change_nothing():
     rng = np.random.default_rng(3)
     tiles = [rng.normal(0, 40, (11, h, w)).cumsum(0).astype("int16") for h, w in ((33, 40), (24, 24), (40, 9))]
     model, parameters = random_model(share=0.02), settings_of(n_lanes=2).to_bytes()
-    alone = [model.encode_tiles([tile], parameters, lambda n: None)[0] for tile in tiles]
+    alone = [coded(model, [tile], parameters)[0] for tile in tiles]
     for n in (1, 2, 4):
-        with threads(n):
-            assert model.encode_tiles(tiles, parameters, lambda n: None) == alone
-            shapes = [tile.shape for tile in tiles]
-            found = model.decode_tiles(shapes, tiles[0].dtype, alone, parameters, lambda n: None)
+        assert coded(model, tiles, parameters, Work(threads=n)) == alone
+        shapes = [tile.shape for tile in tiles]
+        found = model.decode_tiles(shapes, tiles[0].dtype, alone, parameters, Work(threads=n))
         assert all(np.array_equal(a, b) for a, b in zip(found, tiles, strict=True))

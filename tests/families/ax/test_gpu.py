@@ -19,10 +19,10 @@ from lhic.errors import BackendError, LhicError, TruncatedStreamError
 from lhic.families.ax import changes, gpu
 from lhic.families.ax import model as ax_model
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.planes.tile import split_tile
-from lhic.stream.container import Reader, write_varint
-from tests.common import REPOSITORY
-from tests.families.ax.common import SMALL, extreme_tiles, random_model, settings_of, solved, threads
+from lhic.families.family import Work
+from lhic.stream.varint import Reader, write_varint
+from tests.common import REPOSITORY, coded
+from tests.families.ax.common import SMALL, extreme_tiles, random_model, settings_of, solved
 from tests.families.ax.test_bounds import systems
 
 pytest.importorskip("triton", reason="triton is not installed, so its interpreter cannot run the kernels")
@@ -55,10 +55,10 @@ def interpreted(*arguments, **keywords):
 def check_both_ways(compiled, engine, tiles, settings):
     """Streams of the compiled walk and of the engine are equal, and the engine decodes them."""
     parameters = settings.to_bytes()
-    expected = compiled.encode_tiles(tiles, parameters, lambda n: None)
-    assert engine.encode_tiles(tiles, parameters, lambda n: None) == expected
+    expected = coded(compiled, tiles, parameters)
+    assert coded(engine, tiles, parameters) == expected
     shapes = [tile.shape for tile in tiles]
-    found = engine.decode_tiles(shapes, tiles[0].dtype, expected, parameters, lambda n: None)
+    found = engine.decode_tiles(shapes, tiles[0].dtype, expected, parameters, Work())
     assert all(np.array_equal(a, b) for a, b in zip(found, tiles, strict=True))
 
 
@@ -113,8 +113,8 @@ def test_changed_weights_are_used(interpreter):
     tile, model = small_tiles()["pixels that repeat others"][0], random_model(ONE_EXPERT, share=0.02)
     steps = {name: np.sign(array).astype(int) for name, array in model.net.tensors().items()}
     settings = dataclasses.replace(settings_of(), changes=changes.write_changes(steps))
-    plain = model.encode_tiles([tile], settings_of().to_bytes(), lambda n: None)
-    assert model.encode_tiles([tile], settings.to_bytes(), lambda n: None) != plain
+    plain = coded(model, [tile], settings_of().to_bytes())
+    assert coded(model, [tile], settings.to_bytes()) != plain
     check_both_ways(model, interpreted(ONE_EXPERT, share=0.02), [tile], settings)
 
 
@@ -127,26 +127,27 @@ def test_what_the_host_does_beside_a_batch_changes_nothing(n_samples, interprete
     compiled, engine = random_model(ONE_EXPERT, share=0.02), interpreted(ONE_EXPERT, share=0.02)
     engine.samples_at_once = n_samples
     check_both_ways(compiled, engine, tiles, settings)
-    expected = compiled.encode_tiles(tiles, settings.to_bytes(), lambda n: None)
+    expected = coded(compiled, tiles, settings.to_bytes())
     shapes = [tile.shape for tile in tiles]
-    some, _ = engine.decode_first_bands(shapes[:1], tiles[0].dtype, expected[:1], settings.to_bytes(), 1, ticks.append)
+    work = Work(ticks.append)
+    some = engine.decode_first_bands(shapes[:1], tiles[0].dtype, expected[:1], settings.to_bytes(), 1, work)
     assert np.array_equal(some[0], tiles[0][:1]) and sum(ticks) == 3
     side, groups, samples = expected[-1]
     with pytest.raises(LhicError):
         damaged = [*expected[:-1], (side, groups, samples[:-4])]
-        engine.decode_tiles(shapes, tiles[0].dtype, damaged, settings.to_bytes(), lambda n: None)
+        engine.decode_tiles(shapes, tiles[0].dtype, damaged, settings.to_bytes(), Work())
 
 
 def test_damage_is_told_with_the_same_error(interpreter):
     tile, settings = small_tiles()["pixels that repeat others"][0][:, :, :2], settings_of(2, 8, 8)
     compiled, engine = random_model(ONE_EXPERT, share=0.02), interpreted(ONE_EXPERT, share=0.02)
-    ((side, groups, samples),) = compiled.encode_tiles([tile], settings.to_bytes(), lambda n: None)
+    ((side, groups, samples),) = coded(compiled, [tile], settings.to_bytes())
 
     def error_of(model, samples, groups=groups):
         # With more threads it is chance which of several groups fails first.
-        with threads(1), pytest.raises(LhicError) as caught:
+        with pytest.raises(LhicError) as caught:
             sections = [(side, groups, samples)]
-            model.decode_tiles([tile.shape], tile.dtype, sections, settings.to_bytes(), lambda n: None)
+            model.decode_tiles([tile.shape], tile.dtype, sections, settings.to_bytes(), Work(threads=1))
         return type(caught.value), str(caught.value)
 
     for at in (3, len(samples) - 2):
@@ -197,7 +198,7 @@ def test_normal_equations_are_sums_of_products(n_planes, forgets, interpreter):
                       spatial_neighbours=0, far_neighbours=0, width=8)  # fmt: skip
     rng = np.random.default_rng(4)
     tile = rng.integers(0, 9, (n_planes + 1, 3, 5)).astype("int16")
-    job = ax_model._EncodeJob(interpreted(config, share=0.02), *split_tile(tile), settings_of())
+    job = ax_model._EncodeJob(interpreted(config, share=0.02), tile, settings_of(), 1)
     batch = Batch(job.model, [job], CPU)
     step, z = Step(batch), n_planes
     batch.buffer[:] = torch.from_numpy(rng.integers(-99, 99, batch.buffer.shape))
@@ -244,7 +245,7 @@ def test_memory_of_a_tile_is_within_its_estimate(shape, monkeypatch, interpreter
     tile = np.random.default_rng(2).normal(0, 300, shape).cumsum(0).astype("int16")
     loaded = lhic.load_model("lhic-ax", "cpu")
     model = ax_model.AxModel(loaded.name, loaded.settings, loaded.net, loaded.weights_hash, "cpu:0")
-    job = ax_model._EncodeJob(model, *split_tile(tile), settings_of(16))
+    job = ax_model._EncodeJob(model, tile, settings_of(16), 1)
     monkeypatch.setattr(batch.Batch, "walk", lambda *arguments: None)
     kernel = dict.fromkeys([(len(range(0, shape[0], 16)),)], lambda *arguments, **keywords: None)
     monkeypatch.setattr(streams.coder, "encode_stream", kernel)
@@ -259,7 +260,7 @@ def test_a_batch_fits_the_memory_that_is_free(monkeypatch):
 
     model, n_run = random_model(), []
     tiles = np.random.default_rng(5).integers(0, 99, (6, 7, 9, 12)).astype("int16")
-    jobs = [ax_model._EncodeJob(model, *split_tile(tile), settings_of()) for tile in tiles]
+    jobs = [ax_model._EncodeJob(model, tile, settings_of(), 1) for tile in tiles]
     each = batch.tile_bytes(model.settings, 7, 9, 12)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     monkeypatch.setattr(engine, "encode_jobs", lambda model, some, *rest: n_run.append(len(some)))
@@ -286,7 +287,9 @@ def test_what_is_missing_for_a_gpu_is_said_in_one_line(missing, message, monkeyp
     monkeypatch.setattr(gpu.importlib.util, "find_spec", lambda name: name != missing or None)
     monkeypatch.setattr(gpu.shutil, "which", lambda name: name == "gcc" != missing or None)
     with pytest.raises(BackendError, match=message) as caught:
-        random_model(device="cuda").encode_tiles([np.zeros((1, 2, 2), "uint8")], settings_of().to_bytes(), print)
+        random_model(device="cuda").encode_tiles(
+            [np.arange(4, dtype="uint8").reshape(1, 2, 2)], settings_of().to_bytes(), Work()
+        )
     assert "\n" not in str(caught.value)
     monkeypatch.setenv("CC", "cc")
     if missing == "gcc":
@@ -298,9 +301,9 @@ def test_what_is_missing_for_a_gpu_is_said_in_one_line(missing, message, monkeyp
 def test_streams_cross_from_cpu_to_cuda_and_back(name, cuda):
     tile, settings = extreme_tiles()[name], settings_of()
     compiled, engine = random_model(share=0.02), random_model(share=0.02, device="cuda")
-    expected = compiled.encode_tiles([tile] * 3, settings.to_bytes(), lambda n: None)
+    expected = coded(compiled, [tile] * 3, settings.to_bytes())
     check_both_ways(compiled, engine, [tile] * 3, settings)
-    found = compiled.decode_tiles([tile.shape] * 3, tile.dtype, expected, settings.to_bytes(), lambda n: None)
+    found = compiled.decode_tiles([tile.shape] * 3, tile.dtype, expected, settings.to_bytes(), Work())
     assert all(np.array_equal(a, tile) for a in found)
 
 
@@ -309,14 +312,15 @@ def test_damage_is_told_on_a_gpu(cuda):
     tile = np.random.default_rng(5).normal(0, 30, (7, 9, 12)).cumsum(0).astype("int16")
     parameters = settings_of(3, 6, 8).to_bytes()
     compiled, engine = random_model(share=0.02), random_model(share=0.02, device="cuda")
-    ((side, groups, samples),) = compiled.encode_tiles([tile], parameters, lambda n: None)
+    ((side, groups, samples),) = coded(compiled, [tile], parameters)
     for at in range(0, len(samples), len(samples) // 9):
         damaged = samples[:at] + bytes([samples[at] ^ 0x40]) + samples[at + 1 :]
         errors = []
         for model in (compiled, engine):
             # With more threads it is chance which of several groups fails first.
-            with threads(1), pytest.raises(LhicError) as caught:
-                model.decode_tiles([tile.shape], tile.dtype, [(side, groups, damaged)], parameters, lambda n: None)
+            with pytest.raises(LhicError) as caught:
+                sections = [(side, groups, damaged)]
+                model.decode_tiles([tile.shape], tile.dtype, sections, parameters, Work(threads=1))
             errors.append((type(caught.value), str(caught.value)))
         assert errors[0] == errors[1]
 
@@ -328,7 +332,7 @@ def test_steps_are_recorded_on_a_gpu(cuda):
     tile = np.random.default_rng(5).normal(0, 30, (7, 9, 12)).cumsum(0).astype("int16")
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # `record` warns when a step is not recorded
-        model.encode_tiles([tile], settings_of().to_bytes(), lambda n: None)
+        coded(model, [tile], settings_of().to_bytes())
 
 
 @pytest.mark.gpu
@@ -336,10 +340,10 @@ def test_a_batch_of_patches_on_a_gpu(cuda):
     rng = np.random.default_rng(8)
     tiles = [rng.normal(0, 20, (40, 64, 64)).cumsum(0).astype("int16") for _ in range(4)]
     compiled, engine = random_model(share=0.02), random_model(share=0.02, device="cuda")
-    parameters = compiled.plan(tiles[0])
-    expected = compiled.encode_tiles(tiles, parameters, lambda n: None)
-    assert engine.encode_tiles(tiles, parameters, lambda n: None) == expected
-    found = engine.decode_tiles([tile.shape for tile in tiles], tiles[0].dtype, expected, parameters, lambda n: None)
+    parameters = compiled.plan(tiles[0], Work())
+    expected = coded(compiled, tiles, parameters)
+    assert coded(engine, tiles, parameters) == expected
+    found = engine.decode_tiles([tile.shape for tile in tiles], tiles[0].dtype, expected, parameters, Work())
     assert all(np.array_equal(a, b) for a, b in zip(found, tiles, strict=True))
 
 

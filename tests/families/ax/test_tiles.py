@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from lhic.coder import RansDecoder, RansEncoder
 from lhic.coder.mixture import MEAN_LIMIT, SCALE_MAX, Mixture, reference_sigmoid, reference_weights
-from lhic.families.ax.cpu import experts, symbols
+from lhic.families.ax.cpu import coder, fit, predict
 from lhic.families.ax.cpu.arithmetic import log2_16
+from lhic.families.ax.cpu.mixture import mixtures_of
 from lhic.families.ax.cpu.state import new_mixtures
 from lhic.families.ax.experts import CONSTANT, DETAIL, INSIDE, NEIGHBOUR, SAMPLE
 from lhic.families.ax.levels import Levels
@@ -72,7 +73,7 @@ def made_mixtures(outputs, base, scale):
     for end, values in zip(ends, (base, scale, np.array([log2_16(s) for s in scale])), strict=True):
         end[:n] = values
     mixtures = new_mixtures(components, columns)
-    symbols.mixtures_of(wide, n, *ends, mixtures)
+    mixtures_of(wide, n, *ends, mixtures)
     return mixtures
 
 
@@ -102,7 +103,7 @@ def test_mixtures_and_intervals_are_those_of_the_format(case):
     mixtures.levels[:n] = level
     coded = rng.random(n) < 0.8
     starts, freqs = np.zeros(2 * n, np.uint32), np.zeros(2 * n, np.uint32)
-    used = symbols.encode_wave(1, lower_bits, levels, mixtures, coded, n, starts, freqs, 0)
+    used = coder.encode_wave(1, lower_bits, levels, mixtures, coded, n, starts, freqs, 0)
     cell = level >> lower_bits << lower_bits
     after = np.minimum(cell + (1 << lower_bits), n_levels)
     low, high, below, above = (plain_frequency(plain, x, 1, levels, values) for x in (cell, after, level, level + 1))
@@ -128,11 +129,11 @@ def test_levels_come_back_whatever_the_lanes(case, n_lanes):
     for level in waves:
         mixtures.levels[:n] = level
         starts, freqs = np.zeros(2 * n, np.uint32), np.zeros(2 * n, np.uint32)
-        used = symbols.encode_wave(1, lower_bits, levels, mixtures, coded, n, starts, freqs, 0)
+        used = coder.encode_wave(1, lower_bits, levels, mixtures, coded, n, starts, freqs, 0)
         encoder.push(starts[:used], freqs[:used])
     decoder = RansDecoder(encoder.finish(), n_lanes, PRECISION)
     for level in waves:
-        assert symbols.decode_wave(
+        assert coder.decode_wave(
             1, lower_bits, levels, mixtures, coded, n, decoder.states, decoder.words, decoder.cursor
         )
         assert np.array_equal(mixtures.levels[:n][coded], level[coded])
@@ -146,7 +147,7 @@ def test_words_that_run_out_are_told():
     for n_lanes in (1, 8):
         states, cursor = np.full(n_lanes, 2**31), np.zeros(2, np.int64)
         words = np.zeros(2, np.uint32)
-        assert not symbols.decode_wave(1, 8, levels, mixtures, np.ones(30, bool), 30, states, words, cursor)
+        assert not coder.decode_wave(1, 8, levels, mixtures, np.ones(30, bool), 30, states, words, cursor)
 
 
 def test_the_logarithm_and_the_power_are_those_of_the_format():
@@ -192,11 +193,11 @@ def test_predictions_and_inputs_are_sums_over_the_pictures(z, n):
             inputs[r] *= (i >= 0) & (j >= 0) & (j < n_columns)
     found = np.zeros(48)
     where = samples, details, means, z, u, row, n, n_columns
-    experts.predict(regressors, coefficients, *where, np.zeros(64, np.int64), np.zeros(66), found)
+    predict.predict(regressors, coefficients, *where, np.zeros(64, np.int64), np.zeros(66), found)
     assert found[:n].tolist() == (coefficients.astype(np.int64) @ inputs >> 14).tolist()
     samples[z, u - 2, row - 2] = 99  # known by now, but it was not then
     gathered = np.zeros((64, 60))
-    experts.gather(regressors, *where, 4, gathered)
+    fit.gather(regressors, *where, 4, gathered)
     assert np.array_equal(gathered[: len(regressors), 4 : 4 + n], inputs)
 
 
@@ -204,12 +205,12 @@ def test_predictions_and_inputs_are_sums_over_the_pictures(z, n):
 @pytest.mark.parametrize("n", [1, 4, 30])
 def test_normal_equations_are_sums_of_products(n_regressors, n):
     rng = np.random.default_rng(n_regressors)
-    side = int(experts.padded.py_func(n_regressors))
+    side = int(fit.padded.py_func(n_regressors))
     inputs = rng.integers(-(2**16), 2**16, (64, 32)).astype(float)
     targets, weights = rng.integers(-(2**16), 2**16, 32).astype(float), rng.integers(1, 33, 32).astype(float)
     weights[n:] = 0
     gram, moment = np.ones((side, side)), np.ones(side)
-    experts.accumulate(inputs, targets, weights, n_regressors, n, gram, moment, np.zeros((4, 32)))
+    fit.accumulate(inputs, targets, weights, n_regressors, n, gram, moment, np.zeros((4, 32)))
     own = inputs[:n_regressors]
     expected = 1 + (own * weights) @ own.T
     lower = np.tril_indices(n_regressors)

@@ -12,13 +12,14 @@ from lhic.families.ax.cpu.state import new_scratch
 from lhic.families.ax.integer_net import IntegerNet, check_bounds, from_tensors
 from lhic.families.ax.model import load
 from lhic.families.ax.observe import observe
+from lhic.families.family import Work
+from lhic.settings import read_yaml
 from lhic.train import run
 from lhic.train.ax.augment import changed_copy
-from lhic.train.ax.config import parse_config
+from lhic.train.ax.config import AxTrainConfig
 from lhic.train.ax.loop import bits_per_sample
 from lhic.train.ax.network import AxNet
-from lhic.train.config import read_yaml
-from tests.common import REPOSITORY
+from tests.common import REPOSITORY, coded
 
 SMALL = {"detail_planes": 4, "sample_planes": 3, "short_planes": 0, "spatial_neighbours": 4, "width": 16, "depth": 2}
 
@@ -37,7 +38,7 @@ def test_shipped_configurations_are_valid():
     shipped = {f"lhic-ax{preset}{held_out}" for preset in ("", "-fast", "-max") for held_out in ("", "-unseen")}
     assert {path.stem for path in runs} == shipped | {"lhic-ax-fine-tune"}
     for path in runs:
-        assert parse_config(read_yaml(path), str(path)).name == path.stem
+        assert AxTrainConfig.parse(read_yaml(path), str(path)).name == path.stem
 
 
 def test_the_unseen_weights_leave_the_bundled_patch_out():
@@ -53,17 +54,17 @@ def test_the_unseen_weights_leave_the_bundled_patch_out():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 0}, "steps: expected at least 1"),
+        ({"steps": 0}, "steps: expected greater than or equal to 1, found 0"),
         ({"copies_share": 1.0}, "copies_share"),
         ({"model": {"width": 30}}, "multiple of 4"),
         ({"model": {"wide": 3}}, "'wide' amiss"),
-        ({"observations": {"copies": -1}}, "copies"),
+        ({"observations": {"copies": -1}}, "observations.copies: expected greater than or equal to 0"),
     ],
 )
 def test_impossible_configurations_are_refused(change, message):
     content = {"name": "x", "family": "lhic-ax", "train": [{"kind": "bundled"}], **change}
     with pytest.raises(ConfigError, match=message):
-        parse_config(content, "here")
+        AxTrainConfig.parse(content, "here")
 
 
 def test_float_network_rounds_as_the_integer_one_does():
@@ -109,7 +110,7 @@ def test_ideal_code_length_is_what_coding_gives(cube):
     seen = observe(cube, config, cube.size, np.random.default_rng(0))
     ideal = bits_per_sample(net, seen, torch.device("cpu"))
     model = load("test", config.to_dict(), net.tensors(), bytes(32))
-    sections = model.encode_tiles([cube], model.plan(cube), lambda n: None)[0]
+    sections = coded(model, [cube], model.plan(cube, Work()))[0]
     assert 8 * len(sections[2]) / cube.size == pytest.approx(ideal, rel=0.003)
 
 

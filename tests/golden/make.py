@@ -14,7 +14,7 @@ import numpy as np
 
 import lhic
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.cpu.network import shapes
+from lhic.families.ax.integer_net import shapes
 from lhic.families.ax.model import AxModel
 from lhic.families.ax.parameters import StreamParameters
 from lhic.families.bp.config import LhicBpConfig

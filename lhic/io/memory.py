@@ -82,7 +82,7 @@ def control_group_memory(root: Path = Path("/")) -> Iterator[int]:
         paths |= dict.fromkeys(controllers.split(","), path)  # version 2 names no controllers
     for line in _lines(root / "proc/self/mountinfo"):
         mount, _, file_system = line.partition(" - ")
-        kind, _, options = file_system.split(" ", 2)
+        kind, *_, options = file_system.split(" ")
         if kind == "cgroup2":
             path, names = paths.get(""), ("memory.max", "memory.current", "")
         elif kind == "cgroup" and "memory" in options.split(","):

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from lhic.data import Item
 from lhic.errors import CheckpointError, ConfigError
-from lhic.families.ax.cpu.network import check_bounds
+from lhic.families.ax.integer_net import check_bounds
 from lhic.families.ax.observe import Observations, observe
 from lhic.families.registry import resolve_device
 from lhic.families.weights import Weights, load_weights, save_weights

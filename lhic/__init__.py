@@ -3,10 +3,9 @@
 The public names are here; importing them needs neither torch nor a GPU.
 """
 
-from lhic.api import decode, decode_tile, encode, inspect
+from lhic.api import decode, decode_file, decode_tile, encode, encode_file, inspect, preview, verify
 from lhic.errors import LhicError
 from lhic.families.registry import DEFAULT_MODEL, list_models, load_model
-from lhic.files import decode_file, encode_file
 from lhic.io.npy import load_cube, save_cube
 
 __version__ = "0.1.0"
@@ -24,5 +23,7 @@ __all__ = [
     "list_models",
     "load_cube",
     "load_model",
+    "preview",
     "save_cube",
+    "verify",
 ]

@@ -1,36 +1,62 @@
-"""Cube to stream and back.  The only module that knows all the parts: cubes, tiles, models and the container.
+"""Cube to stream and back.  The only module that knows all the parts: cubes, files, models and the format.
 
-`encode` and `decode` read in mirrored order: check, plan, code the tiles, put together.  What they are made of works on
-windows of a cube, batch of tiles by batch, so that `lhic.files`, which has neither end in memory, is made of the same.
+Encoder and decoder read in mirrored order: check, choose the model, code the tiles, put together.  In memory and from
+file to file they are the same functions, with an array or a file at either end.
 """
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
 
-from lhic.batches import COPIES, batches, samples_at_once
+from lhic.arguments import whole_number
+from lhic.comparison import Comparison, check_comparable
 from lhic.cube import check_cube, n_bytes_of
-from lhic.errors import UsageError
-from lhic.families import raw
-from lhic.families.family import Model, Progress
-from lhic.families.registry import DEFAULT_MODEL, family_module, load_model, model_for_stream
+from lhic.errors import CorruptStreamError, InvalidCubeError, MemoryBudgetError, UsageError, VerificationError, named
+from lhic.families.family import Cube, CubeSink, Model, Progress, Work, silent
+from lhic.families.raw import RawModel
+from lhic.families.registry import (
+    DEFAULT_MODEL,
+    SUFFIX,
+    as_model,
+    family_of,
+    model_for_stream,
+    weights_folders,
+)
+from lhic.io.atomic import atomic_write, check_not_input, temporary_beside
+from lhic.io.memory import memory_budget as budget_of
 from lhic.io.npy import CubeReader, CubeWriter
-from lhic.stream import container
-from lhic.stream.container import Stream
+from lhic.io.source import Source, open_source
+from lhic.io.threads import n_threads
+from lhic.picture import Preview, choose_bands, stretch
+from lhic.stream.header import PREAMBLE, VERSION, Header, StreamIndex, read_index, stream_bytes
+from lhic.stream.metadata import nodata_of, plain
+from lhic.stream.tiles import Stream, TileEntry, lazy_sections
+from lhic.stream.whole import StreamWriter, check_whole
+
+ModelLike = str | os.PathLike | Model
+"""Name (``lhic models``), path of a weights file, or a loaded model."""
+StreamLike = bytes | bytearray | memoryview | Source | str | os.PathLike
+"""A stream: its bytes, or where they are: a path, ``-`` for standard input, or an open source."""
+
+
+# --- encode -----------------------------------------------------------------------------------------------------------
 
 
 def encode(
     cube: np.ndarray,
-    model: str | os.PathLike | Model = DEFAULT_MODEL,
+    model: ModelLike = DEFAULT_MODEL,
     device: str = "auto",
     *,
     metadata: dict | None = None,
+    nodata: int | None = None,
+    threads: int | None = None,
     memory_budget: int | None = None,
     progress: Progress | None = None,
     fallback: bool = True,
@@ -40,11 +66,15 @@ def encode(
 
     Parameters
     ----------
-    cube : array (S bands, H rows, W columns), integers of 8, 16 or 32 bits; never modified, never clipped
+    cube : array (S bands, H rows, W columns), integers of 8, 16 or 32 bits; never modified, never clipped. The masked
+        samples of a masked array become `nodata`
     model : name (``lhic models``), path to a weights file, or a loaded model
     device : ``auto``, ``cpu`` or ``cuda``; where to compute. Any device decodes the stream
     metadata : what docs/format.md, section 2, allows (wavelengths, fwhm, nodata, crs, transform, extra, ...)
-    memory_budget : bytes; default `lhic.io.memory.memory_budget`
+    nodata : sample value that means "no data"; kept in the metadata. With ``max_error`` it comes back exactly, and no
+        other sample becomes it
+    threads : how many may compute; default ``LHIC_THREADS``, else the cores this process may use
+    memory_budget : bytes; default ``LHIC_MEMORY_BUDGET``, else 80 % of the free memory
     progress : called with the number of samples finished since its last call
     fallback : store the samples as they are where the model's stream would be longer
     options : of the model's family, e.g. ``param_d=8`` for lhic-bp, ``max_error=2`` or ``tuning_steps=300`` for lhic-ax
@@ -65,109 +95,160 @@ def encode(
     True
     """
     check_cube(cube)
+    metadata = _with_nodata(metadata, nodata, cube)
+    cube = _filled(cube, nodata_of(metadata, cube.dtype))
     file = io.BytesIO()
     # The sections, and the stream put together of them, are rarely as long as the samples.
-    memory = {"memory_budget": memory_budget, "held": 2 * cube.nbytes}
-    more = {"metadata": metadata, "progress": progress, "fallback": fallback, **memory, **options}
-    write_stream(cube, file, io.BytesIO(), model, device, **more)
+    work = _work(progress, threads, memory_budget, held=2 * cube.nbytes)
+    _encode(cube, file, io.BytesIO(), as_model(model, device), metadata, fallback, options, work)
     return file.getvalue()
 
 
-def write_stream(
-    cube: np.ndarray | CubeReader,
-    file: BinaryIO,
-    spool: BinaryIO,
-    model: str | os.PathLike | Model,
-    device: str,
+def encode_file(
+    cube: str | os.PathLike | CubeReader,
+    stream: str | os.PathLike,
+    model: ModelLike = DEFAULT_MODEL,
+    device: str = "auto",
     *,
-    metadata: dict | None,
-    memory_budget: int | None,
-    progress: Progress | None,
-    fallback: bool,
-    held: int = 0,
+    metadata: dict | None = None,
+    nodata: int | None = None,
+    threads: int | None = None,
+    memory_budget: int | None = None,
+    progress: Progress | None = None,
+    fallback: bool = True,
+    overwrite: bool = False,
     **options,
-) -> None:
-    """`encode` into a file.
+) -> dict:
+    """Compress a ``.npy`` file, of which only a batch of tiles is in memory at a time.
 
     Parameters
     ----------
-    cube : gives windows, and its shape and dtype
-    file : the stream is written to it once it is complete
-    spool : empty binary file to write and read; the sections stay in it until then
-    held : bytes of memory that all this takes
+    cube : path of a ``.npy`` file with what `lhic.encode` takes, or a `CubeReader` of it; ``-`` is standard input
+    stream : path to write, ``-`` is standard output; a temporary file on the same disk holds the coded tiles meanwhile
+    overwrite : whether `stream` may replace an existing file
+    model, device, metadata, nodata, threads, memory_budget, progress, fallback, options : as `lhic.encode` takes them
+
+    Returns
+    -------
+    dict : what `lhic.inspect` says of the stream
+
+    Raises
+    ------
+    UsageError, InvalidCubeError
+        No such file, or not a complete one with a cube in it; or `stream` must not be written.
+    MemoryBudgetError
+        Not even one tile fits the budget.
+    LhicError
+        What else `lhic.encode` raises. The stream's file is then as it was before.
+
+    Examples
+    --------
+    >>> import lhic, numpy as np, tempfile
+    >>> cube = np.arange(2 * 3 * 4, dtype="int16").reshape(2, 3, 4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     lhic.save_cube(f"{folder}/cube.npy", cube)
+    ...     found = lhic.encode_file(f"{folder}/cube.npy", f"{folder}/cube.lhic")
+    ...     same = open(f"{folder}/cube.lhic", "rb").read() == lhic.encode(cube)
+    >>> found["shape"], same
+    ([2, 3, 4], True)
     """
-    if isinstance(model, str | os.PathLike):
-        model = load_model(model, device)
-    metadata = dict(metadata or {})
-    container.write_metadata(metadata, cube.shape[0])  # refuses bad metadata before the long part
-    limit = room_for(model, _header(cube, model, b"", {}), "cube", memory_budget, held)
-    header = _header(cube, model, model.plan(cube, **options), metadata)
-    writer = _write_tiles(cube, header, spool, model, limit, progress or _silent)
-    if fallback and writer.n_bytes > cube.nbytes:
-        model = raw.RawModel()
-        header = _header(cube, model, b"", metadata)
-        if container.stream_bytes(header, [container.TileEntry(0, (cube.nbytes,), 0, 0)]) < writer.n_bytes:
-            spool.seek(0)
-            spool.truncate()
-            writer = _write_tiles(cube, header, spool, model, limit, _silent)
-    writer.finish(file)
+    work = _work(progress, threads, memory_budget)
+    with _opened(cube, CubeReader) as reader:
+        check_not_input(stream, reader.fileno(), *_weights_files(model))
+        with atomic_write(stream, overwrite) as file, temporary_beside(stream) as spool, named(reader.path):
+            metadata = _with_nodata(metadata, nodata, reader)
+            index = _encode(reader, file, spool, as_model(model, device), metadata, fallback, options, work)
+    return _description(index, is_complete=True)
 
 
-def _header(cube: np.ndarray | CubeReader, model: Model, parameters: bytes, metadata: dict) -> container.Header:
-    tile = model.tile_shape(*cube.shape[1:])
-    identity = model.name, model.family, model.weights_hash
-    return container.Header(cube.dtype, tuple(cube.shape), *tile, *identity, parameters, metadata)
-
-
-def room_for(model: Model, header: container.Header, what: str, budget: int | None, held: int = 0) -> int:
-    """Samples to code together; an error if there is no room for a tile, or for a row of samples as they are."""
-    tile = header.grid[0]
-    least = (1, 1, tile.n_columns) if header.family == raw.FAMILY else (header.shape[0], tile.n_rows, tile.n_columns)
-    return samples_at_once(model, header.dtype, least, len(header.grid), what, budget, held)
-
-
-def _write_tiles(
-    cube: np.ndarray | CubeReader,
-    header: container.Header,
+def _encode(
+    cube: Cube,
+    file: BinaryIO,
     spool: BinaryIO,
     model: Model,
-    limit: int,
-    progress: Progress,
-) -> container.StreamWriter:
-    writer = container.StreamWriter(header, spool)
-    if header.family == raw.FAMILY:
-        _write_raw(cube, writer, limit, progress)
-        return writer
-    native = header.dtype.newbyteorder("=")
-    reconstruct = getattr(model, "reconstruct", None)
-    for batch in batches(header.grid, header.shape[0], limit):
-        tiles = [np.ascontiguousarray(cube[tile.window], native) for tile in batch]
-        coded = model.encode_tiles(tiles, header.parameters, progress)
-        for tile, sections in zip(tiles, coded, strict=True):
-            decoded = reconstruct(tile, header.parameters) if reconstruct else tile
-            writer.add_tile(sections, container.samples_crc(decoded))
-    return writer
+    metadata: dict,
+    fallback: bool,
+    options: dict,
+    work: Work,
+) -> StreamIndex:
+    """Write a stream to `file` once it is complete; its sections stay in the empty file `spool` until then."""
+    model.check_room(_header(cube, model, b"", {}), "cube", work)
+    header = _header(cube, model, model.plan(cube, work, **options), metadata)
+    writer = StreamWriter(header, spool)
+    model.encode_cube(cube, writer, work)
+    n_bytes = n_bytes_of(cube.shape, cube.dtype)
+    if fallback and writer.n_bytes > n_bytes:
+        as_they_are = RawModel()
+        header = _header(cube, as_they_are, b"", metadata)
+        if stream_bytes(header, [TileEntry(0, (n_bytes,), 0, 0)]) < writer.n_bytes:
+            spool.seek(0)
+            spool.truncate()
+            writer = StreamWriter(header, spool)
+            as_they_are.encode_cube(cube, writer, replace(work, progress=silent))
+    return writer.finish(file)
 
 
-def _write_raw(cube: np.ndarray | CubeReader, writer: container.StreamWriter, limit: int, progress: Progress) -> None:
-    """The one tile of samples as they are, which is as large as the cube."""
-    little_endian, crc = writer.header.dtype.newbyteorder("<"), 0
-    for window in raw.pieces(writer.header.shape, limit):
-        samples = np.ascontiguousarray(cube[window], little_endian)
-        crc = container.samples_crc(samples, crc)
-        writer.write(samples.tobytes())
-        progress(samples.size)
-    writer.end_section()
-    writer.end_tile(crc)
+def _header(cube: Cube, model: Model, parameters: bytes, metadata: dict) -> Header:
+    tile = model.tile_shape(*cube.shape[1:])
+    identity = model.name, model.family, model.weights_hash
+    return Header(cube.dtype, tuple(cube.shape), *tile, *identity, parameters, metadata)
+
+
+def _with_nodata(metadata: dict | None, nodata: int | None, cube: Cube) -> dict:
+    """Checked metadata, that value among them."""
+    metadata = plain(metadata, cube.shape[0])
+    if nodata is None:
+        return metadata
+    limits = np.iinfo(cube.dtype)
+    nodata = whole_number(nodata, "nodata", int(limits.min), int(limits.max))
+    if metadata.setdefault("nodata", nodata) != nodata:
+        raise UsageError(f"nodata: expected the value of the metadata, {metadata['nodata']}, found {nodata}")
+    return metadata
+
+
+def _filled(cube: np.ndarray, nodata: int | None) -> np.ndarray:
+    """The plain array that a masked one becomes.
+
+    Raises
+    ------
+    InvalidCubeError
+        Samples are masked, and there is no value to stand for them, or it occurs among the others.
+    """
+    if not isinstance(cube, np.ma.MaskedArray):
+        return cube
+    mask = np.ma.getmaskarray(cube)
+    if not mask.any():
+        return cube.data
+    if nodata is None:
+        n_masked = np.count_nonzero(mask)
+        raise InvalidCubeError(
+            f"cube: expected nodata=..., a value of {cube.dtype} for masked samples, found {n_masked}"
+        )
+    if (~mask & (cube.data == nodata)).any():
+        raise InvalidCubeError(f"cube: expected nodata={nodata} for masked samples alone, found others that have it")
+    return np.where(mask, cube.dtype.type(nodata), cube.data).astype(cube.dtype)
+
+
+def _weights_files(model: ModelLike) -> list[str | os.PathLike]:
+    """Files that no output may replace: the weights that are found by name, and the one of that path."""
+    found = [path for folder in weights_folders() for path in folder.glob(f"*{SUFFIX}")]
+    return [*found, model] if isinstance(model, str | os.PathLike) else found
+
+
+# --- decode -----------------------------------------------------------------------------------------------------------
 
 
 def decode(
-    stream: Stream,
+    stream: StreamLike,
     device: str = "auto",
     *,
-    model: str | os.PathLike | Model | None = None,
+    model: ModelLike | None = None,
+    threads: int | None = None,
     memory_budget: int | None = None,
     progress: Progress | None = None,
+    max_bytes: int | None = None,
+    expected_shape: Sequence[int] | None = None,
+    expected_dtype: np.dtype | str | None = None,
 ) -> np.ndarray:
     """The cube that was encoded: same shape, dtype (byte order included) and values.
 
@@ -175,76 +256,160 @@ def decode(
 
     Parameters
     ----------
-    stream : what `encode` returned, nothing before or after it
+    stream : what `encode` returned, nothing before or after it; or the path of a file with it
     device : where to compute; any device decodes any stream
     model : only needed when the weights are not where `lhic models` looks
+    threads, memory_budget, progress : as `encode` takes them
+    max_bytes : of the cube; a stream that announces more is refused before any work. A few hundred bytes may be a
+        valid stream of a large cube, so this also bounds the time that a stream from elsewhere can take
+    expected_shape, expected_dtype : refuse a stream of another cube before any work
 
     Raises
     ------
     CorruptStreamError
         Damaged; `TruncatedStreamError` and `ForeignStreamError` say more.
-    UnsupportedVersionError, ModelMismatchError, MemoryBudgetError, BackendError
+    VerificationError
+        Another shape or dtype than expected.
+    MemoryBudgetError
+        More than `max_bytes`, or more than fits the budget.
+    UnsupportedVersionError, ModelMismatchError, BackendError, UsageError
+
+    Examples
+    --------
+    >>> import lhic, numpy as np
+    >>> stream = lhic.encode(np.zeros((2, 3, 4), "int16"))
+    >>> lhic.decode(stream, max_bytes=1000, expected_dtype="int16").shape
+    (2, 3, 4)
+    >>> lhic.decode(stream, max_bytes=10)
+    Traceback (most recent call last):
+    lhic.errors.MemoryBudgetError: stream: expected at most 10 bytes of samples (max_bytes), found 48
     """
-    index = container.read_index(stream)
-    container.check_whole(stream, index)
-    header = index.header
-    model = model_of(header, device, model)
-    limit = room_for(model, header, "stream", memory_budget, held=n_bytes_of(header.shape, header.dtype))
-    cube = np.empty(header.shape, header.dtype)
-    read_tiles(cube, stream, index, model, limit, progress or _silent)
+    with _opened_stream(stream) as data:
+        index = _index_of(data, max_bytes, expected_shape, expected_dtype)
+        header = index.header
+        work = _work(progress, threads, memory_budget, held=n_bytes_of(header.shape, header.dtype))
+        ready = _ready(data, index, device, model, work)
+        cube = np.empty(header.shape, header.dtype)
+        ready.decode_cube(data, index, cube, work)
     return cube
 
 
-def read_tiles(
-    cube: np.ndarray | CubeWriter,
-    stream: Stream,
-    index: container.StreamIndex,
-    model: Model,
-    limit: int,
-    progress: Progress,
-) -> None:
-    """Decode all tiles, each checked against its checksums, into `cube`, which takes windows."""
-    header = index.header
-    if header.family == raw.FAMILY:
-        _read_raw(cube, stream, index, limit, progress)
-        return
-    for batch in batches(header.grid, header.shape[0], limit):
-        numbers = [tile.index for tile in batch]
-        for tile, samples in zip(batch, _decode_tiles(stream, index, numbers, model, progress), strict=True):
-            cube[tile.window] = samples
+def decode_file(
+    stream: StreamLike,
+    cube: str | os.PathLike,
+    device: str = "auto",
+    *,
+    model: ModelLike | None = None,
+    verify: str | os.PathLike | None = None,
+    threads: int | None = None,
+    memory_budget: int | None = None,
+    progress: Progress | None = None,
+    max_bytes: int | None = None,
+    expected_shape: Sequence[int] | None = None,
+    expected_dtype: np.dtype | str | None = None,
+    overwrite: bool = False,
+) -> int | None:
+    """Restore a ``.npy`` file, of which only a batch of tiles is in memory at a time.
+
+    Parameters
+    ----------
+    stream : path of what `encode_file` or `lhic.encode` gave; ``-`` is standard input
+    cube : path to write; ``-`` is standard output
+    verify : path of the original, to compare with on the way
+    overwrite : whether `cube` may replace an existing file
+    device, model, threads, memory_budget, progress, max_bytes, expected_shape, expected_dtype : as `lhic.decode` takes
+        them
+
+    Returns
+    -------
+    int or None : greatest absolute difference from the original, which is 0 unless the stream is near-lossless; None
+        without `verify`
+
+    Raises
+    ------
+    VerificationError
+        The original is another cube.
+    MemoryBudgetError
+        Not even one tile fits the budget.
+    LhicError
+        What else `lhic.decode` raises.
+    OSError
+        There is no room for the cube.
+    In any case, the cube's file is then as it was before.
+
+    Examples
+    --------
+    >>> import lhic, numpy as np, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     lhic.save_cube(f"{folder}/cube.npy", np.zeros((2, 3, 4), "int16"))
+    ...     info = lhic.encode_file(f"{folder}/cube.npy", f"{folder}/cube.lhic")
+    ...     lhic.decode_file(f"{folder}/cube.lhic", f"{folder}/again.npy", verify=f"{folder}/cube.npy")
+    0
+    """
+
+    @contextmanager
+    def into(header: Header) -> Iterator[CubeWriter]:
+        with atomic_write(cube, overwrite) as file:
+            yield CubeWriter(file, header.shape, header.dtype)
+
+    work = _work(progress, threads, memory_budget)
+    with _opened_stream(stream) as data, _opened(verify, CubeReader) as original:
+        inputs = [file.fileno() for file in (data, original) if isinstance(file, Source | CubeReader)]
+        check_not_input(cube, *inputs, *_weights_files(model))
+        index = _index_of(data, max_bytes, expected_shape, expected_dtype)
+        return _decode(data, index, original, into, device, model, work)
 
 
-def _read_raw(
-    cube: np.ndarray | CubeWriter, stream: Stream, index: container.StreamIndex, limit: int, progress: Progress
-) -> None:
-    """Tiles of samples as they are, which may be as large as the cube."""
-    dtype = index.header.dtype
-    for tile, entry in zip(index.header.grid, index.tiles, strict=True):
-        shape = index.header.shape[0], tile.n_rows, tile.n_columns
-        raw.check_sections(entry.section_bytes, n_bytes_of(shape, dtype))
-        begin, crc = entry.offset, 0
-        for bands, rows, columns in raw.pieces(shape, limit):
-            size = bands.stop - bands.start, rows.stop - rows.start, columns.stop
-            end = begin + n_bytes_of(size, dtype)
-            samples = np.frombuffer(stream[begin:end], dtype.newbyteorder("<")).reshape(size)
-            crc = container.samples_crc(samples, crc)
-            cube[bands, _moved(rows, tile.row), _moved(columns, tile.column)] = samples
-            progress(samples.size)
-            begin = end
-        container.check_sections_crc(crc, entry, tile.index)
-        container.check_samples_crc(crc, entry, tile.index)
+def verify(
+    stream: StreamLike,
+    original: str | os.PathLike | np.ndarray | None = None,
+    device: str = "auto",
+    *,
+    model: ModelLike | None = None,
+    threads: int | None = None,
+    memory_budget: int | None = None,
+    progress: Progress | None = None,
+) -> int | None:
+    """Decode a stream, check it against its checksums and perhaps its original, and keep nothing.
 
+    Parameters
+    ----------
+    original : the cube to compare with, or the path of its ``.npy`` file
+    stream, device, model, threads, memory_budget, progress : as `decode` takes them
 
-def _moved(axis: slice, by: int) -> slice:
-    return slice(axis.start + by, axis.stop + by)
+    Returns
+    -------
+    int or None : greatest absolute difference from the original, which is 0 unless the stream is near-lossless; None
+        without an original
+
+    Raises
+    ------
+    VerificationError
+        The original is another cube.
+    LhicError
+        What else `decode` raises.
+
+    Examples
+    --------
+    >>> import lhic, numpy as np
+    >>> cube = np.arange(2 * 3 * 4, dtype="int16").reshape(2, 3, 4)
+    >>> lhic.verify(lhic.encode(cube), cube)
+    0
+    """
+    work = _work(progress, threads, memory_budget)
+    with _opened_stream(stream) as data, _opened(original, CubeReader) as reader:
+        if isinstance(reader, np.ndarray):
+            check_cube(reader, "original")
+        return _decode(data, _index_of(data), reader, lambda header: nullcontext(), device, model, work)
 
 
 def decode_tile(
-    stream: Stream,
+    stream: StreamLike,
     tile: int,
     device: str = "auto",
     *,
-    model: str | os.PathLike | Model | None = None,
+    model: ModelLike | None = None,
+    threads: int | None = None,
     memory_budget: int | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
@@ -254,125 +419,211 @@ def decode_tile(
     ----------
     stream : may be incomplete or damaged outside the header and this tile
     tile : number in ``inspect(stream)["tiles"]``, row by row
+    device, model, threads, memory_budget, progress : as `decode` takes them
 
     Returns
     -------
     array (S, h, w)
-    """
-    index = container.read_index(stream)
-    header = index.header
-    if not 0 <= tile < len(index.tiles):
-        raise UsageError(f"tile {tile}: expected 0..{len(index.tiles) - 1}")
-    model = model_of(header, device, model)
-    (shape,) = _shapes(header, [tile])
-    samples_at_once(model, header.dtype, shape, len(index.tiles), f"tile {tile}", memory_budget)
-    (samples,) = _decode_tiles(stream, index, [tile], model, progress or _silent)
-    return samples.astype(header.dtype, copy=False)
-
-
-def decode_first_bands(
-    stream: bytes | memoryview,
-    n_bands: int,
-    device: str = "auto",
-    *,
-    model: str | os.PathLike | Model | None = None,
-    memory_budget: int | None = None,
-    progress: Progress | None = None,
-) -> tuple[np.ndarray, int]:
-    """The first bands of a cube, from as little of the stream as its family can do with.
-
-    What is left out is not checked against checksums, nor is what is read: a checksum covers all bands of a tile.
-
-    Parameters
-    ----------
-    stream : only the parts that are needed are touched, so it may be a file mapped into memory
-    n_bands : 1 .. S
-    progress : counts the samples computed, also those of later bands where the family computes them along
-
-    Returns
-    -------
-    array (n_bands, H, W), native byte order
-    int : bytes of the stream that were read
 
     Raises
     ------
     UsageError
-        `n_bands` is out of range.
-    CorruptStreamError, UnsupportedVersionError, ModelMismatchError, MemoryBudgetError, BackendError
+        There is no such tile.
+    LhicError
+        What else `decode` raises.
+
+    Examples
+    --------
+    >>> import lhic, numpy as np
+    >>> lhic.decode_tile(lhic.encode(np.zeros((2, 3, 4), "int16")), 0).shape
+    (2, 3, 4)
     """
-    index = container.read_index(stream)
-    header, tiles = index.header, range(len(index.tiles))
-    if not 1 <= n_bands <= header.shape[0]:
-        raise UsageError(f"n_bands: expected 1..{header.shape[0]}, found {n_bands}")
-    model = model_of(header, device, model)
-    held = COPIES * n_bytes_of((n_bands, *header.shape[1:]), header.dtype)  # tiles, put together, as a picture
-    room_for(model, header, "first bands", memory_budget, held)
-    n_bytes = container.PREAMBLE.size + index.header_bytes
-    if hasattr(model, "decode_first_bands"):
-        sections = [_sections_unchecked(stream, entry, tile) for tile, entry in enumerate(index.tiles)]
-        arguments = [_shapes(header, tiles), header.dtype.newbyteorder("="), sections, header.parameters]
-        decoded, n_read = model.decode_first_bands(*arguments, n_bands, progress or _silent)
-    else:
-        decoded = _decode_tiles(stream, index, tiles, model, progress or _silent)
-        n_read = sum(entry.n_bytes for entry in index.tiles)
-    cube = np.empty((n_bands, *header.shape[1:]), header.dtype.newbyteorder("="))
+    with _opened_stream(stream) as data:
+        index = _index_of(data)
+        header = index.header
+        window = header.grid[whole_number(tile, "tile", 0, len(index.tiles) - 1)]
+        work = _work(progress, threads, memory_budget)
+        model = _model_of(header, device, model)
+        model.check_room(header, f"tile {tile}", work)
+        (samples,) = model.decode_checked(data, index, [window], work)
+    return samples.astype(header.dtype, copy=False)
+
+
+def preview(
+    stream: StreamLike,
+    bands: Sequence[int] | None = None,
+    device: str = "auto",
+    *,
+    model: ModelLike | None = None,
+    threads: int | None = None,
+    memory_budget: int | None = None,
+    progress: Progress | None = None,
+) -> Preview:
+    """A picture of three bands, from as little decoding as the stream's family allows.
+
+    A quicklook, not data: nothing is checked against the checksums over the samples.
+
+    Parameters
+    ----------
+    stream : no more of it is read than needed
+    bands : red, green and blue, counted from 0; default: those nearest to 640, 550 and 460 nm, or without wavelengths
+        some spread over the spectrum
+    device, model, threads, memory_budget : as `decode` takes them
+    progress : counts the samples computed, also those of later bands where the family computes them along
+
+    Returns
+    -------
+    Preview : with ``image``, uint8 (H, W, 3), the ``bands`` shown, and what it took
+
+    Raises
+    ------
+    UsageError
+        A band the stream does not have.
+    LhicError
+        What else `decode` raises.
+
+    Examples
+    --------
+    >>> import lhic, numpy as np
+    >>> cube = np.arange(6 * 8 * 8, dtype="int16").reshape(6, 8, 8)
+    >>> look = lhic.preview(lhic.encode(cube))
+    >>> look.image.shape, look.bands
+    ((8, 8, 3), (3, 2, 1))
+    """
+    computed = []
+
+    def count(n_samples: int) -> None:
+        computed.append(n_samples)
+        if progress is not None:
+            progress(n_samples)
+
+    with _opened_stream(stream) as data:
+        index = _index_of(data)
+        header = index.header
+        n_bands = header.shape[0]
+        if bands is None:
+            bands = choose_bands(n_bands, header.metadata.get("wavelengths"))
+        else:
+            bands = tuple(whole_number(band, "bands", 0, n_bands - 1) for band in bands)
+        if len(bands) != 3:
+            raise UsageError(f"bands: expected three numbers of 0..{n_bands - 1}, found {len(bands)}")
+        model = _model_of(header, device, model)
+        cube, bytes_read = _first_bands(data, index, max(bands) + 1, model, _work(count, threads, memory_budget))
+    nodata = header.metadata.get("nodata", np.iinfo(cube.dtype).min if cube.dtype.kind == "i" else None)
+    image = np.stack([stretch(cube[band], nodata) for band in bands], axis=-1)
+    return Preview(image, bands, bytes_read, index.stream_bytes, sum(computed), header.n_samples)
+
+
+def _first_bands(data: Stream, index: StreamIndex, n_bands: int, model: Model, work: Work) -> tuple[np.ndarray, int]:
+    """Array (n_bands, H, W) in native byte order, and how many bytes of the stream were read for it."""
+    header, dtype = index.header, index.header.dtype.newbyteorder("=")
+    shape = n_bands, *header.shape[1:]
+    work = replace(work, held=3 * n_bytes_of(shape, dtype))  # tiles, put together, as a picture
+    model.check_room(header, "stream", work)
+    shapes = [(header.shape[0], tile.n_rows, tile.n_columns) for tile in header.grid]
+    sections = [lazy_sections(data, entry, tile) for tile, entry in enumerate(index.tiles)]
+    decoded = model.decode_first_bands(shapes, dtype, sections, header.parameters, n_bands, work)
+    cube = np.empty(shape, dtype)
     for tile, samples in zip(header.grid, decoded, strict=True):
         cube[tile.window] = samples[:n_bands]
-    return cube, n_bytes + n_read
+    n_read = sum(section.n_read for own in sections for section in own)
+    return cube, PREAMBLE.size + index.header_bytes + n_read
 
 
-def _sections_unchecked(stream: bytes | memoryview, entry: container.TileEntry, tile: int) -> tuple[memoryview, ...]:
-    container.check_reaches(stream, entry, tile)
-    view, ends = memoryview(stream), np.cumsum([entry.offset, *entry.section_bytes]).tolist()
-    return tuple(view[begin:end] for begin, end in pairwise(ends))
+def _decode(
+    data: Stream,
+    index: StreamIndex,
+    original: CubeReader | np.ndarray | None,
+    into: Callable[[Header], AbstractContextManager[CubeSink | None]],
+    device: str,
+    model: ModelLike | None,
+    work: Work,
+) -> int | None:
+    """Decode all into a target, if there is one; largest error, if there is an original."""
+    header, name = index.header, getattr(original, "path", "original")
+    if original is not None:
+        check_comparable(original, header.shape, header.dtype, name)
+    ready = _ready(data, index, device, model, work)
+    with into(header) as target:
+        comparison = Comparison(original, name, _parameters(header).get("max_error", 0), target)
+        ready.decode_cube(data, index, comparison, work)
+        return comparison.verdict()
 
 
-def _decode_tiles(
-    stream: Stream, index: container.StreamIndex, tiles: Iterable[int], model: Model, progress: Progress
-) -> list[np.ndarray]:
-    """Samples of the tiles, in native byte order, each checked against its checksum."""
-    header, tiles = index.header, list(tiles)
-    decoded = model.decode_tiles(
-        _shapes(header, tiles),
-        header.dtype.newbyteorder("="),
-        [container.tile_sections(stream, index, tile) for tile in tiles],
-        header.parameters,
-        progress,
-    )
-    for tile, samples in zip(tiles, decoded, strict=True):
-        container.check_samples_crc(container.samples_crc(samples), index.tiles[tile], tile)
-    return decoded
+def _ready(data: Stream, index: StreamIndex, device: str, model: ModelLike | None, work: Work) -> Model:
+    """The model that decodes a stream, once the stream is known to be whole, and there is room for it."""
+    check_whole(data, index)
+    found = _model_of(index.header, device, model)
+    found.check_room(index.header, "stream", work)
+    return found
 
 
-def model_of(header: container.Header, device: str, model: str | os.PathLike | Model | None) -> Model:
-    """The model that decodes a stream; samples stored as they are need none, whatever was asked for."""
-    family_module(header.family).describe_parameters(header.parameters)  # damaged ones are told before weights load
-    if header.family == raw.FAMILY and not header.weights_hash:
-        return raw.RawModel()
-    if model is None or isinstance(model, str | os.PathLike):
-        return model_for_stream(header.model_name, header.family, header.weights_hash, device, model)
-    return model
+def _model_of(header: Header, device: str, model: ModelLike | None) -> Model:
+    return model_for_stream(header.model_name, header.family, header.weights_hash, device, model)
 
 
-def _shapes(header: container.Header, tiles: Iterable[int]) -> list[tuple[int, int, int]]:
-    windows = [header.grid[tile] for tile in tiles]
-    return [(header.shape[0], window.n_rows, window.n_columns) for window in windows]
+def _index_of(
+    data: Stream,
+    max_bytes: int | None = None,
+    expected_shape: Sequence[int] | None = None,
+    expected_dtype: np.dtype | str | None = None,
+) -> StreamIndex:
+    """What the stream says of itself, once that is known to be something its family writes, and what was expected."""
+    index = read_index(data)
+    header = index.header
+    _parameters(header)  # damaged ones are told before weights are loaded
+    expected, found = len(family_of(header.family).section_names), len(index.tiles[0].section_bytes)
+    if found != expected:
+        raise CorruptStreamError(f"index: expected {expected} sections a tile for {header.family}, found {found}")
+    n_bytes = n_bytes_of(header.shape, header.dtype)
+    if max_bytes is not None and n_bytes > whole_number(max_bytes, "max_bytes", 0):
+        raise MemoryBudgetError(f"stream: expected at most {max_bytes} bytes of samples (max_bytes), found {n_bytes}")
+    try:
+        shape = header.shape if expected_shape is None else tuple(expected_shape)
+        dtype = header.dtype if expected_dtype is None else np.dtype(expected_dtype)
+    except TypeError as error:
+        raise UsageError(f"expected_shape, expected_dtype: expected those of an array ({error})") from None
+    if (shape, dtype) != (header.shape, header.dtype):
+        raise VerificationError(f"stream: expected {shape} samples of {dtype}, found {header.shape} of {header.dtype}")
+    return index
 
 
-def inspect(stream: Stream) -> dict:
+def _parameters(header: Header) -> dict:
+    return family_of(header.family).describe_parameters(header.parameters)
+
+
+# --- inspect ----------------------------------------------------------------------------------------------------------
+
+
+def inspect(stream: StreamLike) -> dict:
     """What a stream says about itself; needs neither weights nor torch, and only the stream's beginning.
 
     Returns
     -------
     dict of JSON-able values: version, shape, dtype, model, family, weights_sha256, parameters, max_error, metadata,
     tile_shape, section_names, tiles (sizes by section), header_bytes, stream_bytes, bits_per_sample, complete.
+
+    Raises
+    ------
+    CorruptStreamError, UnsupportedVersionError
+        The beginning is damaged, or not that of a stream of this format.
+
+    Examples
+    --------
+    >>> import lhic, numpy as np
+    >>> info = lhic.inspect(lhic.encode(np.zeros((2, 3, 4), "int16"), metadata={"nodata": -1}))
+    >>> info["shape"], info["dtype"], info["metadata"]
+    ([2, 3, 4], 'int16', {'nodata': -1})
     """
-    index = container.read_index(stream)
-    header = index.header
-    family = family_module(header.family)
-    parameters = family.describe_parameters(header.parameters)
+    with _opened_stream(stream) as data:
+        index = _index_of(data)
+        return _description(index, len(data) == index.stream_bytes)
+
+
+def _description(index: StreamIndex, is_complete: bool) -> dict:
+    header, parameters = index.header, _parameters(index.header)
     return {
-        "version": container.VERSION,
+        "version": VERSION,
         "shape": list(header.shape),
         "dtype": str(header.dtype.newbyteorder("=")),
         "byte_order": "big" if header.dtype == header.dtype.newbyteorder(">") else "little",
@@ -384,14 +635,36 @@ def inspect(stream: Stream) -> dict:
         "metadata": header.metadata,
         "tile_shape": [header.tile_rows, header.tile_columns],
         "n_tiles": len(index.tiles),
-        "section_names": list(family.SECTION_NAMES),
+        "section_names": list(family_of(header.family).section_names),
         "tiles": [list(tile.section_bytes) for tile in index.tiles],
-        "header_bytes": container.PREAMBLE.size + index.header_bytes,
+        "header_bytes": PREAMBLE.size + index.header_bytes,
         "stream_bytes": index.stream_bytes,
         "bits_per_sample": 8 * index.stream_bytes / header.n_samples,
-        "complete": len(stream) == index.stream_bytes,
+        "complete": is_complete,
     }
 
 
-def _silent(n_samples: int) -> None:
-    pass
+# --- what all share ---------------------------------------------------------------------------------------------------
+
+
+def _work(progress: Progress | None, threads: int | None, memory_budget: int | None, held: int = 0) -> Work:
+    return Work(progress or silent, n_threads(threads), budget_of(memory_budget), held)
+
+
+@contextmanager
+def _opened_stream(stream: StreamLike) -> Iterator[Stream]:
+    """The bytes of a stream, wherever they are; what is wrong with those of a file is told with its name."""
+    if isinstance(stream, str | os.PathLike | Source):
+        with _opened(stream, lambda path: open_source(path, "an lhic stream")) as source, named(source.name):
+            yield source
+        return
+    try:
+        view = memoryview(stream).cast("B")
+    except TypeError:
+        raise UsageError(f"stream: expected bytes, or a path of a file, found {type(stream).__name__}") from None
+    yield view
+
+
+def _opened(what: object, open_it: Callable) -> AbstractContextManager:
+    """Of a path, the file for the block; anything else as it is, and open after it."""
+    return open_it(what) if isinstance(what, str | os.PathLike) else nullcontext(what)

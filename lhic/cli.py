@@ -13,17 +13,17 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 import lhic
-from lhic.errors import InvalidCubeError, LhicError, UsageError, message_of
+from lhic.comparison import Comparison, check_comparable
+from lhic.errors import InvalidCubeError, LhicError, UsageError, message_of, named
 from lhic.extras import needs
 from lhic.families.registry import DEFAULT_MODEL, DEVICES
-from lhic.files import Comparison, check_comparable, max_error_of, named, open_stream
 from lhic.io.atomic import atomic_write
 from lhic.io.npy import CubeReader
-from lhic.stream.container import read_index
+from lhic.io.source import open_source
+from lhic.stream.header import read_index
 
 EXIT_DATA = 1
 EXIT_INTERRUPTED = 130
@@ -217,8 +217,8 @@ def _loss(max_error: int) -> str:
 
 
 def run_decode(options: argparse.Namespace) -> None:
-    with open_stream(options.input) as stream, named(options.input):
-        header, max_error = read_index(stream).header, max_error_of(stream)
+    with open_source(options.input) as stream, named(options.input):
+        header, max_error = read_index(stream).header, lhic.inspect(stream)["max_error"]
     if options.tile is not None:
         _decode_tile(options, max_error)
         return
@@ -229,13 +229,13 @@ def run_decode(options: argparse.Namespace) -> None:
 
 
 def _decode_tile(options: argparse.Namespace, max_error: int) -> None:
-    with open_stream(options.input) as stream, named(options.input):
+    with open_source(options.input) as stream, named(options.input):
         tile, error = lhic.decode_tile(stream, options.tile, options.device, model=options.model), None
         if options.verify:
             header = read_index(stream).header
             with CubeReader(options.verify) as original:
-                check_comparable(original, header)
-                comparison = Comparison(original, max_error)
+                check_comparable(original, header.shape, header.dtype, original.path)
+                comparison = Comparison(original, original.path, max_error)
                 comparison[header.grid[options.tile].window] = tile
                 error = comparison.verdict()
         lhic.save_cube(options.output, tile)
@@ -254,13 +254,13 @@ def run_preview(options: argparse.Namespace) -> None:
     with needs("formats", "preview"):
         from imagecodecs import png_encode  # a large library that the other commands do without
 
-    from lhic.preview import preview
-
     bands = None if options.bands is None else _three_numbers(options.bands)
     with atomic_write(options.output) as file, named(options.input):
-        stream = _map_stream(options.input)
-        with _progress_bar(read_index(stream).header.n_samples, "preview", options.quiet) as progress:
-            found = preview(stream, bands, options.device, model=options.model, progress=progress)
+        with (
+            open_source(options.input) as stream,
+            _progress_bar(read_index(stream).header.n_samples, "preview", options.quiet) as progress,
+        ):
+            found = lhic.preview(stream, bands, options.device, model=options.model, progress=progress)
         file.write(png_encode(found.image))
     n_rows, n_columns = found.image.shape[:2]
     print(
@@ -279,7 +279,7 @@ def _three_numbers(text: str) -> list[int]:
 
 
 def run_info(options: argparse.Namespace) -> None:
-    with open_stream(options.input) as stream, named(options.input):
+    with open_source(options.input) as stream, named(options.input):
         info, n_bytes = lhic.inspect(stream), len(stream)
     if options.json:
         print(json.dumps(info, indent=1))
@@ -341,12 +341,6 @@ def _read_json(path: Path) -> dict:
         raise UsageError(f"{path}: expected a JSON file, found nothing there") from None
     except ValueError as error:
         raise InvalidCubeError(f"{path}: expected JSON, found otherwise ({error})") from error
-
-
-def _map_stream(path: Path) -> memoryview:
-    """The file without reading it; what is touched is read."""
-    with open_stream(path) as stream:
-        return memoryview(np.memmap(path, np.uint8, "r") if len(stream) else b"")
 
 
 if __name__ == "__main__":

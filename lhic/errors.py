@@ -7,6 +7,9 @@ message.  A message is one line and says what was expected, what was found, and 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class LhicError(Exception):
     """Base class of every error raised on purpose by lhic."""
@@ -25,7 +28,7 @@ class InvalidCubeError(LhicError):
 
 
 class MemoryBudgetError(LhicError):
-    """The cube, or a single tile where files are coded, does not fit the memory budget; met before allocating."""
+    """The cube, or a tile of a file, does not fit the memory, or is more than allowed; met before allocating."""
 
 
 class CorruptStreamError(LhicError):
@@ -65,7 +68,16 @@ class BackendError(LhicError):
 
 
 class VerificationError(LhicError):
-    """The decoded cube differs from the original it was compared with."""
+    """The cube differs from the original it was compared with, or from what was expected."""
+
+
+@contextmanager
+def named(name: object) -> Iterator[None]:
+    """Put a file's name in front of an error's message; its class stays."""
+    try:
+        yield
+    except LhicError as error:
+        raise type(error)(f"{name}: {error}") from error
 
 
 def message_of(error: object) -> str:

@@ -42,8 +42,8 @@ from benchmarks.exhibits import ax_views, catalogue, codec_figures, figures, see
 from benchmarks.measure import ax_tables, provenance
 from benchmarks.measure.rows import read_rows
 from benchmarks.study import report
+from lhic import preview
 from lhic.data import open_dataset
-from lhic.preview import preview
 from lhic.train.ax import view
 
 root_path = None if root is None else provenance.REPOSITORY / root

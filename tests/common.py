@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lhic.families.family import Model, Work
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("LHIC_SHARED", REPOSITORY.parent / "shared"))
 
@@ -18,6 +20,11 @@ def shared_path(*parts: str) -> Path:
     if not path.exists():
         pytest.skip(f"needs the shared data ({'/'.join(parts)}), set LHIC_SHARED")
     return path
+
+
+def coded(model: Model, tiles: list, parameters: bytes, work: Work | None = None) -> list[tuple[bytes, ...]]:
+    """Sections of some tiles."""
+    return [encoded.sections for encoded in model.encode_tiles(tiles, parameters, work or Work())]
 
 
 def check_round_trip(cube: np.ndarray, encode, decode) -> bytes:

@@ -10,11 +10,10 @@ import zlib
 import numpy as np
 
 from lhic.errors import CorruptStreamError, UsageError
+from lhic.families.family import Encoded, Family, Model
 
-SECTION_NAMES = ("even bands", "odd bands")
 
-
-class StoredModel:
+class StoredModel(Model):
     family = "stored"
 
     def __init__(self, name, config, weights_hash):
@@ -23,24 +22,21 @@ class StoredModel:
     def tile_shape(self, n_rows, n_columns):
         return 8, 8
 
-    def plan(self, cube, **options):
+    def plan(self, cube, work, **options):
         if unknown := set(options) - {"param_d", "max_error"}:
             raise UsageError(f"stored: expected param_d, found {unknown}")
         return json.dumps(options).encode()
 
-    def reconstruct(self, tile, parameters):
-        step = describe_parameters(parameters).get("max_error", 0) + 1
-        return tile // step * step
-
-    def encode_tiles(self, tiles, parameters, progress):
-        sections = []
+    def encode_tiles(self, tiles, parameters, work):
+        step, encoded = describe_parameters(parameters).get("max_error", 0) + 1, []
         for tile in tiles:
-            progress(tile.size)
-            tile = self.reconstruct(tile, parameters)
-            sections.append((zlib.compress(tile[::2].tobytes()), zlib.compress(tile[1::2].tobytes())))
-        return sections
+            work.progress(tile.size)
+            tile = tile // step * step
+            sections = zlib.compress(tile[::2].tobytes()), zlib.compress(tile[1::2].tobytes())
+            encoded.append(Encoded(sections, tile))
+        return encoded
 
-    def decode_tiles(self, shapes, dtype, sections, parameters, progress):
+    def decode_tiles(self, shapes, dtype, sections, parameters, work):
         tiles = []
         for shape, (even, odd) in zip(shapes, sections, strict=True):
             tile = np.empty(shape, dtype)
@@ -49,18 +45,18 @@ class StoredModel:
                 raise CorruptStreamError(f"stored: expected {tile.nbytes} bytes, found {len(even) + len(odd)}")
             tile[::2] = np.frombuffer(even, dtype).reshape(tile[::2].shape)
             tile[1::2] = np.frombuffer(odd, dtype).reshape(tile[1::2].shape)
-            progress(tile.size)
+            work.progress(tile.size)
             tiles.append(tile)
         return tiles
 
-    def decode_first_bands(self, shapes, dtype, sections, parameters, n_bands, progress):
+    def decode_first_bands(self, shapes, dtype, sections, parameters, n_bands, work):
         if n_bands > 1:
-            return self.decode_tiles(shapes, dtype, sections, parameters, progress), sum(map(len, sum(sections, ())))
+            return super().decode_first_bands(shapes, dtype, sections, parameters, n_bands, work)
         tiles = []
         for (n_all, *size), (even, _) in zip(shapes, sections, strict=True):
-            tiles.append(np.frombuffer(zlib.decompress(even), dtype).reshape((n_all + 1) // 2, *size))
-            progress(tiles[-1].size)
-        return tiles, sum(len(even) for even, _ in sections)
+            tiles.append(np.frombuffer(zlib.decompress(bytes(even)), dtype).reshape((n_all + 1) // 2, *size))
+            work.progress(tiles[-1].size)
+        return tiles
 
 
 def load(name, config, tensors, weights_hash, device):
@@ -69,3 +65,6 @@ def load(name, config, tensors, weights_hash, device):
 
 def describe_parameters(parameters):
     return json.loads(parameters)
+
+
+family = Family(("even bands", "odd bands"), describe_parameters, load, "cpu")

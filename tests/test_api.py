@@ -5,7 +5,8 @@ import pytest
 
 import lhic
 from lhic.errors import CorruptStreamError, InvalidCubeError, MemoryBudgetError, ModelMismatchError, UsageError
-from lhic.stream import container
+from lhic.stream.header import Header
+from lhic.stream.whole import write_stream
 from tests.common import check_round_trip, cubes_by_intent
 
 
@@ -68,9 +69,9 @@ def test_weights_must_match(stored_models):
 
 
 def test_unknown_family(stored_models):
-    header = container.Header(np.dtype("int8"), (1, 1, 1), 1, 1, "x", "future", b"", b"", {})
+    header = Header(np.dtype("int8"), (1, 1, 1), 1, 1, "x", "future", b"", b"", {})
     with pytest.raises(ModelMismatchError, match="future"):
-        lhic.decode(container.write_stream(header, [(b"a",)], [0]))
+        lhic.decode(write_stream(header, [(b"a",)], [0]))
 
 
 def test_usage(stored_models):
@@ -99,17 +100,3 @@ def test_near_lossless(stored_models):
     assert np.array_equal(again, cube // 5 * 5) and lhic.inspect(stream)["max_error"] == 4
     assert np.array_equal(lhic.decode_tile(stream, 3), again[:, 8:, 8:])
     assert lhic.inspect(store(cube))["max_error"] == 0
-
-
-def test_first_bands(stored_models):
-    cube = np.arange(3 * 9 * 10, dtype=">i2").reshape(3, 9, 10)
-    stream = store(cube)
-    sizes = lhic.inspect(stream)
-    for n_bands, n_read in [(1, sum(even for even, _ in sizes["tiles"])), (3, sum(map(sum, sizes["tiles"])))]:
-        found, n_bytes = lhic.api.decode_first_bands(stream, n_bands)
-        assert np.array_equal(found, cube[:n_bands]) and n_bytes == sizes["header_bytes"] + n_read
-    for n_bands in (0, 4):
-        with pytest.raises(UsageError, match=r"1\.\.3"):
-            lhic.api.decode_first_bands(stream, n_bands)
-    with pytest.raises(MemoryBudgetError):
-        lhic.api.decode_first_bands(stream, 1, memory_budget=100)

@@ -7,12 +7,11 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from lhic import cli
+from lhic import cli, preview
 from lhic.cli import main
 from lhic.data import open_dataset
 from lhic.errors import LhicError
 from lhic.io.npy import save_cube
-from lhic.preview import preview
 from tests.common import REPOSITORY
 
 SHIPPED = REPOSITORY / "ckpt" / "lhic-bp-xs.safetensors"

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 import lhic
-from lhic.errors import TruncatedStreamError, UsageError
+from lhic import preview
+from lhic.errors import MemoryBudgetError, TruncatedStreamError, UsageError
 from lhic.families import registry
 from lhic.families.raw import RawModel
-from lhic.preview import choose_bands, preview, stretch
+from lhic.picture import choose_bands, stretch
 from tests.stored_family import StoredModel
 
 
@@ -51,9 +52,16 @@ def test_bands_by_wavelength_or_spread(cube):
     nanometres = np.linspace(400, 730, 12).tolist()
     assert choose_bands(12, nanometres) == (8, 5, 2) and choose_bands(12) == (6, 4, 2) and choose_bands(1) == (0, 0, 0)
     assert preview(lhic.encode(cube, RawModel(), metadata={"wavelengths": nanometres})).bands == (8, 5, 2)
-    for bands in [(0, 1), (0, 1, 12), (-1, 0, 1)]:
-        with pytest.raises(UsageError, match=r"0\.\.11"):
+    for bands in [(0, 1), (0, 1, 12), (-1, 0, 1), (0, 1, 2.5), (0, 1, "2"), (0, 1, True)]:
+        with pytest.raises(UsageError, match=r"^bands: expected .* 0\.\.11, found"):
             preview(lhic.encode(cube, RawModel()), bands)
+
+
+def test_a_preview_keeps_to_the_memory_budget(cube):
+    stream = lhic.encode(cube, RawModel())
+    with pytest.raises(MemoryBudgetError, match=r"^stream: "):
+        preview(stream, (0, 1, 2), memory_budget=3 * cube[:3].nbytes)
+    assert preview(stream, (0, 1, 2), memory_budget=3 * cube[:3].nbytes + 3 * cube[0, 0].nbytes + 400)
 
 
 def test_stretch():

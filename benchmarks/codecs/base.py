@@ -19,8 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lhic.errors import BackendError, CorruptStreamError, InvalidCubeError, TruncatedStreamError
-from lhic.stream.container import DTYPE_CODES, Reader
-from lhic.stream.container import write_varint as varint
+from lhic.stream.header import DTYPE_CODES
+from lhic.stream.varint import Reader, unzigzag, zigzag
+from lhic.stream.varint import write_varint as varint
 
 DTYPES = {code: name for name, code in DTYPE_CODES.items()}
 
@@ -112,8 +113,7 @@ class Frame:
     offset: int = 0
 
     def to_bytes(self) -> bytes:
-        zigzag = self.offset << 1 if self.offset >= 0 else ((-self.offset) << 1) - 1
-        return bytes([DTYPE_CODES[self.dtype]]) + b"".join(map(varint, (*self.shape, zigzag)))
+        return bytes([DTYPE_CODES[self.dtype]]) + b"".join(map(varint, (*self.shape, zigzag(self.offset))))
 
     @classmethod
     def of(cls, cube: np.ndarray, offset: int = 0) -> Frame:
@@ -141,18 +141,16 @@ class Frame:
         for _ in range(4):
             value, at = read_varint(data, at)
             fields.append(value)
-        *shape, zigzag = fields
+        *shape, offset = fields
         n_bytes = shape[0] * shape[1] * shape[2] * np.dtype(dtype).itemsize
         if not 0 < n_bytes <= MAX_CUBE_BYTES:
             raise CorruptStreamError(f"frame: expected 1..{MAX_CUBE_BYTES} bytes of samples, found {n_bytes}")
-        offset = -((zigzag + 1) >> 1) if zigzag & 1 else zigzag >> 1
-        return cls(dtype, tuple(shape), offset), at
+        return cls(dtype, tuple(shape), unzigzag(offset)), at
 
 
 def read_varint(data: bytes, at: int) -> tuple[int, int]:
     """Value of the varint at position `at`, and the position after it."""
-    reader = Reader(data, f"byte {at}")
-    reader.position = at
+    reader = Reader(data, f"byte {at}", at)
     return reader.varint("varint"), reader.position
 
 

@@ -16,7 +16,7 @@ class LhicModel(Codec):
     the row, their bytes are not counted.
     """
 
-    threads = "torch and numba thread counts"
+    threads = "threads= of lhic.encode and lhic.decode"
     devices = ("cpu", "cuda")
 
     def __init__(self, model: str):
@@ -30,19 +30,10 @@ class LhicModel(Codec):
         self._model = model
 
     def encode(self, cube: np.ndarray) -> bytes:
-        self._limit_threads()
-        return lhic.encode(cube, self._model, device=self.device)
+        return lhic.encode(cube, self._model, self.device, threads=self.n_threads)
 
     def decode(self, data: bytes) -> np.ndarray:
-        self._limit_threads()
-        return lhic.decode(data, device=self.device)
-
-    def _limit_threads(self) -> None:
-        import numba
-        import torch
-
-        torch.set_num_threads(self.n_threads)
-        numba.set_num_threads(min(self.n_threads, numba.config.NUMBA_NUM_THREADS))
+        return lhic.decode(data, self.device, threads=self.n_threads)
 
 
 def _maker(model: str):

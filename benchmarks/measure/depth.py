@@ -13,6 +13,7 @@ import pandas as pd
 
 import lhic
 from benchmarks.measure.worker import check_equal, timed
+from lhic.families.family import Work
 
 WARM_UP = 8  # rows and columns; compiles the kernels
 COLUMNS = ("depth", "msp values", "bytes", "bps", "msp bps", "lsp bps", "other bps", "encode_s", "decode_s")
@@ -44,7 +45,7 @@ def depth_table(
     """
     loaded = lhic.load_model(model, device)
     for depth in depths:
-        loaded.plan(cube, **{option: depth})
+        loaded.plan(cube, Work(), **{option: depth})
     corner = np.ascontiguousarray(cube[:, :WARM_UP, :WARM_UP])
     lhic.decode(lhic.encode(corner, loaded, device, fallback=False), device)
 

@@ -22,6 +22,7 @@ from benchmarks.measure import provenance
 from benchmarks.measure.worker import timed
 from lhic.data import open_dataset
 from lhic.errors import BackendError, VerificationError
+from lhic.families.family import Work
 
 BATCHES = (1, 4, 16, 64)
 FOLDER = Path("results/gpu")
@@ -62,7 +63,7 @@ def measure(
     """Measure batches of a cube that is one tile of the model; adds rows and kernels to the files in `folder`."""
     cube = np.ascontiguousarray(cube, cube.dtype.newbyteorder("="))
     engine, reference = lhic.load_model(model, device), lhic.load_model(model, "cpu")
-    parameters = engine.plan(cube)
+    parameters = engine.plan(cube, Work())
     expected, baseline = on_cpu(reference, cube, parameters, passes)
     machine = describe(device) | floor(engine, cube, device) | baseline
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,10 +75,10 @@ def measure(
         shapes = [cube.shape] * n_tiles
 
         def encode(tiles=tiles):
-            return engine.encode_tiles(tiles, parameters, _silent)
+            return [encoded.sections for encoded in engine.encode_tiles(tiles, parameters, Work())]
 
         def decode(sections, shapes=shapes):
-            return engine.decode_tiles(shapes, cube.dtype, sections, parameters, _silent)
+            return engine.decode_tiles(shapes, cube.dtype, sections, parameters, Work())
 
         sections = expected * n_tiles
         if encode() != sections:
@@ -108,12 +109,12 @@ def on_cpu(model, cube: np.ndarray, parameters: bytes, passes: int) -> tuple[lis
     """
 
     def decode():
-        return model.decode_tiles([cube.shape], cube.dtype, sections, parameters, _silent)
+        return model.decode_tiles([cube.shape], cube.dtype, sections, parameters, Work())
 
-    sections = model.encode_tiles([cube], parameters, _silent)
+    sections = [encoded.sections for encoded in model.encode_tiles([cube], parameters, Work())]
     if not np.array_equal(cube, decode()[0]):
         raise VerificationError(f"{model.name}: the tile differs after decoding on the CPU")
-    encode_s = np.median([timed(lambda: model.encode_tiles([cube], parameters, _silent))[1] for _ in range(passes)])
+    encode_s = np.median([timed(lambda: model.encode_tiles([cube], parameters, Work()))[1] for _ in range(passes)])
     decode_s = np.median([timed(decode)[1] for _ in range(passes)])
     speeds = {"CPU encode MS/s": cube.size / encode_s / 1e6, "CPU decode MS/s": cube.size / decode_s / 1e6}
     return sections, {"CPU cores": provenance.n_cores()} | speeds

@@ -17,6 +17,7 @@ from benchmarks.codecs.base import Codec
 from benchmarks.measure import provenance
 from benchmarks.measure.worker import check_equal, timed
 from lhic.errors import VerificationError
+from lhic.families.family import Work
 
 COLUMNS = ("codec", "device", "threads", "bands", "rows", "columns", "samples", "encode_s", "decode_s")
 
@@ -100,15 +101,15 @@ def by_batch(model: str, tile: np.ndarray, batch_sizes: Sequence[int], device: s
     DataFrame with the columns tiles, samples, encode_s, decode_s, encode MS/s, decode MS/s
     """
     loaded = lhic.load_model(model, device)
-    parameters, lines = loaded.plan(tile), []
+    parameters, lines = loaded.plan(tile, Work()), []
     for n_tiles in batch_sizes:
         tiles = [tile] * n_tiles
 
         def encode(tiles=tiles):
-            return loaded.encode_tiles(tiles, parameters, _silent)
+            return [encoded.sections for encoded in loaded.encode_tiles(tiles, parameters, Work())]
 
         def decode(sections, tiles=tiles):
-            return loaded.decode_tiles([part.shape for part in tiles], tile.dtype, sections, parameters, _silent)
+            return loaded.decode_tiles([part.shape for part in tiles], tile.dtype, sections, parameters, Work())
 
         sections = encode()
         if not all(np.array_equal(tile, part) for part in decode(sections)):

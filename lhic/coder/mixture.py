@@ -88,7 +88,8 @@ def quantise(mean, log_scale, logit, alphabet_size: int) -> Mixture:
 
     Raises UsageError for NaN.
     """
-    coordinates = grid_coordinates(*(np.asarray(a, np.float64) for a in (mean, log_scale, logit)), alphabet_size)
+    mean, log_scale, logit = (np.asarray(a, np.float64) for a in (mean, log_scale, logit))
+    coordinates = grid_coordinates(mean, log_scale, logit, alphabet_size)
     if any(np.isnan(c).any() for c in coordinates):
         raise UsageError("mixture parameters: expected numbers, found NaN")
     return Mixture(*(np.rint(c).astype(np.int32) for c in coordinates))

@@ -87,14 +87,14 @@ def open_dataset(
     """
     if kind not in KINDS:
         return _foreign_items(kind, root, split, clip)
-    if kind != "bundled" and root is None:
-        raise UsageError(f"dataset {kind}: expected a root folder, found none")
     if kind != "hyspecnet-11k" and split is not None:
         raise UsageError(f"dataset {kind}: expected no split, found {split!r}")
-    if kind == "corpus":
-        return [_cube_item(path, clip) for path in corpus.find_cubes(root)]
     if kind == "bundled":
         patches = hyspecnet.read_split(hyspecnet.bundled_root(), BUNDLED_SPLIT)
+    elif root is None:
+        raise UsageError(f"dataset {kind}: expected a root folder, found none")
+    elif kind == "corpus":
+        return [_cube_item(path, clip) for path in corpus.find_cubes(root)]
     else:
         patches = hyspecnet.read_split(root, split) if split else hyspecnet.find_patches(root)
     return [_patch_item(patch, clip) for patch in patches]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 DOI = "10.5061/dryad.fttdz08zh"
 N_PATCHES = 11_483
 N_TILES = 250
-SPLIT_SIZES = {
+SPLIT_SIZES: dict[str, dict[str, int | None]] = {
     "easy": {"train": 8038, "val": 2296, "test": 1149},  # patch-wise: a tile may be in several parts
     "hard": {"train": None, "val": None, "test": None},  # tile-wise: the tiles are counted instead
 }

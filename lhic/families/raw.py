@@ -10,9 +10,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from lhic.cube import n_bytes_of
 from lhic.errors import CorruptStreamError, UsageError
-from lhic.families.family import Progress
-from lhic.io.npy import CubeReader, Window
+from lhic.families.family import INDEX_BYTES, Cube, CubeSink, Encoded, Family, Model, Work
+from lhic.io.npy import Window
+from lhic.stream.header import Header, StreamIndex
+from lhic.stream.tiles import Stream, check_samples_crc, check_sections_crc, lazy_sections, samples_crc
+from lhic.stream.whole import StreamWriter
 
 FAMILY = "raw"
 MODEL_NAME = "-"
@@ -46,24 +50,20 @@ def pieces(shape: tuple[int, int, int], n_samples: int) -> Iterator[Window]:
             )
 
 
-def check_sections(section_bytes: Sequence[int], expected: int) -> None:
-    """`CorruptStreamError` unless a tile has one section of the size expected."""
-    if list(section_bytes) != [expected]:
-        raise CorruptStreamError(f"raw tile: expected one section of {expected} bytes, found {[*section_bytes]}")
+def _check_size(section: Sequence, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """`CorruptStreamError` unless a tile's section has the size of its samples."""
+    expected = n_bytes_of(shape, dtype)
+    if len(section) != expected:
+        raise CorruptStreamError(f"raw tile: expected {expected} bytes of samples, found {len(section)}")
 
 
-class RawModel:
-    """Implements `lhic.families.family.Model`; stateless, on no device.
-
-    A tile may be a whole cube, so `lhic.api` takes it in `pieces`.
-    """
-
-    bytes_per_sample = 0
-    samples_at_once = 1 << 20
+class RawModel(Model):
+    """See `lhic.families.family`; stateless, on no device."""
 
     name = MODEL_NAME
     family = FAMILY
     weights_hash = b""
+    samples_at_once = 1 << 20
 
     def __init__(self) -> None:
         self.config: dict = {}
@@ -72,52 +72,89 @@ class RawModel:
         """The whole cube: each tile would cost ten bytes or more of index."""
         return n_rows, n_columns
 
-    def plan(self, cube: np.ndarray | CubeReader, **options) -> bytes:
+    def plan(self, cube: Cube, work: Work, **options) -> bytes:
         if options:
             raise UsageError(f"raw: expected no options, found {', '.join(sorted(options))}")
         return b""
 
-    def encode_tiles(
-        self, tiles: Sequence[np.ndarray], parameters: bytes, progress: Progress
-    ) -> list[tuple[bytes, ...]]:
-        sections = []
+    def coding_bytes(self, shape: tuple[int, int, int], dtype: np.dtype) -> int:
+        return 3 * n_bytes_of(shape, dtype)
+
+    # A tile is as large as the cube, so a cube is coded in pieces.
+
+    def least_piece(self, header: Header) -> tuple[int, int, int]:
+        return 1, 1, header.tile_columns
+
+    def encode_cube(self, cube: Cube, writer: StreamWriter, work: Work) -> None:
+        little_endian, crc = writer.header.dtype.newbyteorder("<"), 0
+        for window in pieces(writer.header.shape, self._piece_samples(writer.header, work)):
+            samples = np.ascontiguousarray(cube[window], little_endian)
+            crc = samples_crc(samples, crc)
+            writer.write(samples.tobytes())
+            work.progress(samples.size)
+        writer.end_section()
+        writer.end_tile(crc)
+
+    def decode_cube(self, stream: Stream, index: StreamIndex, cube: CubeSink, work: Work) -> None:
+        dtype, n_samples = index.header.dtype, self._piece_samples(index.header, work)
+        for tile, entry in zip(index.header.grid, index.tiles, strict=True):
+            shape = index.header.shape[0], tile.n_rows, tile.n_columns
+            (section,), crc, begin = lazy_sections(stream, entry, tile.index), 0, 0
+            _check_size(section, shape, dtype)
+            for bands, rows, columns in pieces(shape, n_samples):
+                size = bands.stop - bands.start, rows.stop - rows.start, columns.stop
+                end = begin + n_bytes_of(size, dtype)
+                samples = np.frombuffer(section[begin:end], dtype.newbyteorder("<")).reshape(size)
+                crc = samples_crc(samples, crc)
+                cube[bands, _moved(rows, tile.row), _moved(columns, tile.column)] = samples
+                work.progress(samples.size)
+                begin = end
+            check_sections_crc(crc, entry, tile.index)
+            check_samples_crc(crc, entry, tile.index)
+
+    def _piece_samples(self, header: Header, work: Work) -> int:
+        left = work.memory - work.held - INDEX_BYTES * len(header.grid)
+        return min(self.samples_at_once, left // self.coding_bytes((1, 1, 1), header.dtype))
+
+    def encode_tiles(self, tiles: Sequence[np.ndarray], parameters: bytes, work: Work) -> list[Encoded]:
+        encoded = []
         for tile in tiles:
-            sections.append((tile.astype(tile.dtype.newbyteorder("<"), copy=False).tobytes(),))
-            progress(tile.size)
-        return sections
+            encoded.append(Encoded((tile.astype(tile.dtype.newbyteorder("<"), copy=False).tobytes(),), tile))
+            work.progress(tile.size)
+        return encoded
 
     def decode_tiles(
         self,
         shapes: Sequence[tuple[int, int, int]],
         dtype: np.dtype,
-        sections: Sequence[tuple[bytes, ...]],
+        sections: Sequence[Sequence[bytes]],
         parameters: bytes,
-        progress: Progress,
+        work: Work,
     ) -> list[np.ndarray]:
-        return self.decode_first_bands(shapes, dtype, sections, parameters, shapes[0][0], progress)[0] if shapes else []
+        return self.decode_first_bands(shapes, dtype, sections, parameters, shapes[0][0], work) if shapes else []
 
     def decode_first_bands(
         self,
         shapes: Sequence[tuple[int, int, int]],
         dtype: np.dtype,
-        sections: Sequence[tuple[bytes, ...]],
+        sections: Sequence[Sequence[bytes]],
         parameters: bytes,
         n_bands: int,
-        progress: Progress,
-    ) -> tuple[list[np.ndarray], int]:
+        work: Work,
+    ) -> list[np.ndarray]:
         """Bands follow one another, so the first ones are a section's first bytes."""
-        tiles, n_bytes = [], 0
-        for (n_all, *size), found in zip(shapes, sections, strict=True):
-            expected = n_all * size[0] * size[1] * dtype.itemsize
-            check_sections([len(section) for section in found], expected)
-            part = found[0][: expected // n_all * n_bands]
-            tile = np.frombuffer(part, dtype.newbyteorder("<")).reshape(n_bands, *size)
-            tiles.append(tile.astype(dtype))
-            n_bytes += len(part)
-            progress(tile.size)
-        return tiles, n_bytes
+        tiles = []
+        for shape, (section,) in zip(shapes, sections, strict=True):
+            _check_size(section, shape, dtype)
+            size = n_bands, *shape[1:]
+            part = section[: n_bytes_of(size, dtype)]
+            tiles.append(np.frombuffer(part, dtype.newbyteorder("<")).reshape(size).astype(dtype))
+            work.progress(tiles[-1].size)
+        return tiles
 
 
-def load(name: str, config: dict, tensors: dict, weights_hash: bytes, device: str = "cpu") -> RawModel:
-    """See `lhic.families.family`; there is only one such model."""
-    return RawModel()
+def _moved(axis: slice, by: int) -> slice:
+    return slice(axis.start + by, axis.stop + by)
+
+
+family = Family(SECTION_NAMES, describe_parameters, lambda *weights: RawModel(), "cpu", without_weights=RawModel)

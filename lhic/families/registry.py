@@ -1,26 +1,27 @@
 """Which models there are, and how a name becomes a loaded model.
 
 Weights are looked for in the folders of ``LHIC_CKPT`` (separated like ``PATH``), then in ``ckpt/`` of the installed
-package, then in ``ckpt/`` of a source checkout.  Families are imported only when one of their models is loaded, so
-that listing models and reading stream headers need neither torch nor a GPU.
+package, then in ``ckpt/`` of a source checkout.  Other files there, of other projects or damaged ones, do no harm.
+Families are imported only when one of their models is loaded, so that listing models and reading stream headers need
+neither torch nor a GPU.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 
 from lhic.errors import BackendError, CheckpointError, ModelMismatchError, UsageError
 from lhic.extras import needs
-from lhic.families.family import Model
+from lhic.families.family import Family, Model
 from lhic.families.weights import load_weights, read_description
 
 FAMILIES = {"lhic-bp": "lhic.families.bp", "lhic-ax": "lhic.families.ax", "raw": "lhic.families.raw"}
-"""Family name (docs/format.md, section 4) -> module that implements it (`lhic.families.family`)."""
+"""Family name (docs/format.md, section 4) -> module that offers it as ``family`` (`lhic.families.family.Family`)."""
 
 DEFAULT_MODEL = "lhic-ax"
 DEVICES = ("auto", "cpu", "cuda")
@@ -47,21 +48,25 @@ def weights_folders() -> list[Path]:
 
 
 def list_models() -> list[ModelEntry]:
-    """All models found, one per name, sorted by name.  Damaged files raise `CheckpointError`."""
+    """All models found, one per name, sorted by name; files that are no weights of ours are passed over."""
     entries: dict[str, ModelEntry] = {}
-    for folder in weights_folders():
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
-            description = read_description(path)
-            entry = ModelEntry(
-                path.name.removesuffix(SUFFIX),
-                description["family"],
-                path,
-                path.stat().st_size,
-                description["sha256"],
-                description.get("info", {}),
-            )
+    for _, entry in _files():
+        if entry:
             entries.setdefault(entry.name, entry)
     return [entries[name] for name in sorted(entries)]
+
+
+def _files(pattern: str = "*") -> Iterator[tuple[Path, ModelEntry | None]]:
+    """Every file that may hold weights, and what it says; None if it is not ours, or damaged."""
+    for folder in weights_folders():
+        for path in sorted(folder.glob(pattern + SUFFIX)):
+            try:
+                found, name = read_description(path), path.name.removesuffix(SUFFIX)
+            except CheckpointError:
+                yield path, None
+            else:
+                info = found.get("info", {})
+                yield path, ModelEntry(name, found["family"], path, path.stat().st_size, found["sha256"], info)
 
 
 def find_weights(model: str | os.PathLike) -> Path:
@@ -114,9 +119,20 @@ def resolve_device(device: str) -> str:
 def load_model(model: str | os.PathLike = DEFAULT_MODEL, device: str = "auto") -> Model:
     """Load a model by name or path.  The last few are kept in memory.
 
+    Parameters
+    ----------
+    model : name (``lhic models``) or path of a weights file
+    device : ``auto``, ``cpu`` or ``cuda``
+
     Raises
     ------
     UsageError, CheckpointError, BackendError
+
+    Examples
+    --------
+    >>> import lhic
+    >>> lhic.load_model("lhic-ax-fast").config["width"]
+    16
     """
     path = find_weights(model)
     if device != "auto":
@@ -125,7 +141,7 @@ def load_model(model: str | os.PathLike = DEFAULT_MODEL, device: str = "auto") -
         raise UsageError(f"{path}: expected a weights file ({SUFFIX}), found nothing there")
     if device == "auto":
         family = read_description(path)["family"]
-        device = resolve_device(getattr(family_module(family), "AUTO_DEVICE", "auto") if family in FAMILIES else "auto")
+        device = resolve_device(family_of(family).auto_device if family in FAMILIES else "cpu")
     state = path.stat()
     return _load_cached(path.resolve(), device, state.st_mtime_ns, state.st_size)
 
@@ -135,38 +151,52 @@ def _load_cached(path: Path, device: str, mtime_ns: int, file_bytes: int) -> Mod
     weights = load_weights(path)
     if weights.family not in FAMILIES:
         raise CheckpointError(f"{path}: expected a model of family {', '.join(FAMILIES)}, found {weights.family!r}")
-    return family_module(weights.family).load(weights.name, weights.config, weights.tensors, weights.sha256, device)
+    return family_of(weights.family).load(weights.name, weights.config, weights.tensors, weights.sha256, device)
 
 
-def family_module(family: str) -> ModuleType:
-    """The module that implements a family; `ModelMismatchError` if a stream names one this version lacks."""
-    if family not in FAMILIES:
-        raise ModelMismatchError(f"header: expected a family among {', '.join(FAMILIES)}, found {family!r}")
-    return importlib.import_module(FAMILIES[family])
+def as_model(model: str | os.PathLike | Model, device: str) -> Model:
+    """A model that is loaded, or now becomes so.
+
+    Raises
+    ------
+    UsageError
+        Something else; or a loaded model that is on another device than asked for.
+    """
+    if isinstance(model, str | os.PathLike):
+        return load_model(model, device)
+    if not isinstance(model, Model):
+        raise UsageError(f"model: expected a name, a path or a loaded model, found {type(model).__name__}")
+    if device != "auto" and resolve_device(device) != model.device:
+        raise UsageError(
+            f"device {device!r}: expected that of the loaded model {model.name!r}, which is on {model.device}"
+        )
+    return model
+
+
+def family_of(name: str) -> Family:
+    """The family of a stream; `ModelMismatchError` if this version lacks it."""
+    if name not in FAMILIES:
+        raise ModelMismatchError(f"header: expected a family among {', '.join(FAMILIES)}, found {name!r}")
+    return importlib.import_module(FAMILIES[name]).family
 
 
 def model_for_stream(
-    name: str, family: str, weights_hash: bytes, device: str, override: str | os.PathLike | None = None
+    name: str, family: str, weights_hash: bytes, device: str, override: str | os.PathLike | Model | None = None
 ) -> Model:
-    """The model that wrote a stream.
+    """The model that wrote a stream, for certain: its weights have the hash that the stream states.
 
     Looked for under `override` if given, else by the stream's model name, else by hash among all models found.
+    Streams without weights need none, whatever was asked for.
 
     Raises
     ------
     ModelMismatchError
         No model with these weights.
     """
-    if override is not None:
-        model = load_model(override, device)
-    else:
-        entry = _find_entry(name, weights_hash)
-        if entry is None:
-            raise ModelMismatchError(
-                f"model {name!r} ({family}): expected weights with SHA-256 {weights_hash.hex()[:16]}..., found no "
-                f"such file; pass it with --model PATH or put its folder into LHIC_CKPT"
-            )
-        model = load_model(entry.path, device)
+    without_weights = family_of(family).without_weights
+    if without_weights and not weights_hash:
+        return without_weights()
+    model = as_model(_find(name, weights_hash) if override is None else override, device)
     if (model.family, model.weights_hash) != (family, weights_hash):
         raise ModelMismatchError(
             f"model {model.name!r}: expected {family} weights with SHA-256 {weights_hash.hex()[:16]}... "
@@ -175,8 +205,17 @@ def model_for_stream(
     return model
 
 
-def _find_entry(name: str, weights_hash: bytes) -> ModelEntry | None:
-    entries = list_models()
-    by_hash = [entry for entry in entries if entry.sha256 == weights_hash.hex()]
-    by_name = [entry for entry in entries if entry.name == name]
-    return next(iter(by_hash + by_name), None)
+def _find(name: str, weights_hash: bytes) -> Path:
+    """Where the weights with a hash are: under that name if there are such, else under any."""
+    strange = []
+    for pattern in (name, "*"):
+        for path, entry in _files(pattern):
+            if entry and entry.sha256 == weights_hash.hex():
+                return path
+            if not entry and path not in strange:
+                strange.append(path)
+    passed = f" (no lhic weights: {', '.join(map(str, strange))})" if strange else ""
+    raise ModelMismatchError(
+        f"model {name!r}: expected weights with SHA-256 {weights_hash.hex()[:16]}..., found no such file; pass it with "
+        f"--model PATH or put its folder into LHIC_CKPT{passed}"
+    )

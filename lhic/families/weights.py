@@ -18,7 +18,7 @@ import safetensors.numpy
 
 from lhic.errors import CheckpointError, UsageError
 from lhic.io.atomic import atomic_write
-from lhic.stream.container import NAME_PATTERN
+from lhic.stream.varint import NAME_PATTERN
 
 HASH_PREFIX = b"lhic-weights-1\n"
 METADATA_KEY = "lhic"

@@ -64,7 +64,8 @@ class BothNets(nn.Module):
         symbols = split(samples, d)[index]
         alphabet_size = alphabet_sizes(self.config.max_value, d)[index]
         net = (self.msp, self.lsp)[index]
-        return mixture_bits(*net(samples, first_band), symbols, alphabet_size).mean()
+        mean, log_scale, logit = net(samples, first_band)
+        return mixture_bits(mean, log_scale, logit, symbols, alphabet_size).mean()
 
 
 @dataclass(frozen=True)
@@ -291,7 +292,7 @@ def validate(
     def total_bits(plane: str, arrays: list[np.ndarray]) -> float:
         return sum(float(nets.bits(plane, torch.from_numpy(a[None]).to(device))) * a.size for a in arrays)
 
-    result = {}
+    result: dict[str, float] = {}
     for kind, arrays in tiles.items():
         n_samples = sum(a.size for a in arrays)
         totals = for_each_plane(lambda plane, arrays=arrays: total_bits(plane, arrays))

@@ -13,7 +13,7 @@ there).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
@@ -113,7 +113,7 @@ class TileSampler:
             return tile.clip(0, self.max_value)
         return lift(tile, self.max_value, margin)
 
-    def stream(self, first_step: int, workers: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def stream(self, first_step: int, workers: int) -> Generator[tuple[np.ndarray, np.ndarray]]:
         """Batches of first_step, first_step + 1, ..., prepared ahead by `workers` threads."""
         with ThreadPoolExecutor(workers) as pool:
             ahead = [pool.submit(self, first_step + i) for i in range(2 * workers)]

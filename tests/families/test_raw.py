@@ -13,8 +13,11 @@ import lhic
 from lhic.cube import DTYPES
 from lhic.errors import CorruptStreamError, UsageError
 from lhic.families import registry
+from lhic.families.family import Encoded
 from lhic.families.raw import RawModel
-from lhic.stream import container
+from lhic.stream.header import Header, stream_bytes
+from lhic.stream.tiles import TileEntry, samples_crc
+from lhic.stream.whole import write_stream
 from tests.common import check_round_trip, cubes_by_intent
 from tests.stored_family import StoredModel
 
@@ -33,8 +36,9 @@ class Verbose(StoredModel):
         super().__init__("verbose", {}, bytes(32))
         self.waste = bytes(n_wasted)
 
-    def encode_tiles(self, tiles, parameters, progress):
-        return [(even + self.waste, odd) for even, odd in super().encode_tiles(tiles, parameters, progress)]
+    def encode_tiles(self, tiles, parameters, work):
+        encoded = super().encode_tiles(tiles, parameters, work)
+        return [Encoded((even + self.waste, odd), decoded) for (even, odd), decoded in encoded]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,8 +69,8 @@ def test_the_bound_holds_for_every_size_it_is_stated_for():
     """Axes of 16,383 rows and columns, 2^31 - 1 bands, 32 GiB: the header alone tells, nothing is allocated."""
     for shape in [(2**31 - 1, 1, 1), (127, 16_383, 16_383), (202, 128, 128), (4096, 500, 16_383)]:
         n_bytes = int(np.prod([*map(int, shape)], dtype=object))
-        header = container.Header(np.dtype("int8"), shape, *shape[1:], RawModel.name, RawModel.family, b"", b"", {})
-        excess = len(container.write_stream(header, [(b"",)], [0])) - 1 + len(container.write_varint(n_bytes))
+        header = Header(np.dtype("int8"), shape, *shape[1:], RawModel.name, RawModel.family, b"", b"", {})
+        excess = stream_bytes(header, [TileEntry(0, (n_bytes,), 0, 0)]) - n_bytes
         assert n_bytes < 2**35 and excess <= MAX_EXCESS
 
 
@@ -101,19 +105,11 @@ def test_damage():
     cube = np.arange(2 * 3 * 4, dtype="int16").reshape(2, 3, 4)
     with pytest.raises(UsageError, match="param_d"):
         lhic.encode(cube, RawModel(), param_d=3)
-    header = container.Header(cube.dtype, cube.shape, 3, 4, "-", "raw", b"", b"", {})
-    for sections in [(cube.tobytes()[:-1],), (cube.tobytes(), b"")]:
-        with pytest.raises(CorruptStreamError, match="48 bytes"):
-            lhic.decode(container.write_stream(header, [sections], [0]))
-    with_parameters = container.Header(cube.dtype, cube.shape, 3, 4, "-", "raw", b"", b"?", {})
+    header = Header(cube.dtype, cube.shape, 3, 4, "-", "raw", b"", b"", {})
+    for sections, words in [((cube.tobytes()[:-1],), "48 bytes"), ((cube.tobytes(), b""), "expected 1 sections")]:
+        for read in (lhic.decode, lambda stream: lhic.decode_tile(stream, 0), lhic.preview):
+            with pytest.raises(CorruptStreamError, match=words):
+                read(write_stream(header, [sections], [0]))
+    with_parameters = Header(cube.dtype, cube.shape, 3, 4, "-", "raw", b"", b"?", {})
     with pytest.raises(CorruptStreamError, match="parameters"):
-        lhic.decode(container.write_stream(with_parameters, [(cube.tobytes(),)], [container.samples_crc(cube)]))
-
-
-def test_first_bands_are_read_alone():
-    cube = np.arange(5 * 6 * 7, dtype="int16").reshape(5, 6, 7)
-    stream = lhic.encode(cube, RawModel())
-    computed = []
-    found, n_bytes = lhic.api.decode_first_bands(stream, 2, progress=computed.append)
-    assert np.array_equal(found, cube[:2]) and sum(computed) == found.size
-    assert n_bytes == lhic.inspect(stream)["header_bytes"] + found.nbytes
+        lhic.decode(write_stream(with_parameters, [(cube.tobytes(),)], [samples_crc(cube)]))

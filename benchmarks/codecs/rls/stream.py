@@ -29,6 +29,7 @@ from benchmarks.codecs.base import DTYPE_CODES, DTYPES, MAX_CUBE_BYTES, read_var
 from benchmarks.codecs.rls.kernel import PRECISION, code_cube, experts_of
 from lhic.coder import RansDecoder, RansEncoder
 from lhic.errors import CorruptStreamError, InvalidCubeError, TruncatedStreamError, UnsupportedVersionError, UsageError
+from lhic.stream.varint import unzigzag, zigzag
 
 MAGIC = b"RLSC"
 VERSION = 1
@@ -82,7 +83,7 @@ def encode(cube: np.ndarray, n_previous: int = 20) -> bytes:
     n_previous = min(n_previous, max(len(varying) - 1, 0))
 
     header = MAGIC + bytes([VERSION, DTYPE_CODES[cube.dtype.name]]) + b"".join(map(varint, cube.shape))
-    header += bytes([n_previous]) + varint(low << 1 if low >= 0 else ((-low) << 1) - 1) + varint(max_symbol)
+    header += bytes([n_previous]) + varint(zigzag(low)) + varint(max_symbol)
     header += np.packbits(constant, bitorder="little").tobytes()
     header += b"".join(varint(int(band[0, 0])) for band in symbols[constant])
     section = encode_section(varying, max_symbol + 1, n_previous) if len(varying) else b""
@@ -127,9 +128,9 @@ def decode(stream: bytes) -> np.ndarray:
     if not 0 < n_samples * np.dtype(dtype).itemsize <= MAX_CUBE_BYTES or shape[0] > 8 * len(body):
         raise CorruptStreamError(f"rls: expected a cube of 1..{MAX_CUBE_BYTES} bytes, found shape {tuple(shape)}")
     n_previous, at = read_byte(body, at)
-    zigzag, at = read_varint(body, at)
+    low, at = read_varint(body, at)
     max_symbol, at = read_varint(body, at)
-    low = -((zigzag + 1) >> 1) if zigzag & 1 else zigzag >> 1
+    low = unzigzag(low)
     limits = np.iinfo(dtype)
     if max_symbol > MAX_SYMBOL or low < limits.min or low + max_symbol > limits.max:
         raise CorruptStreamError(f"rls: expected a range within {dtype}, found {low} .. {low + max_symbol}")

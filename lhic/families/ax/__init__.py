@@ -6,19 +6,16 @@ In coding order: `levels` (with `bands`, `nodata`, `near_lossless`, `packing`) m
 """
 
 from lhic.families.ax.parameters import SECTION_NAMES, describe_parameters
-
-__all__ = ["AUTO_DEVICE", "SECTION_NAMES", "describe_parameters", "load"]
-
-AUTO_DEVICE = "cpu"
-"""What ``auto`` means for this family.
-
-A GPU gives the same bytes and codes batches of tiles some thirty times as fast as 16 cores do, but a single small tile
-only a few times, and its kernels are compiled for some twenty seconds when they are first used: it has to be asked for.
-"""
+from lhic.families.family import Family
 
 
 def load(name, config, tensors, weights_hash, device="cpu"):
-    """See `coding.load`; numba is imported only now, because reading a header must not need it."""
+    """See `model.load`; numba is imported only now, because reading a header must not need it."""
     from lhic.families.ax.model import load as load_now
 
     return load_now(name, config, tensors, weights_hash, device)
+
+
+# A GPU gives the same bytes and codes batches of tiles some thirty times as fast as 16 cores do, but a single small
+# tile only a few times, and its kernels take some twenty seconds to compile at first use: it has to be asked for.
+family = Family(SECTION_NAMES, describe_parameters, load, auto_device="cpu")

@@ -16,7 +16,7 @@ from lhic.coder.mixture_kernels import decode_symbols, interval
 from lhic.errors import CheckpointError, CorruptStreamError
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu.network import FRACTION_BITS, check_bounds, shapes
-from lhic.stream.container import Reader, write_varint
+from lhic.stream.varint import Reader, write_varint
 
 # Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 9).
 NAMES = ("first", "middle", "last", "biases", "last_bias")

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-import numba
 import numpy as np
 
 from lhic.coder import RansDecoder, RansEncoder
@@ -29,16 +28,13 @@ from lhic.families.ax.cpu.skew import PLANE_LAG
 from lhic.families.ax.cpu.state import Scratch, State, new_scratch, new_state
 from lhic.families.ax.cpu.symbols import PRECISION, Levels
 from lhic.families.ax.observe import Observations, observe
-from lhic.families.ax.parameters import FAMILY, LOWER_BITS, StreamParameters
+from lhic.families.ax.parameters import FAMILY, GROUP_PLANES, LOWER_BITS, MAX_TILE_PIXELS, StreamParameters
 from lhic.families.ax.planes.near_lossless import check_max_error
 from lhic.families.ax.planes.tile import Layout, Planes, join_tile, read_side, split_tile
-from lhic.families.family import Progress
-from lhic.io.npy import CubeReader
-from lhic.stream.container import Reader, write_varint
-from lhic.stream.grid import TileGrid
+from lhic.families.family import Cube, Encoded, Model, Work
+from lhic.stream.tiles import TileGrid
+from lhic.stream.varint import Reader, write_varint
 
-MAX_TILE_PIXELS = 1 << 15  # the normal equations' sums stay below 2^53 (docs/format_lhic_ax.md, section 4)
-GROUP_PLANES = 16
 MAX_LANES = 8
 LANE_SAMPLES = 1 << 15  # samples of a group for each of its lanes, whose state takes 8 bytes
 DEFAULT_LOWER_BITS = 8
@@ -63,11 +59,10 @@ def load(name: str, config: dict, tensors: dict[str, np.ndarray], weights_hash: 
     return AxModel(name, settings, from_tensors(settings, tensors, name), weights_hash, device)
 
 
-class AxModel:
-    """See `lhic.families.family`: `Model`, `NearLossless` and `Previewable`."""
+class AxModel(Model):
+    """See `lhic.families.family`."""
 
     family = FAMILY
-    bytes_per_sample = 144  # measured: 88 (64 bands) .. 138 (2 bands) encoding, 45 decoding
 
     def __init__(self, name: str, settings: AxConfig, net, weights_hash: bytes, device: str):
         self.name, self.settings, self.weights_hash, self.device = name, settings, weights_hash, device
@@ -86,9 +81,14 @@ class AxModel:
         rows = min(n_rows, MAX_TILE_PIXELS // 2 // columns)
         return -(-n_rows // -(-n_rows // rows)), -(-n_columns // -(-n_columns // columns))
 
+    def coding_bytes(self, shape: tuple[int, int, int], dtype: np.dtype) -> int:
+        # Measured: 88 (64 bands) .. 138 (2 bands) encoding, 45 decoding.
+        return shape[0] * shape[1] * shape[2] * (144 + 3 * dtype.itemsize)
+
     def plan(
         self,
-        cube: np.ndarray | CubeReader,
+        cube: Cube,
+        work: Work,
         *,
         param_d: int = DEFAULT_LOWER_BITS,
         max_error: int = 0,
@@ -114,10 +114,10 @@ class AxModel:
         group_planes = GROUP_PLANES if n_pixels >= 1024 else 64
         n_samples = n_pixels * min(group_planes, cube.shape[0])
         n_lanes = 1 << min(max(n_samples // LANE_SAMPLES, 1).bit_length() - 1, MAX_LANES.bit_length() - 1)
-        tuned = self._tuned(cube, steps, check_max_error(max_error)) if steps else b""
+        tuned = self._tuned(cube, steps, check_max_error(max_error), work) if steps else b""
         return StreamParameters(param_d, check_max_error(max_error), group_planes, n_lanes, tuned).to_bytes()
 
-    def _tuned(self, cube: np.ndarray | CubeReader, n_steps: int, max_error: int) -> bytes:
+    def _tuned(self, cube: Cube, n_steps: int, max_error: int, work: Work) -> bytes:
         """Changes of the network's weights that save more bits than they take, by samples that were held out."""
         from lhic.families.ax import tune  # here, because its kernel is compiled for those only who want it
 
@@ -125,7 +125,7 @@ class AxModel:
         window = tiles[len(tiles) // 2].window
         tile = np.ascontiguousarray(cube[window], cube.dtype.newbyteorder("="))
         rng = np.random.default_rng(0)
-        seen = observe(tile, self.settings, TUNING_SAMPLES, rng, max_error)
+        seen = observe(tile, self.settings, TUNING_SAMPLES, rng, max_error, n_threads=work.threads)
         n = len(seen.error)
         order, share = rng.permutation(n), seen.share
         held_out, rest = (
@@ -158,40 +158,30 @@ class AxModel:
             known = self._changed = settings.changes, from_tensors(self.settings, tensors, self.name)
         return known[1]
 
-    def reconstruct(self, tile: np.ndarray, parameters: bytes) -> np.ndarray:
-        """What decoding gives for a tile."""
-        max_error = StreamParameters.from_bytes(parameters).max_error
-        if not max_error:
-            return tile
-        planes, _ = split_tile(tile, max_error)
-        return join_tile(planes, planes.values)
-
-    def encode_tiles(
-        self, tiles: Sequence[np.ndarray], parameters: bytes, progress: Progress
-    ) -> list[tuple[bytes, ...]]:
+    def encode_tiles(self, tiles: Sequence[np.ndarray], parameters: bytes, work: Work) -> list[Encoded]:
         """See `lhic.families.family.Model`."""
         settings = StreamParameters.from_bytes(parameters)
         return self._in_batches(
             [tile.size for tile in tiles],
-            lambda k: _EncodeJob(self, *split_tile(tiles[k], settings.max_error), settings),
-            lambda jobs: self._run(jobs, settings, progress),
-            _EncodeJob.sections,
+            lambda k: _EncodeJob(self, tiles[k], settings, work.threads),
+            lambda jobs: self._run(jobs, settings, work),
+            _EncodeJob.encoded,
         )
 
     def decode_tiles(
         self,
         shapes: Sequence[tuple[int, int, int]],
         dtype: np.dtype,
-        sections: Sequence[tuple[bytes, ...]],
+        sections: Sequence[Sequence[bytes]],
         parameters: bytes,
-        progress: Progress,
+        work: Work,
     ) -> list[np.ndarray]:
         """See `lhic.families.family.Model`."""
         settings = StreamParameters.from_bytes(parameters)
         return self._in_batches(
             [int(np.prod(shape)) for shape in shapes],
-            lambda k: _DecodeJob(self, read_tile(sections[k], shapes[k], dtype, settings), settings),
-            lambda jobs: self._run(jobs, settings, progress),
+            lambda k: _DecodeJob(self, read_tile(sections[k], shapes[k], dtype, settings), settings, work.threads),
+            lambda jobs: self._run(jobs, settings, work),
             _DecodeJob.tile,
         )
 
@@ -199,22 +189,21 @@ class AxModel:
         self,
         shapes: Sequence[tuple[int, int, int]],
         dtype: np.dtype,
-        sections: Sequence[tuple[memoryview, ...]],
+        sections: Sequence[Sequence[bytes]],
         parameters: bytes,
         n_bands: int,
-        progress: Progress,
-    ) -> tuple[list[np.ndarray], int]:
-        """See `lhic.families.family.Previewable`: decodes the groups that hold planes of the first bands."""
+        work: Work,
+    ) -> list[np.ndarray]:
+        """Decodes the groups that hold planes of the first bands."""
         settings = StreamParameters.from_bytes(parameters)
-        tiles, n_bytes = [], 0
+        tiles = []
         for shape, section in zip(shapes, sections, strict=True):
             coded = read_tile(section, shape, dtype, settings, n_bands)
-            n_bytes += coded.n_bytes
-            job = _DecodeJob(self, coded, settings)
+            job = _DecodeJob(self, coded, settings, work.threads)
             job.n_samples = n_bands * shape[1] * shape[2]  # progress says nothing about bands that are left out
-            self._run([job], settings, progress)
+            self._run([job], settings, work)
             tiles.append(job.tile()[:n_bands])
-        return tiles, n_bytes
+        return tiles
 
     def bit_costs(self, cube: np.ndarray, **options) -> np.ndarray:
         """Where the bits go: what each symbol costs, before the coder's own overhead of well below 0.1 %.
@@ -225,12 +214,13 @@ class AxModel:
         -------
         float64 (2, S, H, W), bits; plane 0 is the upper part of a level, 1 the lower. Constant bands cost nothing
         """
-        settings = StreamParameters.from_bytes(self.plan(cube, **options))
+        work = Work()
+        settings = StreamParameters.from_bytes(self.plan(cube, work, **options))
         costs = np.zeros((2, *cube.shape))
         for tile in TileGrid(*cube.shape[1:], *self.tile_shape(*cube.shape[1:])):
-            job = _EncodeJob(self, *split_tile(np.ascontiguousarray(cube[tile.window]), settings.max_error), settings)
+            job = _EncodeJob(self, np.ascontiguousarray(cube[tile.window]), settings, work.threads)
             job.wants_intervals = True
-            self._run([job], settings, lambda n: None)
+            self._run([job], settings, work)
             np.add.at(costs[(slice(None), *tile.window)], (slice(None), job.layout.band), job.bit_costs())
         return costs
 
@@ -265,29 +255,29 @@ class AxModel:
         with ThreadPoolExecutor(HOST_THREADS) as pool:
             return list(pool.map(work, items))
 
-    def _run(self, jobs: Sequence[_Job], settings: StreamParameters, progress: Progress) -> None:
+    def _run(self, jobs: Sequence[_Job], settings: StreamParameters, work: Work) -> None:
         if self.device != "cpu":
-            self._run_on_device(jobs, settings, progress)
+            self._run_on_device(jobs, settings, work)
             return
         lock = threading.Lock()
 
         def done(number: int, group: walk.Group) -> None:
             with lock:
-                progress(jobs[number].n_samples_of(group))
+                work.progress(jobs[number].n_samples_of(group))
 
-        walk.run_groups([(job.shape, job.groups()) for job in jobs], numba.get_num_threads(), done)
+        walk.run_groups([(job.shape, job.groups()) for job in jobs], work.threads, done)
         for job in jobs:
             if job.n_ticked < job.n_samples:  # constant bands
-                progress(job.n_samples - job.n_ticked)
+                work.progress(job.n_samples - job.n_ticked)
 
-    def _run_on_device(self, jobs: Sequence[_Job], settings: StreamParameters, progress: Progress) -> None:
+    def _run_on_device(self, jobs: Sequence[_Job], settings: StreamParameters, work: Work) -> None:
         import torch  # here, because coding on a CPU does without
 
         from lhic.families.ax.gpu import torch_engine
 
         torch_engine.run_jobs(self, jobs, settings, torch.device(self.device))
         for job in jobs:
-            progress(job.n_samples)
+            work.progress(job.n_samples)
 
 
 @dataclass(frozen=True)
@@ -296,7 +286,6 @@ class CodedTile:
 
     layout: Layout
     parts: list[bytes]
-    n_bytes: int
 
 
 def read_tile(
@@ -330,7 +319,7 @@ def read_tile(
         n_groups = -(-n_planes // settings.group_planes)
     ends = np.cumsum([0, *lengths[:n_groups]])
     parts = [bytes(sections[2][start:end]) for start, end in pairwise(ends)]
-    return CodedTile(found, parts, len(side) + len(table) + int(ends[-1]))
+    return CodedTile(found, parts)
 
 
 def _batches(sizes: Sequence[int], samples_at_once: int) -> list[range]:
@@ -347,12 +336,12 @@ def _batches(sizes: Sequence[int], samples_at_once: int) -> list[range]:
 class _Job:
     """A tile on its way through the walk.  Planes taller than wide are walked through transposed."""
 
-    def __init__(self, model: AxModel, tile: Layout, settings: StreamParameters, n_planes: int):
+    def __init__(self, model: AxModel, tile: Layout, settings: StreamParameters, n_planes: int, n_threads: int):
         self.model, self.layout, self.settings = model, tile, settings
         _, n_rows, n_columns = tile.shape
         self.transposed = n_rows > n_columns
         self.shape = (n_columns, n_rows) if self.transposed else (n_rows, n_columns)
-        self.n_planes = n_planes
+        self.n_planes, self.n_threads = n_planes, n_threads
         self.net = model.net_of(settings)
         self.n_samples = int(np.prod(tile.shape))
         self.n_ticked = 0
@@ -391,7 +380,7 @@ class _Job:
                 ends[0][: self.n_planes],
                 ends[1][: self.n_planes],
                 self.oriented(self.layout.mask),
-                walk.recent_planes(size, numba.get_num_threads()),
+                walk.recent_planes(size, self.n_threads),
             )
         return found
 
@@ -441,9 +430,10 @@ def _model_ends(levels: Levels) -> tuple[np.ndarray, np.ndarray]:
 class _EncodeJob(_Job):
     mode = walk.ENCODE
 
-    def __init__(self, model: AxModel, planes: Planes, side: bytes, settings: StreamParameters):
-        super().__init__(model, planes, settings, len(planes.band))
-        self.side = side
+    def __init__(self, model: AxModel, tile: np.ndarray, settings: StreamParameters, n_threads: int):
+        planes, self.side = split_tile(tile, settings.max_error)
+        super().__init__(model, planes, settings, len(planes.band), n_threads)
+        self.tile = tile
         self.planes = planes
         self.values = np.ascontiguousarray(self.oriented(planes.values), np.int32)
         self.codings: list[walk.Coding] = []
@@ -476,22 +466,24 @@ class _EncodeJob(_Job):
             costs[0][tuple(axis[upper] for axis in order)] = bits[position[upper] - 1]
         return np.stack([self.oriented(part) for part in costs])
 
-    def sections(self) -> tuple[bytes, ...]:
+    def encoded(self) -> Encoded:
         parts = self.parts or []
         for coding in self.codings:
             encoder = RansEncoder(self.settings.n_lanes, PRECISION)
             n_symbols = int(coding.n_symbols[0])
             encoder.push(coding.starts[:n_symbols], coding.freqs[:n_symbols])
             parts.append(encoder.finish())
-        return self.side, b"".join(write_varint(len(part)) for part in parts), b"".join(parts)
+        sections = self.side, b"".join(write_varint(len(part)) for part in parts), b"".join(parts)
+        decoded = join_tile(self.planes, self.planes.values) if self.settings.max_error else self.tile
+        return Encoded(sections, decoded)
 
 
 class _DecodeJob(_Job):
     mode = walk.DECODE
 
-    def __init__(self, model: AxModel, coded: CodedTile, settings: StreamParameters):
+    def __init__(self, model: AxModel, coded: CodedTile, settings: StreamParameters, n_threads: int):
         n_planes = min(len(coded.layout.band), len(coded.parts) * settings.group_planes)
-        super().__init__(model, coded.layout, settings, n_planes)
+        super().__init__(model, coded.layout, settings, n_planes, n_threads)
         self.decoders = [RansDecoder(part, settings.n_lanes, PRECISION) for part in coded.parts]
         self.values = np.zeros((n_planes, *self.shape), np.int32)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from lhic.coder.mixture import WEIGHT_BITS
@@ -19,9 +18,9 @@ from lhic.families.ax.cpu.experts import ExpertTable, expert_table
 from lhic.families.ax.cpu.network import IntegerNet, shapes
 from lhic.families.ax.cpu.state import State, new_scratch, new_state
 from lhic.families.ax.cpu.symbols import Levels
+from lhic.families.ax.parameters import GROUP_PLANES  # a piece of work here; changes nothing
 from lhic.families.ax.planes.tile import split_tile
-
-GROUP_PLANES = 16  # a piece of work; changes nothing
+from lhic.io import threads
 
 
 class Observations(NamedTuple):
@@ -49,6 +48,7 @@ def observe(
     rng: np.random.Generator,
     max_error: int = 0,
     spectra: bool = False,
+    n_threads: int | None = None,
     begin: Callable[[ExpertTable, State], None] = lambda table, state: None,
 ) -> Observations:
     """Observations of `n_samples` random samples (or all, if there are fewer) of a cube coded as one tile.
@@ -83,7 +83,7 @@ def observe(
     )
     lower, upper = _edges(levels, flat, chosen)
     low, high = flat.min(1), flat.max(1)
-    n_threads = numba.get_num_threads()
+    n_threads = threads.n_threads(n_threads)
     n_recent = walk.recent_planes(GROUP_PLANES, n_threads)
     state = new_state(table, config.epoch, values.shape, low, high, mask, n_recent)
     begin(table, state)

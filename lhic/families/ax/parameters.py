@@ -8,12 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lhic.families.ax.planes.near_lossless import MAX_ERROR
-from lhic.stream.container import Reader, write_varint
+from lhic.stream.varint import Reader, write_varint
 
 FAMILY = "lhic-ax"
 SECTION_NAMES = ("side", "groups", "samples")
 LOWER_BITS = (1, 16)
-GROUP_PLANES = (1, 4096)
+MAX_TILE_PIXELS = 1 << 15
+"""The normal equations' sums stay below 2^53 (docs/format_lhic_ax.md, section 4.3)."""
+GROUP_PLANES = 16
+"""What our encoder takes where tiles are not tiny."""
+GROUP_LIMITS = (1, 4096)
 LANES = (1, 1024)
 
 
@@ -43,7 +47,7 @@ class StreamParameters:
         return cls(
             reader.varint("lower bits", *LOWER_BITS),
             reader.varint("max error", 0, MAX_ERROR),
-            reader.varint("planes in a group", *GROUP_PLANES),
+            reader.varint("planes in a group", *GROUP_LIMITS),
             reader.varint("lanes", *LANES),
             bytes(reader.take(reader.n_left, "changes")),
         )

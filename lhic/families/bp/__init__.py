@@ -7,8 +7,7 @@ The network: `config`, `network` (training form) and its parts `spectral`, `spat
 
 from lhic.extras import needs
 from lhic.families.bp.parameters import SECTION_NAMES, describe_parameters
-
-__all__ = ["SECTION_NAMES", "describe_parameters", "load"]
+from lhic.families.family import Family
 
 
 def load(name, config, tensors, weights_hash, device="cpu"):
@@ -17,3 +16,6 @@ def load(name, config, tensors, weights_hash, device="cpu"):
         from lhic.families.bp.coding import load as load_now
 
     return load_now(name, config, tensors, weights_hash, device)
+
+
+family = Family(SECTION_NAMES, describe_parameters, load)

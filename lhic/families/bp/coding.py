@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 
 import numpy as np
 import torch
@@ -28,9 +29,8 @@ from lhic.families.bp.partition import alphabet_sizes, join, plane_to_unit, spli
 from lhic.families.bp.quantise import round_and_list
 from lhic.families.bp.side import read_corrections, read_escapes, write_corrections, write_escapes
 from lhic.families.bp.wavefront_numba import Coders
-from lhic.families.family import Progress
-from lhic.io.npy import CubeReader
-from lhic.stream.grid import TileGrid
+from lhic.families.family import Cube, Encoded, Model, Progress, Work
+from lhic.stream.tiles import TileGrid
 
 # Format v1: changing any of these changes every stream (docs/format_lhic_bp.md).
 TILE = 32
@@ -48,7 +48,7 @@ def precision_of(alphabet_size: int) -> int:
     return min(max(MIN_PRECISION, (alphabet_size - 1).bit_length() + SPARE_BITS), MAX_PRECISION)
 
 
-def choose_offset(cube: np.ndarray | CubeReader, max_value: int) -> int:
+def choose_offset(cube: Cube, max_value: int) -> int:
     """Offset o for which the most samples lie in [o, o + max_value]; among those, the one nearest to 0.
 
     0 if nothing lies outside [0, max_value], because the weights know unshifted samples best.  Looks at one tile at a
@@ -126,11 +126,10 @@ def load_net(kind: type, config: LhicBpConfig, tensors: dict, what: str):
     return net.eval().requires_grad_(False)
 
 
-class LhicBpModel:
-    """Implements `lhic.families.family.Model`."""
+class LhicBpModel(Model):
+    """See `lhic.families.family`."""
 
     family = FAMILY
-    bytes_per_sample = 96  # measured: 83 encoding
 
     def __init__(
         self,
@@ -145,6 +144,7 @@ class LhicBpModel:
     ):
         self.name, self.config, self.weights_hash, self.settings = name, config, weights_hash, settings
         self.nets = [net.to(device) for net in (msp, lsp)]
+        self.device = device
         self.samples_at_once = SAMPLES_AT_ONCE if device == "cpu" else SAMPLES_ON_DEVICE
         self.engine = engine or (CompiledEngine(msp, lsp) if device == "cpu" else TorchEngine(torch.device(device)))
 
@@ -152,7 +152,11 @@ class LhicBpModel:
         """Format v1: always 32 x 32, as published."""
         return TILE, TILE
 
-    def plan(self, cube: np.ndarray | CubeReader, **options) -> bytes:
+    def coding_bytes(self, shape: tuple[int, int, int], dtype: np.dtype) -> int:
+        n_samples = shape[0] * TILE * TILE  # tiles are padded
+        return n_samples * (96 + 3 * dtype.itemsize)  # measured: 83 encoding
+
+    def plan(self, cube: Cube, work: Work, **options) -> bytes:
         """Stream parameters; option ``param_d`` (1..16) overrides the partition the weights were trained for."""
         unknown = sorted(set(options) - {"param_d"})
         if unknown:
@@ -166,20 +170,18 @@ class LhicBpModel:
             raise UsageError(f"param_d: expected a msp of at most 16 bits, found {d} of {self.settings.max_value}")
         return StreamParameters(int(d), choose_offset(cube, self.settings.max_value)).to_bytes()
 
-    def encode_tiles(
-        self, tiles: Sequence[np.ndarray], parameters: bytes, progress: Progress
-    ) -> list[tuple[bytes, ...]]:
+    def encode_tiles(self, tiles: Sequence[np.ndarray], parameters: bytes, work: Work) -> list[Encoded]:
         """See `lhic.families.family.Model.encode_tiles`."""
         settings = StreamParameters.from_bytes(parameters)
-        return self._in_groups(tiles, progress, lambda group, tick: self._encode_group(group, settings, tick))
+        return self._in_groups(tiles, work, lambda group, tick: self._encode_group(group, settings, tick))
 
     def decode_tiles(
         self,
         shapes: Sequence[tuple[int, int, int]],
         dtype: np.dtype,
-        sections: Sequence[tuple[bytes, ...]],
+        sections: Sequence[Sequence[bytes]],
         parameters: bytes,
-        progress: Progress,
+        work: Work,
     ) -> list[np.ndarray]:
         """See `lhic.families.family.Model.decode_tiles`."""
         settings = self._checked(StreamParameters.from_bytes(parameters))
@@ -190,7 +192,7 @@ class LhicBpModel:
                     f"tile: expected at most {TILE} x {TILE} samples in {len(SECTION_NAMES)} sections, "
                     f"found {job.shape} in {len(job.sections)}"
                 )
-        return self._in_groups(jobs, progress, lambda group, tick: self._decode_group(group, dtype, settings, tick))
+        return self._in_groups(jobs, work, lambda group, tick: self._decode_group(group, dtype, settings, tick))
 
     def bit_costs(self, cube: np.ndarray, **options) -> np.ndarray:
         """Where the bits go: what each symbol costs, before the coder's own overhead of well below 0.1 %.
@@ -201,7 +203,8 @@ class LhicBpModel:
         -------
         float64 (2, S, H, W), bits; plane 0 is the msp, 1 the lsp
         """
-        settings = StreamParameters.from_bytes(self.plan(cube, **options))
+        work = Work()
+        settings = StreamParameters.from_bytes(self.plan(cube, work, **options))
         costs = np.zeros((N_PLANES, *cube.shape))
         windows = [
             (slice(row, row + TILE), slice(column, column + TILE))
@@ -215,41 +218,50 @@ class LhicBpModel:
             self._encode_group(group, settings, tick, maps)
             return maps
 
-        for (rows, columns), part in zip(windows, self._in_groups(tiles, lambda n: None, collect), strict=True):
+        for (rows, columns), part in zip(windows, self._in_groups(tiles, work, collect), strict=True):
             costs[:, :, rows, columns] = part
         return costs
 
     # --- groups of tiles ---
 
-    def _in_groups(self, jobs: Sequence, progress: Progress, work: Callable) -> list:
-        """Results of `work(group, tick)`, which gives one per job, for all jobs in order."""
-        threads = torch.get_num_threads() if isinstance(self.engine, CompiledEngine) else 1
-        size = max(1, min(self.engine.max_tiles, -(-len(jobs) // max(threads, 1))))
+    def _in_groups(self, jobs: Sequence, work: Work, code: Callable) -> list:
+        """Results of `code(group, tick)`, which gives one per job, for all jobs in order."""
+        threads = work.threads if isinstance(self.engine, CompiledEngine) else 1
+        size = max(1, min(self.engine.max_tiles, -(-len(jobs) // threads)))
         groups = [jobs[begin : begin + size] for begin in range(0, len(jobs), size)]
-        lock, stopped = threading.Lock(), threading.Event()
+        if len(groups) == 1 or threads == 1:
+            return [result for group in groups for result in code(group, work.progress)]
+        ticks: SimpleQueue[int | None] = SimpleQueue()  # progress is told from this thread alone
+        stopped = threading.Event()
 
         def tick(n_samples: int) -> None:
             if stopped.is_set():
                 raise _Stopped
-            with lock:
-                progress(n_samples)
+            ticks.put(n_samples)
 
         def run(group):
             try:
-                return work(group, tick)
+                return code(group, tick)
             except BaseException:
                 stopped.set()  # no point in finishing the others
                 raise
+            finally:
+                ticks.put(None)
 
-        if len(groups) == 1 or threads == 1:
-            return [result for group in groups for result in run(group)]
         with ThreadPoolExecutor(min(threads, len(groups))) as pool:
             futures = [pool.submit(run, group) for group in groups]
             try:
-                errors = [future.exception() for future in futures]
+                n_running = len(futures)
+                while n_running:
+                    n_samples = ticks.get()
+                    if n_samples is None:
+                        n_running -= 1
+                    else:
+                        work.progress(n_samples)
             except BaseException:
                 stopped.set()
                 raise
+        errors = [future.exception() for future in futures]
         for error in errors:
             if error is not None and not isinstance(error, _Stopped):
                 raise error
@@ -271,8 +283,8 @@ class LhicBpModel:
 
     def _encode_group(
         self, tiles: Sequence[np.ndarray], settings: StreamParameters, tick: Progress, costs: list | None = None
-    ) -> list[tuple[bytes, ...]]:
-        """Sections of some tiles; fills `costs`, per tile (2, S, h, w), if given."""
+    ) -> list[Encoded]:
+        """Some tiles; fills `costs`, per tile (2, S, h, w), if given."""
         shifted = [tile.astype(np.int64) - settings.offset for tile in tiles]
         clamped = [np.clip(samples, 0, self.settings.max_value) for samples in shifted]
         escapes = [write_escapes(whole - inside) for whole, inside in zip(shifted, clamped, strict=True)]
@@ -305,8 +317,8 @@ class LhicBpModel:
                 coded[tile].append(writer.finish())
                 listed[tile].append(writer.listed())
         return [
-            (*sections, write_corrections(lists), escape)
-            for sections, lists, escape in zip(coded, listed, escapes, strict=True)
+            Encoded((*sections, write_corrections(lists), escape), tile)
+            for sections, lists, escape, tile in zip(coded, listed, escapes, tiles, strict=True)
         ]
 
     def _decode_group(

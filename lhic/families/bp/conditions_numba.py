@@ -7,6 +7,7 @@ float64 (F, H, W).  Knows nothing of coding.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -114,8 +115,9 @@ def _channel_mix(x, previous, shares, receptance, key, value):
 
 class _SpectralBlock:
     def __init__(self, block: SpectralBlock):
-        norms = [getattr(block, name, None) for name in ("ln0", "ln1", "ln2")]
-        self.norms = [None if norm is None else (array(norm.weight), array(norm.bias)) for norm in norms]
+        first = getattr(block, "ln0", None)  # of the first block alone
+        self.norm0 = None if first is None else (array(first.weight), array(first.bias))
+        self.norm1, self.norm2 = ((array(norm.weight), array(norm.bias)) for norm in (block.ln1, block.ln2))
         att, ffn = block.att, block.ffn
         self.att = (
             np.stack([array(s).ravel() for s in (att.time_mix_k, att.time_mix_v, att.time_mix_r)]),
@@ -138,15 +140,14 @@ class _SpectralBlock:
 
     def step(self, x: np.ndarray, state: dict[str, np.ndarray], height: int) -> np.ndarray:
         """x : (F, P)"""
-        ln0, ln1, ln2 = self.norms
         n = x.shape[1]
-        if ln0 is not None:
-            layer_norm(*ln0, x, x, n)
+        if self.norm0 is not None:
+            layer_norm(*self.norm0, x, x, n)
         normed = np.empty_like(x)
-        layer_norm(*ln1, x, normed, n)
+        layer_norm(*self.norm1, x, normed, n)
         s = state
         x = x + _band_mix(normed, s["att_previous"], s["numerator"], s["denominator"], s["maximum"], *self.att)
-        layer_norm(*ln2, x, normed, n)
+        layer_norm(*self.norm2, x, normed, n)
         x += _channel_mix(normed, s["ffn_previous"], *self.ffn)
         image = depthwise7x7(*self.depthwise, x.reshape(len(x), height, -1)).reshape(x.shape)
         affine(*self.pointwise, image, normed, n)
@@ -192,6 +193,10 @@ class _Residual:
         return h
 
 
+Block = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Features (F, H, W) and the embedding of a band to features."""
+
+
 class _Attention:
     def __init__(self, block: TileAttention):
         self.norm = _parameters(block.norm)
@@ -216,7 +221,8 @@ class _UNet:
         self.time_embed = _parameters(net.time_embed[0]), _parameters(net.time_embed[2])
         self.input = _parameters(net.input_blocks[0][0])
         self.input_blocks = [_Residual(stage[0]) for stage in net.input_blocks[1:]]
-        self.middle = [_Residual(net.middle_block[0]), _Attention(net.middle_block[1]), _Residual(net.middle_block[2])]
+        first, second, last = net.middle_block
+        self.middle: tuple[Block, ...] = _Residual(first), _Attention(second), _Residual(last)
         self.output_blocks = [_Residual(stage[0]) for stage in net.output_blocks]
         self._embeddings: dict[int, np.ndarray] = {}  # by band; threads may compute one twice, to the same value
 
@@ -237,8 +243,8 @@ class _UNet:
         for block in self.input_blocks:
             x = block(x, embedding)
             stored.append(x)
-        for block in self.middle:
-            x = block(x, embedding)
+        for part in self.middle:
+            x = part(x, embedding)
         for block in self.output_blocks:
             x = block(np.concatenate([x, stored.pop()]), embedding)
         return x
@@ -342,8 +348,10 @@ class TileConditions:
         """
         parts = []
         if self.plane is not None:
+            assert self.weights.plane is not None, "of the lsp network"
             parts.append(self.weights.plane(self.plane, self.band))
         if self.band:
+            assert previous is not None, "only band 0 has none before"
             parts.append(self.weights.context(self.weights.spectral.step(previous, self.state), self.band))
         layer = self.weights.inputs[min(self.band, 1)]
         self.band += 1
@@ -363,24 +371,29 @@ def _spatial_weights(net: Pscam) -> SpatialWeights:
     rows3, columns3 = zip(*TAPS_3X3)
     rows7, columns7 = zip(*TAPS_7X7)
 
-    def norm(layers):
+    def norm(layers) -> np.ndarray:
         return _stack([torch.stack([layer.weight, layer.bias]) for layer in layers], (2, f))
 
-    def dense(layers, n_out=f, n_in=f):
+    def dense(layers, n_out=f, n_in=f) -> tuple[np.ndarray, np.ndarray]:
         return _stack([layer.weight for layer in layers], (n_out, n_in)), _stack([la.bias for la in layers], (n_out,))
 
+    inner = dense([unit.conv_in for unit in units])
+    skip = dense([unit.skip for unit in units])
+    out = dense([unit.conv_out for unit in units])
+    up = dense([block.convs[0] for block in blocks], 4 * f)
+    down = dense([block.convs[2] for block in blocks], f, 4 * f)
     return SpatialWeights(
         array(net.conv_in.weight * net.conv_in.mask)[:, 0][:, rows3, columns3].copy(),
         array(net.conv_in.bias),
         norm([block.norm1 for block in blocks]),
-        *dense([unit.conv_in for unit in units]),
+        *inner,
         _stack([(u.conv_1.depthwise.weight * u.conv_1.mask)[:, 0][:, rows7, columns7] for u in units], (f, 28)),
         _stack([unit.conv_1.depthwise.bias for unit in units], (f,)),
-        *dense([unit.skip for unit in units]),
-        *dense([unit.conv_out for unit in units]),
+        *skip,
+        *out,
         norm([block.norm2 for block in blocks]),
-        *dense([block.convs[0] for block in blocks], 4 * f),
-        *dense([block.convs[2] for block in blocks], f, 4 * f),
+        *up,
+        *down,
     )
 
 

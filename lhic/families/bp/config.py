@@ -8,8 +8,8 @@ because weights trained for one partition code badly with another.
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 
 from lhic.errors import ConfigError
 from lhic.extras import needs
@@ -83,7 +83,7 @@ class LhicBpConfig:
         return cls(**known, other=other)
 
     @classmethod
-    def from_yaml(cls, path: str | Path, **overrides) -> LhicBpConfig:
+    def from_yaml(cls, path: str | os.PathLike, **overrides) -> LhicBpConfig:
         """Read a published ``config.yml``; `overrides` replace single keys."""
         with needs("train", str(path)):
             from lhic.settings import read_yaml

@@ -51,6 +51,7 @@ class PlanePass:
 
     def check_words(self, tile: int) -> None:
         if tile >= 0:
+            assert self.coders is not None, "only decoding takes words"
             raise words_ran_out(int(self.coders.sample_counts[tile]))
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lhic.errors import CorruptStreamError
-from lhic.stream.container import Reader, write_varint
+from lhic.stream.varint import Reader, unzigzag, write_varint, zigzag
 
 FAMILY = "lhic-bp"
 SECTION_NAMES = ("msp", "lsp", "corrections", "escapes")
@@ -25,18 +25,17 @@ class StreamParameters:
 
     def to_bytes(self) -> bytes:
         """Two varints, the offset in zigzag."""
-        zigzag = self.offset << 1 if self.offset >= 0 else -self.offset * 2 - 1
-        return write_varint(self.split_bits) + write_varint(zigzag)
+        return write_varint(self.split_bits) + write_varint(zigzag(self.offset))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> StreamParameters:
         """Inverse of `to_bytes`; raises `CorruptStreamError`."""
         reader = Reader(data, "lhic-bp parameters")
         split_bits = reader.varint("split bits", *SPLIT_BITS)
-        zigzag = reader.varint("offset", 0, (1 << 34) - 1)
+        offset = reader.varint("offset", 0, (1 << 34) - 1)
         if reader.n_left:
             raise CorruptStreamError(f"lhic-bp parameters: expected 2 numbers, found {reader.n_left} bytes more")
-        return cls(split_bits, (zigzag >> 1) ^ -(zigzag & 1))
+        return cls(split_bits, unzigzag(offset))
 
 
 def describe_parameters(parameters: bytes) -> dict:

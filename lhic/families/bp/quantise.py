@@ -39,7 +39,7 @@ def grid_transform(alphabet_size: int) -> np.ndarray:
         symbols_per_unit = Decimal(max(alphabet_size - 1, 1)) / 2
         mean = symbols_per_unit * (1 << MEAN_BITS)
         scale_offset = SCALE_STEPS * ((symbols_per_unit * ln2).ln() / ln2 - SCALE_MIN_LOG2)
-        rows = [
+        rows: list[list[Decimal | int]] = [
             [mean, mean, -MEAN_LIMIT, MEAN_LIMIT],
             [SCALE_STEPS / ln2, scale_offset, 0, SCALE_MAX],
             [LOGIT_STEPS / ln2, 0, -LOGIT_LIMIT, LOGIT_LIMIT],

@@ -57,6 +57,7 @@ class BandConditions:
             image = self.net.plane_net.conv_in.pointwise_conv(image)[:, :, 0]
             plane = self.net.plane_net.plane_context(image, image.new_ones(len(image)))
         if self.band:
+            assert previous is not None, "only band 0 has none before"
             spectral, self.state = spectral_step(self.net, self.state, previous[:, None])
             band = spectral.new_full((len(spectral),), float(self.band))
             spectral = self.net.context_generate(spectral, band)

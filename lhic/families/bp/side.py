@@ -12,65 +12,10 @@ import zlib
 import numpy as np
 
 from lhic.errors import CorruptStreamError
-from lhic.kernels.jit import njit
+from lhic.stream.varint import MAX_VARINT_BYTES, pack_varints, unpack_varints, unzigzag, zigzag
 
-MAX_VARINT_BYTES = 9
 PLAIN, DEFLATED = b"\x00", b"\x01"
 """First byte of an escape section."""
-
-
-@njit(nogil=True)
-def _pack(values, out):
-    at = 0
-    for i in range(values.size):
-        value = values[i]
-        while value > 0x7F:
-            out[at] = np.uint8(value & 0x7F | 0x80)
-            value >>= 7
-            at += 1
-        out[at] = np.uint8(value)
-        at += 1
-    return at
-
-
-@njit(nogil=True)
-def _unpack(data, values):
-    """Number of values found, or -1 - position of a varint that is too long, cut or not the shortest."""
-    at, found = 0, 0
-    while at < data.size:
-        begin, value, shift = at, np.int64(0), 0
-        while True:
-            if at == data.size or shift > 56:  # nine groups hold every value below 2^63
-                return -1 - begin
-            byte = np.int64(data[at])
-            at += 1
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                break
-            shift += 7
-        if byte == 0 and shift > 0:
-            return -1 - begin
-        values[found] = value
-        found += 1
-    return found
-
-
-def pack_varints(values: np.ndarray) -> bytes:
-    """int64 values >= 0 as varints, one after the other."""
-    values = np.ascontiguousarray(values, np.int64)
-    assert not values.size or values.min() >= 0
-    out = np.empty(MAX_VARINT_BYTES * values.size, np.uint8)
-    return out[: _pack(values, out)].tobytes()
-
-
-def unpack_varints(data: bytes, what: str) -> np.ndarray:
-    """All varints of a section, int64."""
-    raw = np.frombuffer(data, np.uint8)
-    values = np.empty(raw.size, np.int64)
-    found = _unpack(raw, values)
-    if found < 0:
-        raise CorruptStreamError(f"{what}: expected a varint at byte {-1 - found}, found none")
-    return values[:found]
 
 
 # --- corrections ------------------------------------------------------------------------------------------------------
@@ -131,8 +76,7 @@ def write_escapes(differences: np.ndarray) -> bytes:
     keep = flat[begins] != 0
     begins, ends = begins[keep], ends[keep]
     gaps = begins - np.concatenate([[0], ends[:-1]])
-    zigzag = (flat[begins] << 1) ^ (flat[begins] >> 63)
-    plain = pack_varints(np.stack([gaps, ends - begins - 1, zigzag], axis=1).reshape(-1))
+    plain = pack_varints(np.stack([gaps, ends - begins - 1, zigzag(flat[begins])], axis=1).reshape(-1))
     deflated = zlib.compress(plain, 9)
     return PLAIN + plain if len(plain) <= len(deflated) else DEFLATED + deflated
 
@@ -145,12 +89,12 @@ def read_escapes(data: bytes, shape: tuple[int, int, int], what: str) -> np.ndar
     values = unpack_varints(_inflate(data, n_samples * 3 * MAX_VARINT_BYTES, what), what)
     if not values.size or values.size % 3:
         raise CorruptStreamError(f"{what}: expected three numbers a run, found {values.size} numbers")
-    gaps, lengths, zigzag = values.reshape(-1, 3).T
+    gaps, lengths, signed = values.reshape(-1, 3).T
     too_far = max(gaps.max(), lengths.max()) >= n_samples
     if too_far or gaps.sum(dtype=object) + lengths.sum(dtype=object) + lengths.size > n_samples:
         raise CorruptStreamError(f"{what}: expected runs within {n_samples} samples, found longer ones")
-    differences = (zigzag >> 1) ^ -(zigzag & 1)
-    if zigzag.max() >= 1 << 34 or not differences.all():
+    differences = unzigzag(signed)
+    if signed.max() >= 1 << 34 or not differences.all():
         raise CorruptStreamError(f"{what}: expected differences of 32-bit samples other than 0, found another")
     lengths = lengths + 1
     steps = np.stack([gaps, lengths], axis=1).reshape(-1)

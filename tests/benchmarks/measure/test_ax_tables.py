@@ -56,7 +56,5 @@ def test_presets_say_what_they_were_trained_on(cube):
 
 
 def test_weights_of_another_family_are_refused():
-    with pytest.raises(
-        ConfigError, match=r"ax_models\.1: expected weights of the family lhic-ax, those"
-    ):
+    with pytest.raises(ConfigError, match=r"ax_models\.1: expected weights of the family lhic-ax, those"):
         parameters.check_values({"ax_models": [MODEL, "lhic-bp-xs"]}, "04_lhic_ax")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import numba
 import numpy as np
 
 from lhic.families.ax import model as ax_model
@@ -12,7 +11,7 @@ from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu import experts, network, walk
 from lhic.families.ax.cpu.context import LIMIT, n_features
 from lhic.families.ax.parameters import StreamParameters
-from lhic.families.ax.planes.tile import split_tile
+from lhic.families.family import Work
 
 SMALL = AxConfig(
     detail_planes=3, sample_planes=2, short_planes=1, spatial_neighbours=16, epoch=4, width=12, depth=3, components=3
@@ -104,8 +103,8 @@ NAMES = ("features", "targets", "bases", "scales", "repeats")
 
 def job_of(kind: type, model: ax_model.AxModel, tile: np.ndarray, settings: StreamParameters):
     """A job that has run."""
-    job = kind(model, *split_tile(tile), settings)
-    model._run([job], settings, lambda n: None)
+    job = kind(model, tile, settings, 1)
+    model._run([job], settings, Work())
     return job
 
 
@@ -129,20 +128,6 @@ def oriented(planes):
     if planes.mask.shape[0] <= planes.mask.shape[1]:
         return planes
     return dataclasses.replace(planes, values=planes.values.swapaxes(1, 2), mask=planes.mask.T)
-
-
-class threads:
-    """Numba's threads, for a while."""
-
-    def __init__(self, n: int):
-        self.n = n
-
-    def __enter__(self):
-        self.before = numba.get_num_threads()
-        numba.set_num_threads(min(self.n, numba.config.NUMBA_NUM_THREADS))
-
-    def __exit__(self, *error):
-        numba.set_num_threads(self.before)
 
 
 def solved(gram: np.ndarray, moment: np.ndarray) -> np.ndarray:

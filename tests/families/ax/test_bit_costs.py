@@ -3,6 +3,8 @@ import pytest
 
 import lhic
 from lhic.families.ax.planes.tile import split_tile
+from lhic.families.family import Work
+from tests.common import coded
 
 
 @pytest.mark.parametrize("shape", [(18, 9, 13), (18, 13, 9)])
@@ -19,6 +21,6 @@ def test_costs_add_up_to_the_sections_and_lie_where_the_surprise_is(shape):
     assert mask.sum() == 10
     assert not costs[:, 1].any() and not costs[:, :, mask].any()
     assert costs[:, 3, 5:].sum(axis=0).mean() > 1.3 * costs[:, 5, 5:].sum(axis=0).mean()
-    sections = model.encode_tiles([cube], model.plan(cube, param_d=5), lambda n: None)[0]
+    sections = coded(model, [cube], model.plan(cube, Work(), param_d=5))[0]
     states = 8 * -(-(shape[0] - 1) // 64)
     assert costs.sum() / 8 == pytest.approx(len(sections[2]) - states, abs=8 + 0.01 * len(sections[2]))

@@ -15,7 +15,7 @@ from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu import network
 from lhic.families.ax.observe import Observations, observe
 from lhic.families.ax.parameters import StreamParameters
-from lhic.stream.container import Reader
+from lhic.stream.varint import Reader
 from lhic.train.ax.network import AxNet, code_length
 from tests.families.ax.common import SMALL, extreme_tiles, random_model, random_tensors
 

@@ -5,7 +5,9 @@ import pytest
 
 from lhic.errors import CorruptStreamError, LhicError
 from lhic.families.ax.model import MAX_TILE_PIXELS
-from lhic.stream.container import write_varint
+from lhic.families.family import Work
+from lhic.stream.varint import write_varint
+from tests.common import coded
 from tests.families.ax.common import random_model, settings_of
 
 
@@ -26,12 +28,12 @@ def tile():
 
 @pytest.fixture(scope="module")
 def sections(model, tile):
-    return model.encode_tiles([tile], settings_of().to_bytes(), lambda n: None)[0]
+    return coded(model, [tile], settings_of().to_bytes())[0]
 
 
 def decode(model, tile, sections, settings=None):
     parameters = (settings or settings_of()).to_bytes()
-    (found,) = model.decode_tiles([tile.shape], tile.dtype, [tuple(sections)], parameters, lambda n: None)
+    (found,) = model.decode_tiles([tile.shape], tile.dtype, [tuple(sections)], parameters, Work())
     assert found.shape == tile.shape and found.dtype == tile.dtype
     return found
 

@@ -8,6 +8,8 @@ from lhic.coder import rans
 from lhic.families.ax import reference
 from lhic.families.ax.model import read_tile
 from lhic.families.ax.planes.tile import split_tile
+from lhic.families.family import Work
+from tests.common import coded
 from tests.families.ax.common import (
     CONFIGS,
     SMALL,
@@ -18,7 +20,6 @@ from tests.families.ax.common import (
     random_model,
     random_tensors,
     settings_of,
-    threads,
 )
 
 
@@ -64,10 +65,10 @@ def test_other_partitions_agree(lower_bits):
 def test_the_reference_decodes_what_the_model_wrote(name, n_lanes):
     tile, settings = extreme_tiles()[name][:3], settings_of(n_lanes=n_lanes, group_planes=2)
     model = random_model(share=0.02)
-    (sections,) = model.encode_tiles([tile], settings.to_bytes(), lambda n: None)
-    coded = read_tile(sections, tile.shape, tile.dtype, settings)
+    (sections,) = coded(model, [tile], settings.to_bytes())
+    found_tile = read_tile(sections, tile.shape, tile.dtype, settings)
     planes = oriented(split_tile(tile)[0])
-    decoders = [rans.RansDecoder(part, n_lanes, 24) for part in coded.parts]
+    decoders = [rans.RansDecoder(part, n_lanes, 24) for part in found_tile.parts]
     found = reference.decode(planes, SMALL, random_tensors(SMALL, share=0.02), 2, 8, decoders)
     assert np.array_equal(found[:, ~planes.mask], planes.values[:, ~planes.mask])
 
@@ -76,10 +77,9 @@ def test_threads_and_neighbouring_tiles_change_nothing():
     rng = np.random.default_rng(3)
     tiles = [rng.normal(0, 40, (11, h, w)).cumsum(0).astype("int16") for h, w in ((33, 40), (24, 24), (40, 9))]
     model, parameters = random_model(share=0.02), settings_of(n_lanes=2).to_bytes()
-    alone = [model.encode_tiles([tile], parameters, lambda n: None)[0] for tile in tiles]
+    alone = [coded(model, [tile], parameters)[0] for tile in tiles]
     for n in (1, 2, 4):
-        with threads(n):
-            assert model.encode_tiles(tiles, parameters, lambda n: None) == alone
-            shapes = [tile.shape for tile in tiles]
-            found = model.decode_tiles(shapes, tiles[0].dtype, alone, parameters, lambda n: None)
+        assert coded(model, tiles, parameters, Work(threads=n)) == alone
+        shapes = [tile.shape for tile in tiles]
+        found = model.decode_tiles(shapes, tiles[0].dtype, alone, parameters, Work(threads=n))
         assert all(np.array_equal(a, b) for a, b in zip(found, tiles, strict=True))

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 import lhic
+from lhic import preview
 from lhic.cube import DTYPES
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu.network import shapes
 from lhic.families.ax.model import load
-from lhic.preview import preview, stretch
+from lhic.picture import stretch
 from tests.common import check_round_trip, cubes_by_intent
 
 

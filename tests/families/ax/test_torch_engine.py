@@ -16,6 +16,8 @@ from lhic.families.ax import model as ax_model
 from lhic.families.ax.cpu.arithmetic import log2_16
 from lhic.families.ax.gpu import device_coder, torch_engine
 from lhic.families.ax.planes.tile import split_tile
+from lhic.families.family import Work
+from tests.common import coded
 from tests.families.ax.common import (
     CONFIGS,
     SMALL,
@@ -24,7 +26,6 @@ from tests.families.ax.common import (
     random_model,
     settings_of,
     solved,
-    threads,
 )
 from tests.families.ax.test_bounds import systems
 
@@ -42,7 +43,7 @@ def one_thread():
 
 
 def torch_intervals(model, tile, settings, device=CPU):
-    job = ax_model._EncodeJob(model, *split_tile(tile), settings)
+    job = ax_model._EncodeJob(model, tile, settings, 1)
     torch_engine.run_jobs(model, [job], settings, device)
     found = []
     for one in job.codings:
@@ -75,7 +76,7 @@ def test_features_base_and_scale_equal_the_reference():
     tensors = {name: getattr(model.net, name).astype(np.int64) for name in model.net._fields}
     _, samples = reference.encode(planes, SMALL, tensors, settings.group_planes, settings.lower_bits)
     expected = {(s.z, s.i, s.j): s for s in samples}
-    job = ax_model._EncodeJob(model, planes, b"", settings)
+    job = ax_model._EncodeJob(model, tile, settings, 1)
     batch = torch_engine.Batch(model, [job], CPU)
     n_seen = 0
     for t in range(batch.n_steps):
@@ -117,17 +118,15 @@ def some_tiles():
 @pytest.mark.parametrize("n_lanes", [1, 3])
 def test_several_tiles_at_once_and_back(n_lanes, monkeypatch):
     tiles, model, settings = some_tiles(), random_model(share=0.02), settings_of(3, 6, n_lanes)
-    expected = model.encode_tiles(tiles, settings.to_bytes(), lambda n: None)
+    expected = coded(model, tiles, settings.to_bytes())
     shapes, ticks = [tile.shape for tile in tiles], []
     torch_model = random_model(share=0.02)
     torch_model.device = "cpu:0"  # not the compiled walk
-    assert torch_model.encode_tiles(tiles, settings.to_bytes(), ticks.append) == expected
+    assert coded(torch_model, tiles, settings.to_bytes(), Work(ticks.append)) == expected
     assert sum(ticks) == sum(tile.size for tile in tiles)
-    found = torch_model.decode_tiles(shapes, tiles[0].dtype, expected, settings.to_bytes(), lambda n: None)
+    found = torch_model.decode_tiles(shapes, tiles[0].dtype, expected, settings.to_bytes(), Work())
     assert all(np.array_equal(a, b) for a, b in zip(found, tiles, strict=True))
-    some, _ = torch_model.decode_first_bands(
-        shapes[:1], tiles[0].dtype, expected[:1], settings.to_bytes(), 2, lambda n: None
-    )
+    some = torch_model.decode_first_bands(shapes[:1], tiles[0].dtype, expected[:1], settings.to_bytes(), 2, Work())
     assert np.array_equal(some[0], tiles[0][:2])
 
 
@@ -135,10 +134,10 @@ def test_several_tiles_at_once_and_back(n_lanes, monkeypatch):
 def test_repeated_pixels_come_back(name):
     tile, settings = extreme_tiles()["pixels that repeat others"], settings_of(2, 5, 2)
     model = random_model(CONFIGS[name], share=0.02)
-    sections = model.encode_tiles([tile], settings.to_bytes(), lambda n: None)
+    sections = coded(model, [tile], settings.to_bytes())
     model.device = "cpu:0"
-    assert model.encode_tiles([tile], settings.to_bytes(), lambda n: None) == sections
-    (found,) = model.decode_tiles([tile.shape], tile.dtype, sections, settings.to_bytes(), lambda n: None)
+    assert coded(model, [tile], settings.to_bytes()) == sections
+    (found,) = model.decode_tiles([tile.shape], tile.dtype, sections, settings.to_bytes(), Work())
     assert torch.equal(torch.from_numpy(found), torch.from_numpy(tile))
 
 
@@ -147,25 +146,23 @@ def test_changed_weights_are_used(name):
     tile, model = extreme_tiles()[name], random_model(share=0.02)
     steps = {name: np.sign(array).astype(int) for name, array in model.net.tensors().items()}
     parameters = dataclasses.replace(settings_of(), changes=changes.write_changes(steps)).to_bytes()
-    sections = model.encode_tiles([tile], parameters, lambda n: None)
-    assert sections != model.encode_tiles([tile], settings_of().to_bytes(), lambda n: None)
+    sections = coded(model, [tile], parameters)
+    assert sections != coded(model, [tile], settings_of().to_bytes())
     model.device = "cpu:0"
-    assert model.encode_tiles([tile], parameters, lambda n: None) == sections
-    (found,) = model.decode_tiles([tile.shape], tile.dtype, sections, parameters, lambda n: None)
+    assert coded(model, [tile], parameters) == sections
+    (found,) = model.decode_tiles([tile.shape], tile.dtype, sections, parameters, Work())
     assert torch.equal(torch.from_numpy(found), torch.from_numpy(tile))
 
 
 def test_damage_is_told():
     tiles, settings = some_tiles()[:1], settings_of(3)
     model = random_model(share=0.02)
-    ((side, groups, samples),) = model.encode_tiles(tiles, settings.to_bytes(), lambda n: None)
+    ((side, groups, samples),) = coded(model, tiles, settings.to_bytes())
     model.device = "cpu:0"
     for at in range(8, len(samples), len(samples) // 3):
         damaged = samples[:at] + bytes([samples[at] ^ 0x40]) + samples[at + 1 :]
         with pytest.raises(LhicError):
-            model.decode_tiles(
-                [tiles[0].shape], tiles[0].dtype, [(side, groups, damaged)], settings.to_bytes(), lambda n: None
-            )
+            model.decode_tiles([tiles[0].shape], tiles[0].dtype, [(side, groups, damaged)], settings.to_bytes(), Work())
 
 
 @pytest.mark.parametrize("system", list(systems()))
@@ -199,7 +196,7 @@ def test_memory_of_a_tile_is_within_its_estimate(shape):
     tile = np.random.default_rng(2).normal(0, 300, shape).cumsum(0).astype("int16")
     loaded = lhic.load_model("lhic-ax", "cpu")
     model = ax_model.AxModel(loaded.name, loaded.settings, loaded.net, loaded.weights_hash, "cpu:0")
-    job = ax_model._EncodeJob(model, *split_tile(tile), settings_of(16))
+    job = ax_model._EncodeJob(model, tile, settings_of(16), 1)
     found = peak_bytes(lambda: torch_engine.encode_jobs(model, [job], 8, 16, CPU))
     estimate = torch_engine.tile_bytes(model.settings, *shape)
     assert found < estimate < 4 * found
@@ -207,7 +204,7 @@ def test_memory_of_a_tile_is_within_its_estimate(shape):
 
 def test_a_batch_fits_the_memory_that_is_free(monkeypatch):
     model, n_run = random_model(), []
-    jobs = [ax_model._EncodeJob(model, *split_tile(tile), settings_of()) for tile in some_tiles()[::3] * 3]
+    jobs = [ax_model._EncodeJob(model, tile, settings_of(), 1) for tile in some_tiles()[::3] * 3]
     each = torch_engine.tile_bytes(model.settings, 7, 9, 12)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     monkeypatch.setattr(torch_engine, "encode_jobs", lambda model, some, *rest: n_run.append(len(some)))
@@ -228,10 +225,10 @@ def test_what_cannot_be_recorded_runs_as_it_is():
 def test_streams_cross_from_cpu_to_cuda_and_back(name, cuda):
     tile, settings = extreme_tiles()[name], settings_of()
     compiled, gpu = random_model(share=0.02), random_model(share=0.02, device="cuda")
-    expected = compiled.encode_tiles([tile] * 3, settings.to_bytes(), lambda n: None)
-    assert gpu.encode_tiles([tile] * 3, settings.to_bytes(), lambda n: None) == expected
+    expected = coded(compiled, [tile] * 3, settings.to_bytes())
+    assert coded(gpu, [tile] * 3, settings.to_bytes()) == expected
     for sections, model in ((expected, gpu), (expected, compiled)):
-        found = model.decode_tiles([tile.shape] * 3, tile.dtype, sections, settings.to_bytes(), lambda n: None)
+        found = model.decode_tiles([tile.shape] * 3, tile.dtype, sections, settings.to_bytes(), Work())
         assert all(torch.equal(torch.from_numpy(a), torch.from_numpy(tile)) for a in found)
 
 
@@ -239,14 +236,15 @@ def test_streams_cross_from_cpu_to_cuda_and_back(name, cuda):
 def test_damage_is_told_on_a_gpu(cuda):
     tile, parameters = some_tiles()[0], settings_of(3, 6, 8).to_bytes()
     compiled, gpu = random_model(share=0.02), random_model(share=0.02, device="cuda")
-    ((side, groups, samples),) = compiled.encode_tiles([tile], parameters, lambda n: None)
+    ((side, groups, samples),) = coded(compiled, [tile], parameters)
     for at in range(0, len(samples), len(samples) // 9):
         damaged = samples[:at] + bytes([samples[at] ^ 0x40]) + samples[at + 1 :]
         errors = []
         for model in (compiled, gpu):
             # With more threads it is chance which of several groups fails first.
-            with threads(1), pytest.raises(LhicError) as caught:
-                model.decode_tiles([tile.shape], tile.dtype, [(side, groups, damaged)], parameters, lambda n: None)
+            with pytest.raises(LhicError) as caught:
+                sections = [(side, groups, damaged)]
+                model.decode_tiles([tile.shape], tile.dtype, sections, parameters, Work(threads=1))
             errors.append((type(caught.value), str(caught.value)))
         assert errors[0] == errors[1]
 
@@ -258,7 +256,7 @@ def test_nothing_is_left_to_plain_torch_on_a_gpu(cuda):
     model, tile = random_model(share=0.02, device="cuda"), some_tiles()[0]
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # `_record` warns when a step is not recorded
-        job = ax_model._EncodeJob(model, *split_tile(tile), settings_of())
+        job = ax_model._EncodeJob(model, tile, settings_of(), 1)
         torch_engine.run_jobs(model, [job], settings_of(), torch.device("cuda"))
     assert job.parts and not job.codings
 
@@ -268,10 +266,10 @@ def test_a_batch_of_patches_on_a_gpu(cuda):
     rng = np.random.default_rng(8)
     tiles = [rng.normal(0, 20, (40, 64, 64)).cumsum(0).astype("int16") for _ in range(4)]
     compiled, gpu = random_model(share=0.02), random_model(share=0.02, device="cuda")
-    parameters = compiled.plan(tiles[0])
-    expected = compiled.encode_tiles(tiles, parameters, lambda n: None)
-    assert gpu.encode_tiles(tiles, parameters, lambda n: None) == expected
-    found = gpu.decode_tiles([tile.shape for tile in tiles], tiles[0].dtype, expected, parameters, lambda n: None)
+    parameters = compiled.plan(tiles[0], Work())
+    expected = coded(compiled, tiles, parameters)
+    assert coded(gpu, tiles, parameters) == expected
+    found = gpu.decode_tiles([tile.shape for tile in tiles], tiles[0].dtype, expected, parameters, Work())
     assert all(torch.equal(torch.from_numpy(a), torch.from_numpy(b)) for a, b in zip(found, tiles, strict=True))
 
 
@@ -293,12 +291,12 @@ def test_what_the_host_does_beside_a_batch_changes_nothing(n_samples):
     tiles, settings = some_tiles(), settings_of(3, 6, 2).to_bytes()
     compiled, engine = random_model(share=0.02), random_model(share=0.02, device="cpu:0")
     engine.samples_at_once = n_samples
-    expected = compiled.encode_tiles(tiles, settings, lambda n: None)
-    assert engine.encode_tiles(tiles, settings, lambda n: None) == expected
+    expected = coded(compiled, tiles, settings)
+    assert coded(engine, tiles, settings) == expected
     shapes = [tile.shape for tile in tiles]
-    found = engine.decode_tiles(shapes, tiles[0].dtype, expected, settings, lambda n: None)
+    found = engine.decode_tiles(shapes, tiles[0].dtype, expected, settings, Work())
     assert all(torch.equal(torch.from_numpy(a), torch.from_numpy(b)) for a, b in zip(found, tiles, strict=True))
     side, groups, samples = expected[-1]
     with pytest.raises(LhicError):
         damaged = [*expected[:-1], (side, groups, samples[:-4])]
-        engine.decode_tiles(shapes, tiles[0].dtype, damaged, settings, lambda n: None)
+        engine.decode_tiles(shapes, tiles[0].dtype, damaged, settings, Work())

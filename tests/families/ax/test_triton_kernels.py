@@ -14,10 +14,10 @@ from lhic.errors import LhicError, TruncatedStreamError
 from lhic.families.ax import model as ax_model
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.gpu import device_coder, device_step, torch_engine
-from lhic.families.ax.planes.tile import split_tile
-from lhic.stream.container import Reader, write_varint
-from tests.common import REPOSITORY
-from tests.families.ax.common import extreme_tiles, random_model, settings_of, solved, threads
+from lhic.families.family import Work
+from lhic.stream.varint import Reader, write_varint
+from tests.common import REPOSITORY, coded
+from tests.families.ax.common import extreme_tiles, random_model, settings_of, solved
 from tests.families.ax.test_bounds import systems
 from tests.families.ax.test_torch_engine import one_thread
 
@@ -53,10 +53,10 @@ def engine_model(*arguments, **keywords):
 def check_both_ways(compiled, engine, tiles, settings):
     """Streams of the compiled walk and of the engine are equal, and the engine decodes them."""
     parameters = settings.to_bytes()
-    expected = compiled.encode_tiles(tiles, parameters, lambda n: None)
-    assert engine.encode_tiles(tiles, parameters, lambda n: None) == expected
+    expected = coded(compiled, tiles, parameters)
+    assert coded(engine, tiles, parameters) == expected
     shapes = [tile.shape for tile in tiles]
-    found = engine.decode_tiles(shapes, tiles[0].dtype, expected, parameters, lambda n: None)
+    found = engine.decode_tiles(shapes, tiles[0].dtype, expected, parameters, Work())
     assert all(torch.equal(torch.from_numpy(a), torch.from_numpy(b)) for a, b in zip(found, tiles, strict=True))
 
 
@@ -118,7 +118,7 @@ def test_a_step_from_random_tables_is_that_of_plain_torch(config, all_kernels):
     tile = rng.integers(0, 3, (3, 7, 9)).astype("int16")
     tile[:, 4, 4:6] = -32768
     model = engine_model(config, share=0.02)
-    jobs = [ax_model._EncodeJob(model, *split_tile(some), settings_of()) for some in (tile, tile[1:])]
+    jobs = [ax_model._EncodeJob(model, some, settings_of(), 1) for some in (tile, tile[1:])]
     both = [torch_engine.Batch(model, jobs, torch.device("cpu")) for _ in range(2)]
     for name, low, high in (
         ("buffer", 0, 1 << 20), ("error", 20, 5000), ("magnitude", 20, 5000), ("ratio", 256, 9999), ("hits", 0, 8192),
@@ -207,13 +207,13 @@ def test_damage_is_told_with_the_same_error(with_kernels, request, monkeypatch):
         monkeypatch.setattr(device_coder, "uses_triton", lambda device: False)
     tile, settings = small_tiles()["pixels that repeat others"][0][:, :, :2], settings_of(2, 8, 8)
     compiled, engine = random_model(TWO, share=0.02), engine_model(TWO, share=0.02)
-    ((side, groups, samples),) = compiled.encode_tiles([tile], settings.to_bytes(), lambda n: None)
+    ((side, groups, samples),) = coded(compiled, [tile], settings.to_bytes())
 
     def error_of(model, samples, groups=groups):
         # With more threads it is chance which of several groups fails first.
-        with threads(1), pytest.raises(LhicError) as caught:
+        with pytest.raises(LhicError) as caught:
             sections = [(side, groups, samples)]
-            model.decode_tiles([tile.shape], tile.dtype, sections, settings.to_bytes(), lambda n: None)
+            model.decode_tiles([tile.shape], tile.dtype, sections, settings.to_bytes(), Work(threads=1))
         return type(caught.value), str(caught.value)
 
     for at in (3, len(samples) - 2):

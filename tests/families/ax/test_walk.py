@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from lhic.families.ax.cpu import walk
-from tests.families.ax.common import random_model, settings_of, threads
+from lhic.families.family import Work
+from tests.common import coded
+from tests.families.ax.common import random_model, settings_of
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
@@ -14,11 +16,11 @@ def test_planes_that_take_the_place_of_others_change_nothing(n_threads, monkeypa
     rng = np.random.default_rng(5)
     tile = rng.normal(0, 40, (n_planes, 9, 14)).cumsum(0).round().astype("int16")
     model, parameters = random_model(share=0.02), settings_of(group_planes).to_bytes()
-    with threads(n_threads):
-        found = model.encode_tiles([tile], parameters, lambda n: None)
-        again = model.decode_tiles([tile.shape], tile.dtype, found, parameters, lambda n: None)
-        monkeypatch.setattr(walk, "recent_planes", lambda group_planes, n_threads: n_planes)
-        assert model.encode_tiles([tile], parameters, lambda n: None) == found
+    work = Work(threads=n_threads)
+    found = coded(model, [tile], parameters, work)
+    again = model.decode_tiles([tile.shape], tile.dtype, found, parameters, work)
+    monkeypatch.setattr(walk, "recent_planes", lambda group_planes, n_threads: n_planes)
+    assert coded(model, [tile], parameters, work) == found
     assert np.array_equal(again[0], tile)
 
 

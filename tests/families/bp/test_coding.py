@@ -13,8 +13,9 @@ from lhic.families.bp.coding import choose_offset, load, precision_of
 from lhic.families.bp.engines import CompiledEngine, TorchEngine
 from lhic.families.bp.quantise import MARGIN, grid_transform
 from lhic.families.bp.wavefront import WavefrontMixture
-from lhic.stream.grid import TileGrid
-from tests.common import cubes_by_intent
+from lhic.families.family import Work
+from lhic.stream.tiles import TileGrid
+from tests.common import coded, cubes_by_intent
 from tests.families.bp.common import UNEVEN, random_model, random_samples
 
 
@@ -27,20 +28,23 @@ def cut(cube):
     return [np.ascontiguousarray(cube[tile.window]) for tile in TileGrid(*cube.shape[1:], 32, 32)]
 
 
-def encode(model, cube, **options):
+def encode(model, cube, n_threads=1, **options):
     """Parameters and sections of a cube's tiles."""
     cube = np.ascontiguousarray(cube, cube.dtype.newbyteorder("="))
     ticks = []
-    parameters = model.plan(cube, **options)
-    sections = model.encode_tiles(cut(cube), parameters, ticks.append)
+    work = Work(ticks.append, n_threads)
+    parameters = model.plan(cube, work, **options)
+    sections = coded(model, cut(cube), parameters, work)
     assert sum(ticks) == cube.size
     return parameters, sections
 
 
-def check_decodes(model, cube, parameters, sections):
+def check_decodes(model, cube, parameters, sections, n_threads=1):
     cube = np.ascontiguousarray(cube, cube.dtype.newbyteorder("="))
     tiles, ticks = cut(cube), []
-    found = model.decode_tiles([t.shape for t in tiles], cube.dtype, sections, parameters, ticks.append)
+    found = model.decode_tiles(
+        [t.shape for t in tiles], cube.dtype, sections, parameters, Work(ticks.append, n_threads)
+    )
     assert sum(ticks) == cube.size
     for a, b in zip(found, tiles, strict=True):
         assert a.dtype == b.dtype and np.array_equal(a, b)
@@ -66,7 +70,7 @@ def ragged():
 
 
 @pytest.fixture(scope="module")
-def coded(model, ragged):
+def ragged_coded(model, ragged):
     return encode(model, ragged)
 
 
@@ -82,19 +86,19 @@ def test_through_the_stream(model, ragged):
         lhic.decode(stream[:-9] + bytes([stream[-9] ^ 1]) + stream[-8:], model=model)
 
 
-def test_any_subset_in_any_grouping(model, ragged, coded):
-    parameters, sections = coded
+def test_any_subset_in_any_grouping(model, ragged, ragged_coded):
+    parameters, sections = ragged_coded
     tiles = cut(ragged)
     for subset in ([3], [2, 0], [1, 2, 3]):
         shapes = [tiles[i].shape for i in subset]
-        found = model.decode_tiles(shapes, ragged.dtype, [sections[i] for i in subset], parameters, lambda n: None)
+        found = model.decode_tiles(shapes, ragged.dtype, [sections[i] for i in subset], parameters, Work())
         assert all(np.array_equal(a, tiles[i]) for a, i in zip(found, subset, strict=True))
 
 
-def test_engines_decode_each_other(model, ragged, coded):
+def test_engines_decode_each_other(model, ragged, ragged_coded):
     """The torch engine sums in another order, as another machine would."""
     other = random_model(engine=TorchEngine(torch.device("cpu")))
-    parameters, sections = coded
+    parameters, sections = ragged_coded
     check_decodes(other, ragged, parameters, sections)
     assert encode(other, ragged)[0] == parameters
     check_decodes(model, ragged, *encode(other, ragged))
@@ -117,18 +121,13 @@ def test_other_shapes_of_the_network(changes):
     check_decodes(compiled, cube, *encode(other, cube))
 
 
-def test_threads_do_not_matter(model, ragged, coded):
-    before = torch.get_num_threads()
-    try:
-        for n_threads in (1, 3):
-            torch.set_num_threads(n_threads)
-            assert encode(model, ragged) == coded
-            check_decodes(model, ragged, *coded)
-    finally:
-        torch.set_num_threads(before)
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_threads_do_not_matter(model, ragged, ragged_coded, n_threads):
+    assert encode(model, ragged, n_threads) == ragged_coded
+    check_decodes(model, ragged, *ragged_coded, n_threads)
 
 
-def test_decoder_may_be_off_by_half_the_margin(ragged, coded, monkeypatch):
+def test_decoder_may_be_off_by_half_the_margin(ragged, ragged_coded, monkeypatch):
     """Every mixture parameter of the decoder disturbed by up to MARGIN / 2 grid steps: the same samples."""
     other = random_model(engine=TorchEngine(torch.device("cpu")))
     exact, rng, n_disturbed = WavefrontMixture.parameters, np.random.default_rng(11), 0
@@ -143,16 +142,16 @@ def test_decoder_may_be_off_by_half_the_margin(ragged, coded, monkeypatch):
         return values + noise * (MARGIN / 2) / factor
 
     monkeypatch.setattr(WavefrontMixture, "parameters", disturbed)
-    check_decodes(other, ragged, *coded)
+    check_decodes(other, ragged, *ragged_coded)
     assert n_disturbed > 4 * ragged.size * UNEVEN.num_mixture
 
 
 @pytest.mark.gpu
-def test_streams_cross_from_cpu_to_cuda_and_back(model, ragged, coded):
+def test_streams_cross_from_cpu_to_cuda_and_back(model, ragged, ragged_coded):
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     cuda = random_model(device="cuda")
-    check_decodes(cuda, ragged, *coded)
+    check_decodes(cuda, ragged, *ragged_coded)
     check_decodes(random_model(), ragged, *encode(cuda, ragged))
 
 
@@ -169,7 +168,7 @@ def test_options_out_of_range(model):
     cube = np.zeros((1, 1, 1), "uint8")
     for options in ({"param_d": 0}, {"param_d": 17}, {"param_d": "8"}, {"effort": 3}):
         with pytest.raises(UsageError, match=next(iter(options))):
-            model.plan(cube, **options)
+            model.plan(cube, Work(), **options)
 
 
 def test_empty_bands_and_escapes_are_cheap(model):
@@ -206,13 +205,13 @@ def test_offset(values, offset):
         assert found == 0
 
 
-def test_bit_costs_add_up_to_the_sections(model, ragged, coded):
+def test_bit_costs_add_up_to_the_sections(model, ragged, ragged_coded):
     costs = model.bit_costs(ragged)
     assert costs.shape == (2, *ragged.shape) and (costs >= 0).all()
     for plane in (0, 1):
-        n_bytes = sum(len(own[plane]) for own in coded[1])
+        n_bytes = sum(len(own[plane]) for own in ragged_coded[1])
         # each section ends in an 8-byte state, of which the message fills at least some bits
-        assert n_bytes - 8 * len(coded[1]) - 4 <= costs[plane].sum() / 8 <= n_bytes
+        assert n_bytes - 8 * len(ragged_coded[1]) - 4 <= costs[plane].sum() / 8 <= n_bytes
 
 
 def test_precision_leaves_room_for_every_symbol():
@@ -232,7 +231,7 @@ def test_cut_sections_are_told(model):
             damaged = [*sections]
             damaged[number] = section[:length]
             try:
-                (found,) = model.decode_tiles([cube.shape], cube.dtype, [damaged], parameters, lambda n: None)
+                (found,) = model.decode_tiles([cube.shape], cube.dtype, [damaged], parameters, Work())
             except CorruptStreamError:
                 continue
             # Only a cut that leaves a meaningful list may pass here; the stream's checksums stand behind it.
@@ -248,7 +247,7 @@ def test_flipped_bytes_never_crash(model):
             damaged = [*sections]
             damaged[number] = section[:at] + bytes([section[at] ^ 0x5A]) + section[at + 1 :]
             try:
-                (found,) = model.decode_tiles([cube.shape], cube.dtype, [damaged], parameters, lambda n: None)
+                (found,) = model.decode_tiles([cube.shape], cube.dtype, [damaged], parameters, Work())
                 assert found.shape == cube.shape and found.dtype == cube.dtype
             except CorruptStreamError:
                 n_told += 1
@@ -258,7 +257,7 @@ def test_flipped_bytes_never_crash(model):
 def test_a_value_beyond_the_dtype_is_damage(model):
     parameters, sections = encode(model, np.full((1, 2, 2), 300, "int16"))
     with pytest.raises(CorruptStreamError, match="expected uint8, found"):
-        model.decode_tiles([(1, 2, 2)], np.dtype("uint8"), sections, parameters, lambda n: None)
+        model.decode_tiles([(1, 2, 2)], np.dtype("uint8"), sections, parameters, Work())
 
 
 @pytest.mark.parametrize("data", [b"", b"\x08", b"\x00\x00", b"\x11\x00", b"\x08\x00\x00", b"\x08" + b"\xff" * 9])

@@ -8,30 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lhic.errors import CorruptStreamError
-from lhic.families.bp.side import (
-    pack_varints,
-    read_corrections,
-    read_escapes,
-    unpack_varints,
-    write_corrections,
-    write_escapes,
-)
-from lhic.stream.container import Reader, write_varint
-
-
-@given(st.lists(st.integers(0, 2**63 - 1), max_size=30))
-def test_varints_are_the_container_s(values):
-    data = pack_varints(np.array(values, np.int64))
-    assert data == b"".join(write_varint(value) for value in values)
-    assert unpack_varints(data, "test").tolist() == values
-    reader = Reader(data, "test")
-    assert [reader.varint("value") for _ in values] == values
-
-
-@pytest.mark.parametrize("data", [b"\x80", b"\x80\x00", b"\x05\xff", b"\xff" * 9 + b"\x01", b"\xff" * 40])
-def test_damaged_varints(data):
-    with pytest.raises(CorruptStreamError, match="expected a varint"):
-        unpack_varints(data, "test")
+from lhic.families.bp.side import read_corrections, read_escapes, write_corrections, write_escapes
+from lhic.stream.varint import pack_varints
 
 
 @given(st.lists(st.sets(st.integers(0, 999), max_size=20), min_size=2, max_size=2), st.integers(0, 1))

@@ -11,13 +11,14 @@ from lhic.families.ax.cpu.network import IntegerNet, check_bounds, from_tensors,
 from lhic.families.ax.cpu.state import new_scratch
 from lhic.families.ax.model import load
 from lhic.families.ax.observe import observe
+from lhic.families.family import Work
 from lhic.settings import read_yaml
 from lhic.train import run
 from lhic.train.ax.augment import changed_copy
 from lhic.train.ax.config import AxTrainConfig
 from lhic.train.ax.loop import bits_per_sample
 from lhic.train.ax.network import AxNet
-from tests.common import REPOSITORY
+from tests.common import REPOSITORY, coded
 
 SMALL = {"detail_planes": 4, "sample_planes": 3, "short_planes": 0, "spatial_neighbours": 4, "width": 16, "depth": 2}
 
@@ -108,7 +109,7 @@ def test_ideal_code_length_is_what_coding_gives(cube):
     seen = observe(cube, config, cube.size, np.random.default_rng(0))
     ideal = bits_per_sample(net, seen, torch.device("cpu"))
     model = load("test", config.to_dict(), net.tensors(), bytes(32))
-    sections = model.encode_tiles([cube], model.plan(cube), lambda n: None)[0]
+    sections = coded(model, [cube], model.plan(cube, Work()))[0]
     assert 8 * len(sections[2]) / cube.size == pytest.approx(ideal, rel=0.003)
 
 

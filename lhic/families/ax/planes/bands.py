@@ -23,7 +23,7 @@ from lhic.families.ax.planes.near_lossless import cell_of, quantise, reconstruct
 from lhic.families.ax.planes.nodata import is_isolated
 from lhic.families.ax.planes.packing import pack, unpack
 from lhic.families.ax.planes.sparse import levels_worth_listing, max_listed
-from lhic.stream.container import Reader, write_varint
+from lhic.stream.varint import Reader, unzigzag, write_varint, zigzag
 
 MAX_LEVELS = 1 << 16
 MAX_MODEL_VALUE = 1 << 15
@@ -236,14 +236,13 @@ def read_bands(
 def _write_differences(values: Sequence[int]) -> bytes:
     """Each value minus the one before it, 0 before the first, in zigzag."""
     steps = [after - before for before, after in zip([0, *values], values, strict=False)]
-    return b"".join(write_varint(step << 1 if step >= 0 else -2 * step - 1) for step in steps)
+    return b"".join(write_varint(zigzag(step)) for step in steps)
 
 
 def _read_differences(reader: Reader, name: str, n: int) -> list[int]:
     values, value = [], 0
     for _ in range(n):
-        zigzag = reader.varint(name, 0, (1 << 34) - 1)
-        value += (zigzag >> 1) ^ -(zigzag & 1)
+        value += unzigzag(reader.varint(name, 0, (1 << 34) - 1))
         values.append(value)
     return values
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import lzma
 
 from lhic.errors import CorruptStreamError
-from lhic.stream.container import Reader, write_varint
+from lhic.stream.varint import Reader, write_varint
 
 FILTERS = [{"id": lzma.FILTER_LZMA1, "preset": 6, "dict_size": 1 << 20, "lc": 4, "lp": 0, "pb": 0}]
 MIN_BYTES = 16

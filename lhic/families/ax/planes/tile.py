@@ -17,7 +17,7 @@ from lhic.families.ax.planes.bands import Band, Kind, centre_position, describe,
 from lhic.families.ax.planes.near_lossless import cell_of, reconstruct
 from lhic.families.ax.planes.nodata import find_nodata, read_mask, write_mask
 from lhic.families.ax.planes.packing import unpack
-from lhic.stream.container import Reader
+from lhic.stream.varint import Reader
 
 SPLIT_LEVELS = 1 << 16
 SPLIT_CENTRE = 4

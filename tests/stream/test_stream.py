@@ -1,4 +1,4 @@
-"""The container without any model: fields, limits, every kind of damage."""
+"""Whole streams without any model: fields, limits, every kind of damage."""
 
 import struct
 import zlib
@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from lhic.errors import (
     CorruptStreamError,
     ForeignStreamError,
-    InvalidCubeError,
     LhicError,
     TruncatedStreamError,
     UnsupportedVersionError,
 )
-from lhic.stream import container
-from lhic.stream.container import Header, Reader, read_index, samples_crc, write_stream, write_varint
-from lhic.stream.grid import TileGrid
+from lhic.stream.header import Header, read_index
+from lhic.stream.tiles import TileGrid, samples_crc, tile_sections
+from lhic.stream.varint import write_varint
+from lhic.stream.whole import check_whole, write_stream
 
 SECTIONS = [(b"abc", b""), (b"", b"d"), (b"ef", b"gh"), (b"\0" * 200, b"x")]
 
@@ -54,16 +54,16 @@ def reseal(data: bytes) -> bytes:
 
 def read_all(data: bytes) -> None:
     index = read_index(data)
-    container.check_whole(data, index)
+    check_whole(data, index)
     for tile in range(len(index.tiles)):
-        container.tile_sections(data, index, tile)
+        tile_sections(data, index.tiles[tile], tile)
 
 
 def test_what_is_written_is_read():
     index = read_index(stream())
     assert index.header == header()
     assert index.stream_bytes == len(stream())
-    assert [container.tile_sections(stream(), index, tile) for tile in range(4)] == SECTIONS
+    assert [tile_sections(stream(), index.tiles[tile], tile) for tile in range(4)] == SECTIONS
     assert [entry.samples_crc for entry in index.tiles] == [1, 2, 3, 0xFFFFFFFF]
     read_all(stream())
 
@@ -141,42 +141,6 @@ def test_announced_tiles_are_checked_against_the_bytes_at_hand():
     struct.pack_into("<IQ", forged, 10, struct.unpack_from("<I", good, 10)[0] + grown, len(forged))
     with pytest.raises(CorruptStreamError, match="tiles"):
         read_index(reseal(bytes(forged)))
-
-
-@pytest.mark.parametrize(
-    "metadata",
-    [
-        {"wavelengths": [1, 2]},
-        {"fwhm": "wide"},
-        {"transform": [1, 2, 3]},
-        {"nodata": "none"},
-        {"extra": 3},
-        {"free": float("nan")},
-        {"free": object()},
-        {"band_names": [1, 2, 3]},
-    ],
-)
-def test_bad_metadata_is_refused(metadata):
-    with pytest.raises(InvalidCubeError, match="metadata"):
-        container.write_metadata(metadata, 3)
-
-
-def test_metadata_bomb_is_refused():
-    bomb = zlib.compress(b'{"extra":{"a":"' + b"a" * (17 << 20) + b'"}}', 9)
-    with pytest.raises(CorruptStreamError, match="metadata"):
-        container.read_metadata(bomb, 3)
-
-
-@given(st.integers(0, 2**63 - 1))
-def test_varint_round_trip(value):
-    reader = Reader(write_varint(value), "test")
-    assert reader.varint("value") == value and reader.n_left == 0
-
-
-@pytest.mark.parametrize("data", [b"", b"\x80", b"\x80\x00", b"\xff" * 10, b"\xff" * 9 + b"\x01"])
-def test_bad_varints(data):
-    with pytest.raises(CorruptStreamError):
-        Reader(data, "test").varint("value")
 
 
 def test_samples_crc_does_not_depend_on_byte_order_or_layout():

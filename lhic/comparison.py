@@ -1,0 +1,67 @@
+"""A decoded cube beside its original, window by window."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lhic.errors import VerificationError
+from lhic.families.family import Cube, CubeSink
+from lhic.io.npy import Window
+
+
+def check_comparable(original: Cube, shape: tuple[int, int, int], dtype: np.dtype, name: str) -> None:
+    """`VerificationError` unless the original has the shape and dtype that decoding gives."""
+    if tuple(original.shape) != shape:
+        raise VerificationError(f"{name}: expected shape {shape}, found {tuple(original.shape)}")
+    if original.dtype != dtype:
+        raise VerificationError(f"{name}: expected {dtype} as decoded, found {original.dtype}")
+
+
+class Comparison:
+    """Compares the windows of a cube with the original's, and passes them on.
+
+    Parameters
+    ----------
+    original : None: nothing is compared
+    name : of the original, for messages
+    max_error : how far a sample may be off
+    target : takes windows; None: nobody does
+    """
+
+    def __init__(self, original: Cube | None, name: str, max_error: int, target: CubeSink | None = None):
+        self.original, self.name, self.max_error, self.target = original, name, max_error, target
+        self.largest_error = self.n_wrong = 0
+        self.first: tuple[int, int, int] | None = None
+        self.pair = (0, 0)
+
+    def __setitem__(self, window: Window, samples: np.ndarray) -> None:
+        if self.target is not None:
+            self.target[window] = samples
+        if self.original is None:
+            return
+        original = self.original[window]
+        if np.array_equal(samples, original):
+            return
+        for band in range(len(samples)):  # the differences take eight bytes a sample
+            errors = np.abs(samples[band].astype(np.int64) - original[band])
+            self.largest_error = max(self.largest_error, int(errors.max()))
+            wrong = errors > self.max_error
+            if wrong.any():
+                self.n_wrong += int(wrong.sum())
+                inside = (band, *(int(axis[0]) for axis in np.nonzero(wrong)))
+                found = tuple(axis.start + i if axis.start else i for axis, i in zip(window, inside, strict=True))
+                if self.first is None or found < self.first:
+                    self.first, self.pair = found, (samples[inside], original[inside])
+
+    def verdict(self) -> int | None:
+        """Greatest absolute error, None without an original; `VerificationError` if that is too much."""
+        if self.original is None:
+            return None
+        if self.n_wrong:
+            expected = f"samples within {self.max_error}" if self.max_error else "equal samples"
+            band, row, column = self.first
+            raise VerificationError(
+                f"{self.name}: expected {expected}, found {self.n_wrong} that differ, the first at band "
+                f"{band}, row {row}, column {column}: {self.pair[0]} decoded, {self.pair[1]} in the original"
+            )
+        return self.largest_error

@@ -1,0 +1,128 @@
+"""Metadata: one rule for what may be written and what is read, and a bound on both."""
+
+import json
+import zlib
+
+import numpy as np
+import pytest
+
+from lhic.errors import CorruptStreamError, InvalidCubeError
+from lhic.stream.metadata import MAX_BYTES, MAX_DEPTH, read_metadata, write_metadata
+
+
+def section(text: bytes | str) -> bytes:
+    return zlib.compress(text.encode() if isinstance(text, str) else text)
+
+
+def nested(n: int) -> list:
+    value = []
+    for _ in range(n):
+        value = [value]
+    return value
+
+
+def test_numbers_arrays_and_tuples_are_taken_for_what_they_hold():
+    given = {
+        "wavelengths": np.array([450, 550.5, 650], "float32"),
+        "fwhm": (np.float64(5), np.int16(6), 7),
+        "nodata": np.int16(-9),
+        "transform": (1, 0, 0, 0, -1, 0),
+        "band_names": np.array(["a", "b", "µ"]),
+        "extra": {"flag": np.bool_(True), "nothing": None, "list": [np.uint8(3)]},
+    }
+    assert read_metadata(write_metadata(given, 3), 3) == {
+        "wavelengths": [450.0, 550.5, 650.0],
+        "fwhm": [5.0, 6, 7],
+        "nodata": -9,
+        "transform": [1, 0, 0, 0, -1, 0],
+        "band_names": ["a", "b", "µ"],
+        "extra": {"flag": True, "nothing": None, "list": [3]},
+    }
+
+
+@pytest.mark.parametrize("nothing", [None, {}])
+def test_no_metadata_take_no_bytes(nothing):
+    assert write_metadata(nothing, 3) == b"" and read_metadata(b"", 3) == {}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"wavelengths": [1, 2]},
+        {"fwhm": "wide"},
+        {"transform": [1, 2, 3]},
+        {"nodata": "none"},
+        {"nodata": True},
+        {"extra": 3},
+        {"band_names": [1, 2, 3]},
+    ],
+)
+def test_known_keys_have_their_kind_both_ways(metadata):
+    with pytest.raises(InvalidCubeError, match=r"^metadata: "):
+        write_metadata(metadata, 3)
+    with pytest.raises(CorruptStreamError, match=r"^header: metadata: "):
+        read_metadata(section(json.dumps(metadata)), 3)
+
+
+@pytest.mark.parametrize(
+    "metadata,words",
+    [
+        ([1], "expected an object, found list"),
+        ([["nodata", 1]], "expected an object, found list"),
+        ([], "expected an object, found list"),
+        (5, "found 5"),
+        ("x", "found str"),
+        ({1: 2}, "expected keys of text, found 1"),
+        ({"extra": {("a", "b"): 2}}, "extra: expected keys of text, found tuple"),
+        ({"free": float("nan")}, "free: .* found nan"),
+        ({"wavelengths": [1.0, float("inf"), 2.0]}, r"wavelengths\[1\]: .* found inf"),
+        ({"wavelengths": [1, 10**400, 2]}, r"wavelengths\[1\]: .* found int"),
+        ({"free": object()}, "free: .* found object"),
+        ({"free": 1j}, "free: .* found complex"),
+        ({"free": b"bytes"}, "free: .* found bytes"),
+        ({"extra": {"name": "\udc80"}}, "extra.name: .* half a surrogate pair"),
+        ({"\ud800": 1}, "half a surrogate pair"),
+        ({"deep": nested(MAX_DEPTH)}, f"at most {MAX_DEPTH} levels, found more in deep"),
+        ({"deep": nested(100_000)}, f"at most {MAX_DEPTH} levels, found more in deep"),
+        ({"long": "a" * MAX_BYTES}, f"at most {MAX_BYTES} bytes"),
+    ],
+)
+def test_what_json_does_not_have_is_refused_on_one_line(metadata, words):
+    with pytest.raises(InvalidCubeError, match=words) as caught:
+        write_metadata(metadata, 3)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1]",
+        "5",
+        '"x"',
+        "{",
+        "",
+        '{"a": NaN}',
+        '{"a": 1e999}',
+        '{"a": "\\ud800"}',
+        '{"a": 1' + "0" * 400 + "}",
+        '{"a": 1' + "0" * 5000 + "}",
+        '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}",
+        '{"a": 1}'.encode("utf-16"),
+        '{"a": "µ"}'.encode("latin-1"),
+        b"\xef\xbb\xbf{}",
+    ],
+)
+def test_what_json_does_not_have_is_not_read(text):
+    with pytest.raises(CorruptStreamError, match=r"^header: metadata: "):
+        read_metadata(section(text), 3)
+
+
+def test_as_deep_and_as_long_as_allowed():
+    for metadata in ({"deep": nested(MAX_DEPTH - 1)}, {"long": "a" * (MAX_BYTES - 11)}):
+        assert read_metadata(write_metadata(metadata, 3), 3) == metadata
+
+
+def test_a_bomb_is_refused_before_it_is_inflated():
+    for bomb in (section(b" " * (MAX_BYTES + 1)), section(b'{"a":"' + b"a" * (17 << 20) + b'"}'), section("{}") + b"x"):
+        with pytest.raises(CorruptStreamError, match="metadata"):
+            read_metadata(bomb, 3)

@@ -32,8 +32,11 @@ Progress = Callable[[int], None]
 class Cube(Protocol):
     """An array, or what gives windows of one that is larger than memory."""
 
-    shape: tuple[int, int, int]
-    dtype: np.dtype
+    @property
+    def shape(self) -> tuple[int, int, int]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
 
     def __getitem__(self, window: Window) -> np.ndarray: ...
 

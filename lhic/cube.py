@@ -45,8 +45,8 @@ def check_cube(cube: object, what: str = "cube") -> np.ndarray:
     return cube
 
 
-def check_layout(shape: tuple[int, ...], dtype: np.dtype, what: str) -> None:
-    """`InvalidCubeError` unless an array of this shape and dtype would be a cube."""
+def check_layout(shape: tuple[int, ...], dtype: np.dtype, what: str) -> tuple[int, int, int]:
+    """The shape; `InvalidCubeError` unless an array of this shape and dtype would be a cube."""
     if dtype.newbyteorder("=") not in DTYPES:
         advice = " (if its values fit, convert it: cube.astype('int32'))" if dtype.kind in "iu" else ""
         raise InvalidCubeError(f"{what}: expected {_dtype_names()}, found {dtype}{advice}")
@@ -54,6 +54,8 @@ def check_layout(shape: tuple[int, ...], dtype: np.dtype, what: str) -> None:
         raise InvalidCubeError(f"{what}: expected 3 axes (bands, rows, columns), found {len(shape)} in shape {shape}")
     if 0 in shape:
         raise InvalidCubeError(f"{what}: expected no empty axis, found shape {shape}")
+    n_bands, n_rows, n_columns = shape
+    return n_bands, n_rows, n_columns
 
 
 def _dtype_names() -> str:

@@ -1,0 +1,1638 @@
+"""A decoder of lhic streams, written from the documents of the format alone.
+
+It proves that `docs/format*.md` are sufficient. It follows them section by section, in their notation, and is made
+to be compared with them: plain, without any part of the package, and slow. Documents in the order of this file:
+
+    format.md                   container, weights, `raw`
+    format_rans.md              coded sections, mixtures of logistics
+    format_lhic_ax_side.md      bands to planes and back
+    format_lhic_ax.md           planes
+    format_lhic_bp.md           the published network
+
+Single letters are those of the document at hand. Unless a comment says otherwise, all numbers are integers, and `>>`
+binds weaker than `+ - *`, as it does in Python.
+"""
+
+import hashlib
+import json
+import lzma
+import math
+import re
+import zlib
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal, localcontext
+from functools import cache
+from itertools import accumulate, count
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from safetensors import safe_open
+
+MEMORY_BUDGET = 2**30  # bytes of a decoded cube, format.md, 5
+
+
+class DecodeError(ValueError):
+    """The stream is not one that the documents allow, or its weights are not at hand."""
+
+
+def require(condition: bool, problem: str) -> None:
+    """Reject the stream unless the condition holds."""
+    if not condition:
+        raise DecodeError(problem)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# format.md: numbers and bytes
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Reader:
+    """Reads the types named at the top of format.md, one after the other."""
+
+    def __init__(self, data: bytes):
+        self.data = data
+        self.position = 0
+
+    def take(self, n: int) -> bytes:
+        require(n <= len(self.data) - self.position, "data is cut")
+        self.position += n
+        return self.data[self.position - n : self.position]
+
+    def rest(self) -> bytes:
+        return self.take(len(self.data) - self.position)
+
+    def fixed(self, n: int) -> int:
+        """An integer of n bytes, little-endian."""
+        return int.from_bytes(self.take(n), "little")
+
+    def varint(self) -> int:
+        value = 0
+        for k in range(9):  # 63 bits
+            byte = self.fixed(1)
+            value |= (byte & 0x7F) << 7 * k
+            if byte < 0x80:
+                require(byte > 0 or k == 0, "varint is not the shortest")
+                return value
+        raise DecodeError("varint of 2^63 or more")
+
+    def zigzag(self) -> int:
+        """A varint with sign, format_lhic_bp.md, 1."""
+        v = self.varint()
+        return v >> 1 if v % 2 == 0 else -(v + 1 >> 1)
+
+    def counted(self) -> bytes:
+        """The type `bytes`."""
+        return self.take(self.varint())
+
+    def name(self) -> str:
+        """A text of the alphabet of format.md, 1.2."""
+        data = self.counted()
+        require(re.fullmatch(rb"[a-z0-9._-]{1,64}", data) is not None, "name of a wrong length or alphabet")
+        return data.decode()
+
+    def end(self) -> None:
+        require(self.position == len(self.data), "bytes left over")
+
+
+def inflate(data: bytes, limit: int) -> bytes:
+    """The content of a zlib stream that fills the data and gives at most `limit` bytes."""
+    inflater = zlib.decompressobj()
+    try:
+        content = inflater.decompress(data, limit + 1)
+    except zlib.error as error:
+        raise DecodeError("broken zlib stream") from error
+    require(len(content) <= limit, "zlib stream is too long")
+    require(inflater.eof and not inflater.unused_data, "zlib stream is cut or has bytes behind it")
+    return content
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# format.md, 1 and 2: container
+# ---------------------------------------------------------------------------------------------------------------------
+
+MAGIC = b"\x89LHIC\r\n\x1a"
+DTYPES = {1: "u1", 2: "i1", 3: "u2", 4: "i2", 5: "u4", 6: "i4"}
+
+
+@dataclass
+class Tile:
+    """An index entry (format.md, 1.2) and where the tile lies."""
+
+    section_bytes: list[int]
+    samples_crc: int
+    sections_crc: int
+    rows: slice
+    columns: slice
+
+
+@dataclass
+class Header:
+    """format.md, 1.2."""
+
+    dtype: np.dtype  # little-endian
+    big_endian: bool
+    shape: tuple[int, int, int]  # S, H, W
+    tile_shape: tuple[int, int]
+    family: str
+    weights_hash: bytes
+    parameters: bytes
+    n_sections: int
+    tiles: list[Tile]
+
+
+def read_container(stream: bytes) -> tuple[Header, list[list[bytes]]]:
+    """The header, and the sections of each tile, with all checksums of the container checked."""
+    # format.md, 1.1: preamble
+    preamble = Reader(stream)
+    require(preamble.take(8) == MAGIC, "foreign stream")
+    version = preamble.fixed(1)
+    require(version <= 1, "unsupported version")
+    require(version == 1, "version 0")
+    require(preamble.fixed(1) == 0, "reserved flags are set")
+    header_bytes = preamble.fixed(4)
+    stream_bytes = preamble.fixed(8)
+    require(len(stream) >= stream_bytes, "truncated stream")
+    require(len(stream) == stream_bytes, "bytes left over behind the stream")
+
+    # format.md, 1.2: header
+    start = 22 + header_bytes
+    require(header_bytes >= 4 and start + 4 <= stream_bytes, "header_bytes out of range")
+    require(zlib.crc32(stream[: start - 4]) == int.from_bytes(stream[start - 4 : start], "little"), "header_crc")
+    header = read_header(Reader(stream[22 : start - 4]))
+
+    # format.md, 1.3: tiles
+    tile_bytes = [sum(tile.section_bytes) for tile in header.tiles]
+    require(start + sum(tile_bytes) + 4 == stream_bytes, "sizes do not add up to stream_bytes")
+    body = Reader(stream[start:])
+    sections = []
+    for tile in header.tiles:
+        sections.append([body.take(n) for n in tile.section_bytes])
+        require(zlib.crc32(b"".join(sections[-1])) == tile.sections_crc, "sections_crc")
+
+    # format.md, 1.4: trailer
+    require(zlib.crc32(stream[:-4]) == body.fixed(4), "trailer")
+    return header, sections
+
+
+def read_header(reader: Reader) -> Header:
+    """format.md, 1.2, from `dtype` to the index."""
+    code = reader.fixed(1)
+    big_endian = code >= 0x80
+    require(code & 0x7F in DTYPES, "unknown dtype")
+    dtype = np.dtype("<" + DTYPES[code & 0x7F])
+    require(dtype.itemsize > 1 or not big_endian, "8-bit samples have no byte order")
+
+    S, H, W, tile_rows, tile_columns = (reader.varint() for _ in range(5))
+    require(all(1 <= n < 2**31 for n in (S, H, W, tile_rows, tile_columns)), "size out of range")
+    require(S * H * W * dtype.itemsize < 2**63, "cube too large")
+    require(S * H * W * dtype.itemsize <= MEMORY_BUDGET, "memory budget")
+
+    reader.name()  # model_name is for people: the weights are found by their hash
+    family = reader.name()
+    weights_hash = reader.counted()
+    require(len(weights_hash) in (0, 32), "weights_hash is neither empty nor of 32 bytes")
+    parameters = reader.counted()
+    require(len(parameters) <= 65535, "parameters too long")
+    check_metadata(reader.counted(), S)
+    n_sections = reader.varint()
+    require(1 <= n_sections <= 255, "n_sections out of range")
+
+    tiles = []
+    for y0 in range(0, H, tile_rows):
+        for x0 in range(0, W, tile_columns):
+            section_bytes = [reader.varint() for _ in range(n_sections)]
+            samples_crc, sections_crc = reader.fixed(4), reader.fixed(4)
+            rows = slice(y0, min(y0 + tile_rows, H))
+            columns = slice(x0, min(x0 + tile_columns, W))
+            tiles.append(Tile(section_bytes, samples_crc, sections_crc, rows, columns))
+    reader.end()
+    shape, tile_shape = (S, H, W), (tile_rows, tile_columns)
+    return Header(dtype, big_endian, shape, tile_shape, family, weights_hash, parameters, n_sections, tiles)
+
+
+def check_metadata(data: bytes, S: int) -> None:
+    """format.md, 2. The metadata does not influence the samples; it is only checked."""
+    if not data:
+        return
+    try:
+        metadata = json.loads(inflate(data, 2**24).decode("utf-8"))
+    except DecodeError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise DecodeError("metadata is not JSON in UTF-8") from error
+    require(isinstance(metadata, dict), "metadata is not an object")
+    for key in ("wavelengths", "fwhm", "band_names"):
+        if key in metadata:
+            require(isinstance(metadata[key], list) and len(metadata[key]) == S, f"{key}: not a list of S")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# format.md, 3: weights
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Weights:
+    """What a weights file holds: a safetensors file whose metadata key `lhic` is JSON with `family` and `config`."""
+
+    family: str
+    config: dict
+    tensors: dict[str, np.ndarray]
+
+    def hash(self) -> bytes:
+        """format.md, 3."""
+        config = json.dumps(self.config, sort_keys=True, separators=(",", ":"))
+        sha = hashlib.sha256(f"lhic-weights-1\n{self.family}\n{config}\n".encode())
+        for name in sorted(self.tensors, key=str.encode):
+            tensor = self.tensors[name]
+            sha.update(f"{name}\n{tensor.dtype.name}\n{','.join(map(str, tensor.shape))}\n".encode())
+            sha.update(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())
+        return sha.digest()
+
+
+def read_weights(path: Path) -> Weights:
+    with safe_open(path, framework="numpy") as file:
+        description = json.loads(file.metadata()["lhic"])
+        names = file.keys()
+        tensors = {name: file.get_tensor(name) for name in names}
+    return Weights(description["family"], description["config"], tensors)
+
+
+def find_weights(header: Header, folders: list[Path]) -> Weights:
+    """The weights of the header's hash and family (format.md, 5: otherwise a model mismatch)."""
+    for folder in folders:
+        for path in sorted(Path(folder).glob("*.safetensors")):
+            weights = read_weights(path)
+            if weights.family == header.family and weights.hash() == header.weights_hash:
+                return weights
+    raise DecodeError("model mismatch: no weights with this hash")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# format.md, 4.1: raw
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def check_raw(header: Header) -> None:
+    require(not header.weights_hash and not header.parameters, "raw: weights or parameters")
+    require(header.n_sections == 1, "raw: number of sections")
+
+
+def decode_raw_tile(header: Header, sections: list[bytes], h: int, w: int) -> np.ndarray:
+    shape = (header.shape[0], h, w)
+    require(len(sections[0]) == math.prod(shape) * header.dtype.itemsize, "raw: size of the section")
+    return np.frombuffer(sections[0], header.dtype).reshape(shape)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# format_rans.md, 1 and 2: coded sections
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class CodedSection:
+    """A section of `L` lanes and precision `P`, read symbol by symbol."""
+
+    def __init__(self, data: bytes, L: int, P: int):
+        require(len(data) >= 8 * L and len(data) % 4 == 0, "coded section: size")
+        self.P = P
+        self.states = np.frombuffer(data[: 8 * L], "<u8").tolist()
+        self.words = iter(np.frombuffer(data[8 * L :], "<u4").tolist())
+        self.lane = 0
+        require(all(2**31 <= x < 2**63 for x in self.states), "coded section: state out of range")
+
+    def slot(self) -> int:
+        """Step 1 of section 2."""
+        return self.states[self.lane] & (1 << self.P) - 1
+
+    def take(self, start: int, freq: int) -> None:
+        """Steps 2 and 3 of section 2, for the symbol with this interval."""
+        x = freq * (self.states[self.lane] >> self.P) + self.slot() - start
+        if x < 2**31:
+            word = next(self.words, None)
+            require(word is not None, "coded section: words missing")
+            x = x << 32 | word
+        self.states[self.lane] = x
+        self.lane = (self.lane + 1) % len(self.states)
+
+    def end(self) -> None:
+        require(all(x == 2**31 for x in self.states), "coded section: last state")
+        require(next(self.words, None) is None, "coded section: words left over")
+
+
+def symbol_at(slot: int, first: int, beyond: int, start: Callable[[int], int]) -> int:
+    """The last symbol of first .. beyond - 1 whose interval starts at the slot or below."""
+    return bisect_right(range(first, beyond), slot, key=start) - 1 + first
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# format_rans.md, 4: mixtures of discretised logistics
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def logistic_tables() -> tuple[list[int], list[int]]:
+    """`E` and `T`, with 60 decimal digits."""
+    with localcontext(prec=60):
+        E = [int((2**16 * Decimal(2) ** (Decimal(-f) / 32)).to_integral_value()) for f in range(32)]
+        T = [int((2**24 / (1 + Decimal(2) ** (Decimal(-j) / 64))).to_integral_value()) for j in range(1537)]
+    return E, [*T, T[1536]]
+
+
+E_TABLE, T_TABLE = logistic_tables()
+
+
+def mixture_weights(g: list[int]) -> list[int]:
+    """`w` of the components, which add up to 2^14."""
+    b = [max(g) - logit for logit in g]
+    r = [E_TABLE[x % 32] >> min(x // 32, 63) for x in b]
+    R = sum(r)
+    w = [x * 2**14 // R for x in r]
+    w[b.index(0)] += 2**14 - sum(w)
+    return w
+
+
+def S(d: int, c: int) -> int:
+    """The sigmoid of a distance in 1/256 symbol."""
+    u = min(abs(d) * E_TABLE[c % 32] * 2**4 >> c // 32, 24 * 2**20)
+    j, v = u >> 14, u % 2**14
+    s = T_TABLE[j] + ((T_TABLE[j + 1] - T_TABLE[j]) * v >> 14)
+    return 2**24 - s if d < 0 else s
+
+
+def cumulative(components: list[tuple[int, int, int]], A: int, P: int) -> Callable[[int], int]:
+    """`F` for an alphabet of `A` symbols; components are (m, c, w)."""
+
+    @cache
+    def F(x: int) -> int:
+        if x in (0, A):
+            return 2**P if x else 0
+        C = sum(w * S(256 * x - 128 - m, c) for m, c, w in components)
+        return (C * (2**P - A) >> 38) + x
+
+    return F
+
+
+def decode_symbol(coded: CodedSection, F: Callable[[int], int], A: int) -> int:
+    """A symbol whose intervals are [F(x), F(x + 1))."""
+    x = symbol_at(coded.slot(), 0, A, F)
+    coded.take(F(x), F(x + 1) - F(x))
+    return x
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# format_lhic_ax_side.md
+# ---------------------------------------------------------------------------------------------------------------------
+
+CONSTANT, FLAT, DENSE, SPARSE, RANKED, SPLIT = range(6)
+LONGEST_BAND = 1 + 9 * (4 + 65536)  # bytes: a code, four differences and 65,536 cells; section 3 states no limit
+
+
+@dataclass
+class Band:
+    """format_lhic_ax_side.md, 3."""
+
+    kind: int
+    has_below: int  # 0 or 1
+    has_above: int
+    centre: int
+    lo: int = 0
+    hi: int = 0
+    below: int = 0
+    above: int = 0
+    cells: np.ndarray | range | None = None  # the cells that are positions, rising
+    has_level: np.ndarray | None = None  # SPARSE: which of the cells, section 5
+
+    @property
+    def n(self) -> int:
+        """Number of positions of a band of one plane, section 4."""
+        return self.has_below + len(self.cells) + self.has_above
+
+
+@dataclass
+class Side:
+    mask: np.ndarray
+    nodata: int
+    bands: list[Band]
+
+
+def read_part(reader: Reader, longest: int) -> bytes:
+    """format_lhic_ax_side.md, 1."""
+    size = reader.varint()
+    data = reader.take(size >> 1)
+    if size & 1:
+        filters = [{"id": lzma.FILTER_LZMA1, "lc": 4, "lp": 0, "pb": 0, "dict_size": 2**20}]
+        unpacker = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters)
+        try:
+            data = unpacker.decompress(data, longest + 1)
+        except lzma.LZMAError as error:
+            raise DecodeError("side: broken LZMA stream") from error
+        require(len(data) > longest or unpacker.eof, "side: LZMA stream is cut")
+        require(not unpacker.unused_data, "side: bytes behind an LZMA stream")
+    require(len(data) <= longest, "side: part too long")
+    return data
+
+
+def bits_of(data: bytes, count: int) -> np.ndarray:
+    """`count` bits, the first in the top bit of the first byte."""
+    return np.unpackbits(np.frombuffer(data, np.uint8))[:count].astype(bool)
+
+
+def read_side(section: bytes, header: Header, max_error: int, h: int, w: int) -> Side:
+    reader = Reader(section)
+    # format_lhic_ax_side.md, 2
+    part = read_part(reader, -(-h * w // 8))
+    mask = np.zeros((h, w), bool)
+    if part:
+        require(len(part) == -(-h * w // 8), "side: size of the mask")
+        mask = np.logical_xor.accumulate(bits_of(part, h * w).reshape(h, w), axis=0)
+    # format_lhic_ax_side.md, 3
+    longest = header.shape[0] * LONGEST_BAND + 9
+    bands, nodata = read_bands(Reader(read_part(reader, longest)), header, max_error, has_mask=len(part) > 0)
+    # format_lhic_ax_side.md, 5
+    sparse = [band for band in bands if band.kind == SPARSE]
+    if sparse:
+        ends = np.cumsum([0] + [len(band.cells) for band in sparse])
+        part = read_part(reader, -(-int(ends[-1]) // 8))
+        require(len(part) == -(-int(ends[-1]) // 8), "side: size of the levels")
+        bits = bits_of(part, ends[-1])
+        for band, first, beyond in zip(sparse, ends[:-1], ends[1:], strict=True):
+            band.has_level = bits[first:beyond]
+            require(bool(band.has_level[0] and band.has_level[-1]), "side: first or last level missing")
+            require(np.count_nonzero(band.has_level) <= 4 * h * w + 1024, "side: too many levels")
+    reader.end()
+    return Side(mask, nodata, bands)
+
+
+def read_bands(reader: Reader, header: Header, max_error: int, has_mask: bool) -> tuple[list[Band], int]:
+    """format_lhic_ax_side.md, 3, and the cells of section 4."""
+    least, greatest = np.iinfo(header.dtype).min, np.iinfo(header.dtype).max
+    bands = []
+    for code in reader.take(header.shape[0]):
+        kind, has_below, has_above, centre = code // 36, code // 18 % 2, code // 9 % 2, code % 9
+        require(kind <= SPLIT, "side: kind of a band")
+        require(kind in (DENSE, SPARSE, RANKED) or code % 36 == 0, "side: kind without below, above and centre")
+        bands.append(Band(kind, has_below, has_above, centre))
+
+    def read_list(of: list[Band]) -> zip:
+        """Bands, each with its value from a list of differences."""
+        return zip(of, accumulate(reader.zigzag() for _ in of), strict=True)
+
+    for band, value in read_list(bands):
+        band.lo = band.hi = value
+    for band, value in read_list([band for band in bands if band.kind >= DENSE]):
+        band.hi = band.lo + value
+    for band, value in read_list([band for band in bands if band.has_below]):
+        band.below = value
+    for band, value in read_list([band for band in bands if band.has_above]):
+        band.above = value
+    nodata = reader.zigzag() if has_mask else 0
+    require(least <= nodata <= greatest, "side: nodata out of range")
+
+    for band in bands:
+        require(least <= band.lo <= band.hi <= greatest, "side: lo or hi out of range")
+        require(not band.has_below or least <= band.below < band.lo, "side: below out of range")
+        require(not band.has_above or band.hi < band.above <= greatest, "side: above out of range")
+        if band.kind < DENSE:
+            continue
+        q0, q1 = (band.lo + max_error) // (2 * max_error + 1), (band.hi + max_error) // (2 * max_error + 1)
+        if band.kind == RANKED:
+            n = reader.varint()
+            require(1 <= n <= 65536, "side: number of cells")
+            steps = [reader.varint() for _ in range(n - 1)]
+            require(all(step > 0 for step in steps) and q0 + sum(steps) == q1, "side: cells of a RANKED band")
+            band.cells = np.cumsum([q0, *steps])
+        else:
+            band.cells = range(q0, q1 + 1)
+        if band.kind == SPLIT:
+            require(len(band.cells) > 65536, "side: SPLIT band is too narrow")
+        else:
+            require(2 <= band.n <= 65536, "side: number of positions")
+            for p in (0, band.n - 1):
+                require(-(2**15) <= model_value(p, band.n, band.centre) <= 2**15, "side: model value")
+    reader.end()
+    return bands, nodata
+
+
+def model_value(p: np.ndarray | int, n: int, centre: int) -> np.ndarray | int:
+    """format_lhic_ax_side.md, 4: of the position(s) `p` of `n`."""
+    return p - (n - 1) * centre // 8
+
+
+def split_sizes(band: Band) -> tuple[int, int]:
+    """format_lhic_ax_side.md, 4: levels of the two planes of a SPLIT band, both with centre = 4."""
+    return (len(band.cells) - 1 >> 16) + 1, 2**16
+
+
+def levels_of(band: Band) -> list[np.ndarray]:
+    """format_lhic_ax_side.md, 4: for each plane of the band, the model values of its levels, rising."""
+    if band.kind in (CONSTANT, FLAT):
+        return []
+    if band.kind == SPLIT:
+        return [model_value(np.arange(n), n, 4) for n in split_sizes(band)]
+    positions = np.arange(band.n)
+    if band.kind == SPARSE:
+        positions = positions[np.pad(band.has_level, (band.has_below, band.has_above), constant_values=True)]
+    return [model_value(positions, band.n, band.centre)]
+
+
+def samples_of(band: Band, planes: list[np.ndarray], side: Side, max_error: int) -> np.ndarray:
+    """format_lhic_ax_side.md, 3 and 4, backwards: the samples of a band from the model values of its planes."""
+    if band.kind == CONSTANT:
+        return np.full(side.mask.shape, band.lo)
+    if band.kind == FLAT:
+        return np.where(side.mask, side.nodata, band.lo)
+    if band.kind == SPLIT:
+        upper, lower = (x - model_value(0, n, 4) for x, n in zip(planes, split_sizes(band), strict=True))
+        q = band.cells[0] + (upper << 16) + lower
+        samples = np.clip((2 * max_error + 1) * q, band.lo, band.hi)
+    else:
+        # pixels of the mask may lie between levels, but never outside of the positions
+        p = planes[0] - model_value(0, band.n, band.centre)
+        cells = np.asarray(band.cells)[np.clip(p - band.has_below, 0, len(band.cells) - 1)]
+        samples = np.clip((2 * max_error + 1) * cells, band.lo, band.hi)
+        if band.has_below:
+            samples[p == 0] = band.below
+        if band.has_above:
+            samples[p == band.n - 1] = band.above
+    return np.where(side.mask, side.nodata, samples)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# format_lhic_ax.md, 2: order, neighbours, pictures
+# ---------------------------------------------------------------------------------------------------------------------
+
+HERE = (0, 0)
+W, N, NW, NE = CAUSAL = ((0, -1), (-1, 0), (-1, -1), (-1, 1))
+E, SOUTH, SE, SW = (0, 1), (1, 0), (1, 1), (1, -1)
+WW, NN = (0, -2), (-2, 0)
+AROUND = (*CAUSAL, E, SOUTH, SE, SW)
+NEAREST = (W, N, NW, NE, WW, NN)
+
+# kinds of pictures; those of errors follow, one for each expert
+SAMPLE, DETAIL, RESIDUAL, ERROR = range(4)
+
+MARGIN = 8  # rows and columns beyond the edge: no neighbour is farther away
+BEFORE = 48  # planes before plane 0: none is looked for farther back
+
+Neighbour = tuple[int, int]  # rows down, columns right
+Place = tuple[int, int, Neighbour]  # kind of picture, planes back
+
+
+def wave_pixels(u: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the pixels of wave `u`, from the top row down."""
+    i = np.arange(max(0, -((width - 1 - u) // 2)), min(height - 1, u // 2) + 1)
+    return i, u - 2 * i
+
+
+@cache
+def places(*of: Place) -> np.ndarray:
+    """Places as `Pictures.at` takes them: kinds, planes back, rows down and columns right."""
+    return np.array([(kind, b, *q) for kind, b, q in of]).T[:, :, None]
+
+
+class Pictures:
+    """All pictures that have values beyond their edge, of all planes; 0 before plane 0, and where not yet known."""
+
+    def __init__(self, n_experts: int, n_planes: int, height: int, width: int):
+        self.height, self.width = height, width
+        shape = (ERROR + n_experts, BEFORE + n_planes, height + 2 * MARGIN, width + 2 * MARGIN)
+        self.values = np.zeros(shape, np.int64)
+
+    def at(self, z: int, i: np.ndarray, j: np.ndarray, where: np.ndarray) -> np.ndarray:
+        """Values at the places, seen from pixels of plane `z`: places, pixels."""
+        kind, b, rows, columns = where
+        return self.values[kind, BEFORE + z - b, MARGIN + i + rows, MARGIN + j + columns]
+
+    def put(self, z: int, i: np.ndarray, j: np.ndarray, values: np.ndarray) -> None:
+        """Write pixels (values: kinds, pixels) and what the table of section 2 derives from them."""
+        top, left, right, bottom = i == 0, j == 0, j == self.width - 1, i == self.height - 1
+        beyond_right, beyond_bottom = np.full(len(i), self.width), np.full(len(i), self.height)
+        for which, rows, columns in (
+            (i >= 0, i, j),
+            (top, i - 1, j + 2),
+            (top, i - 2, j + 2),
+            (left, i + 1, j - 1),
+            (left, i + 1, j - 2),
+            (right, i, beyond_right),
+            (bottom, beyond_bottom, j),
+            (right & bottom, beyond_bottom, beyond_right),
+        ):
+            if which.any():
+                self.values[:, BEFORE + z, MARGIN + rows[which], MARGIN + columns[which]] = values[:, which]
+
+    def samples(self, z: int) -> np.ndarray:
+        """`x` of a plane."""
+        return self.values[SAMPLE, BEFORE + z, MARGIN:-MARGIN, MARGIN:-MARGIN]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# format_lhic_ax.md, 3: logarithm and power
+# ---------------------------------------------------------------------------------------------------------------------
+
+LOG_A = np.array([round(16 * math.log2((64 + k + 0.5) / 64)) for k in range(64)])
+POW_B = np.array([round(2**14 * 2 ** (-k / 16)) for k in range(16)])
+
+
+def log(v: np.ndarray | int) -> np.ndarray:
+    """For 1 <= v < 2^53, where frexp gives the exponent exactly."""
+    e = np.frexp(np.asarray(v, np.float64))[1].astype(np.int64) - 1
+    m = v * 2**6 >> e
+    return 16 * e + LOG_A[m - 64]
+
+
+def power(b: np.ndarray) -> np.ndarray:
+    """`pow` of the document."""
+    return 2 * POW_B[b % 16] >> b // 16
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# format_lhic_ax.md, 4: experts
+# ---------------------------------------------------------------------------------------------------------------------
+
+NEAR_LIST = [
+    W, N, NW, NE, (0, -2), (-2, 0), (-1, -2), (-2, -1), (-2, 1), (0, -3), (-3, 0), (-1, -3), (-2, 2), (-3, -1), (-3, 1),
+    (-3, 2),
+]  # fmt: skip
+FAR_LIST = [
+    (-4, 1), (-8, 2), (-5, 0), (-5, 1), (-8, 1), (-4, 2), (-4, 0), (-7, 2), (-8, 0), (-6, 1), (-4, -1), (-8, -2),
+    (-7, 3), (-6, 0),
+]  # fmt: skip
+
+
+class Expert:
+    """A row of the table of experts in 4.1. An input is its kind, planes back and neighbour."""
+
+    def __init__(self, inputs: list[tuple[str, int, Neighbour]], predicts_detail: bool, forgets: bool = False):
+        self.predicts_detail = predicts_detail  # x - mean; else x
+        self.forgets = forgets
+        self.inputs = inputs
+        self.places = places(*((DETAIL if kind == "detail" else SAMPLE, b, q) for kind, b, q in inputs))
+        kinds = np.array([kind for kind, _, _ in inputs])[:, None]
+        self.less_mean = (kinds == "neighbour") | (kinds == "inside")
+        self.inside = kinds == "inside"
+        self.constant = kinds == "constant"
+
+    def first_coefficients(self, z: int) -> np.ndarray:
+        """The last column of the table."""
+        first = {}
+        if not self.predicts_detail:
+            first = {("sample", 0, W): 1 / 2, ("sample", 0, N): 1 / 2}
+            if z > 0:
+                first |= {("sample", 1, HERE): 1, ("sample", 1, W): -1 / 2, ("sample", 1, N): -1 / 2}
+        elif z > 0:
+            first = {("detail", 1, HERE): 1}  # the spatial expert has no such input
+        return np.array([int(2**20 * first.get(key, 0)) for key in self.inputs])
+
+
+def experts_of(config: dict) -> list[Expert]:
+    """format_lhic_ax.md, 4.1."""
+
+    def planes_back(kind: str, n: int) -> list[tuple]:
+        return [(kind, b, HERE) for b in range(1, n + 1)]
+
+    def samples(b: int, neighbours: tuple[Neighbour, ...]) -> list[tuple]:
+        return [("sample", b, q) for q in neighbours]
+
+    constant = ("constant", 0, HERE)
+    experts = []
+    if config["detail_planes"]:
+        inputs = planes_back("detail", config["detail_planes"]) + [("neighbour", 0, q) for q in CAUSAL]
+        experts.append(Expert(inputs, predicts_detail=True))
+    if config["sample_planes"]:
+        inputs = [*planes_back("sample", config["sample_planes"]), constant]
+        inputs += samples(0, CAUSAL) + samples(1, AROUND) + samples(2, CAUSAL)
+        experts.append(Expert(inputs, predicts_detail=False))
+    if config["spatial_neighbours"]:
+        near = NEAR_LIST[: config["spatial_neighbours"]]
+        far = FAR_LIST[: config["far_neighbours"]]
+        inputs = [("inside" if far else "neighbour", 0, q) for q in near + far]
+        experts.append(Expert(inputs, predicts_detail=True))
+    if config["short_planes"]:
+        inputs = [*planes_back("sample", config["short_planes"]), constant, *samples(0, CAUSAL), *samples(1, CAUSAL)]
+        experts.append(Expert(inputs, predicts_detail=False, forgets=True))
+    return experts
+
+
+def solve(g: np.ndarray, m: np.ndarray) -> np.ndarray:
+    """format_lhic_ax.md, 4.4: coefficients from the sums, in float64, every operation rounded on its own.
+
+    Subtractions of one `k` are done for all elements that have it; each element sees them in the order of the text.
+    """
+    n = len(m)
+    g, m = g.astype(np.float64), m.astype(np.float64)
+    f = np.zeros((n, n))
+    s = g.copy()
+    s[np.diag_indices(n)] += 1024 + np.diag(g) * 2.0**-23
+    for k in range(n):
+        if s[k, k] > g[k, k] * 2.0**-36:
+            f[k, k] = np.sqrt(s[k, k])
+        else:
+            f[k, :k] = 0
+            f[k, k] = 2.0**40
+            s[k + 1 :, k] = g[k + 1 :, k]
+        f[k + 1 :, k] = s[k + 1 :, k] / f[k, k]
+        s[k + 1 :, k + 1 :] -= np.outer(f[k + 1 :, k], f[k + 1 :, k])
+    y = m
+    for k in range(n):
+        y[k] = y[k] / f[k, k]
+        y[k + 1 :] -= f[k + 1 :, k] * y[k]
+    for i in range(n - 1, -1, -1):
+        for product in f[i + 1 :, i] * y[i + 1 :]:  # k rising
+            y[i] = y[i] - product
+        y[i] = y[i] / f[i, i]
+    return np.clip(np.rint(y * 2**20), -(2**26), 2**26).astype(np.int64)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# format_lhic_ax.md, 4 to 6 and 8: one plane
+# ---------------------------------------------------------------------------------------------------------------------
+
+SUM_WEIGHTS = np.array([2, 2, 1, 1, 1, 1])  # of NEAREST in `sum(a)`, 5.2
+CROSS, CROSS_WEIGHTS = (HERE, W, N, E, SOUTH), np.array([4, 1, 1, 1, 1])  # and of the plane before
+BACK = [(b, q) for b in (1, 2) for q in (HERE, *AROUND)] + [(b, HERE) for b in (3, 4, 5, 6)]  # of 5.4
+
+RUN_LEVELS = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96])
+FIRST_HITS = 8 * np.array([16, 32, 64, 128, 256, 384, 512, 640, 704, 768, 832, 896, 928, 960, 976, 992])
+
+
+@dataclass
+class Network:
+    """Configuration, with zeros for the names that it may lack, and tensors, format_lhic_ax.md, 1.1 and 6."""
+
+    config: dict
+    experts: list[Expert]
+    tensors: dict[str, np.ndarray]
+
+
+@dataclass
+class Wave:
+    """What is known of the pixels of a wave before its samples. The last axis of all arrays is that of the pixels."""
+
+    i: np.ndarray
+    j: np.ndarray
+    mean: np.ndarray = field(init=False)
+    inputs: list[np.ndarray] = field(init=False)  # of each expert
+    p: np.ndarray = field(init=False)  # experts, pixels
+    near: np.ndarray = field(init=False)  # experts, pixels
+    base: np.ndarray = field(init=False)
+    around: np.ndarray = field(init=False)
+    expected: np.ndarray = field(init=False)
+    raw: np.ndarray = field(init=False)
+    level: np.ndarray = field(init=False)
+    scale: np.ndarray = field(init=False)
+    candidate: np.ndarray = field(init=False)
+    run_level: np.ndarray = field(init=False)
+    weight: np.ndarray = field(init=False)
+
+
+class Plane:
+    """Plane number `z` with its levels, `before` being the one before it."""
+
+    def __init__(self, z: int, levels: list[int], network: Network, pictures: Pictures, before: "Plane | None"):
+        self.z, self.levels, self.network, self.pictures, self.before = z, levels, network, pictures, before
+        self.low, self.high = levels[0], levels[-1]
+        shape, n_experts = (pictures.height, pictures.width), len(network.experts)
+        # 5.3 and 8.1: pictures without edges, and what they are before plane 0
+        self.activity = np.zeros(shape, np.int64)
+        self.runs = np.zeros((network.config["repeats"], *shape), np.int64)
+        self.activity_before = before.activity if before else np.full(shape, 1024)
+        self.runs_before = before.runs if before else np.zeros_like(self.runs)
+        # 4.1: first coefficients; 4.3: sums
+        self.coefficients = [expert.first_coefficients(z) for expert in network.experts]
+        self.gram = [np.zeros((len(expert.inputs), len(expert.inputs)), np.int64) for expert in network.experts]
+        self.moment = [np.zeros(len(expert.inputs), np.int64) for expert in network.experts]
+        # 5.1 and 8.2: tables, one entry for each epoch, and their sums
+        self.e = 0
+        self.magnitude = [1024]
+        self.error = [np.full(n_experts, 1024)]
+        self.ratio, self.count = [np.full(80, 1024)], [np.full(80, 4)]
+        self.hits, self.tries = [FIRST_HITS], [np.full(16, 8)]
+        self.N = self.M = 0
+        self.Q = np.zeros(n_experts, np.int64)
+        self.C, self.R = np.zeros(80, np.int64), np.zeros(80, np.int64)
+        self.T, self.A = np.zeros(16, np.int64), np.zeros(16, np.int64)
+
+    def mag(self, b: int = 0) -> int:
+        """`mag(z - b)`, format_lhic_ax.md, 5.1: at the epoch of this plane."""
+        plane = self
+        for _ in range(b):
+            plane = plane.before
+        return max(plane.magnitude[self.e], 16)
+
+    def at(self, wave: Wave, kind: int, b: int, neighbours: tuple[Neighbour, ...]) -> np.ndarray:
+        """Values of a picture `b` planes back: neighbours, pixels."""
+        return self.pictures.at(self.z, wave.i, wave.j, places(*((kind, b, q) for q in neighbours)))
+
+    # --- before the samples of a wave are known ---
+
+    def describe(self, i: np.ndarray, j: np.ndarray) -> Wave:
+        wave = Wave(i, j)
+        self.predict(wave)
+        self.blend(wave)
+        self.expect_error(wave)
+        if self.network.config["repeats"]:
+            self.find_repeats(wave)
+        return wave
+
+    def predict(self, wave: Wave) -> None:
+        """format_lhic_ax.md, 4.1 and 4.2."""
+        wave.mean = np.sum(self.at(wave, SAMPLE, 0, CAUSAL), axis=0) + 2 >> 2
+        wave.inputs = [self.regressors(wave, expert) for expert in self.network.experts]
+        p = []
+        for expert, c, inputs in zip(self.network.experts, self.coefficients, wave.inputs, strict=True):
+            p.append((c @ inputs >> 14) + (64 * wave.mean if expert.predicts_detail else 0))
+        wave.p = np.clip(p, 64 * self.low, 64 * self.high)
+
+    def regressors(self, wave: Wave, expert: Expert) -> np.ndarray:
+        """format_lhic_ax.md, 4.1: inputs, pixels."""
+        inputs = self.pictures.at(self.z, wave.i, wave.j, expert.places)
+        inputs = np.where(expert.less_mean, inputs - wave.mean, inputs)
+        row, column = wave.i + expert.places[2], wave.j + expert.places[3]
+        beyond = (row < 0) | (column < 0) | (column >= self.pictures.width)
+        inputs = np.where(expert.inside & beyond, 0, inputs)
+        return np.where(expert.constant, 256, inputs)
+
+    def blend(self, wave: Wave) -> None:
+        """format_lhic_ax.md, 5.2."""
+        near = []
+        for k in range(len(self.network.experts)):
+            t = SUM_WEIGHTS @ self.at(wave, ERROR + k, 0, NEAREST)
+            if self.z > 0:
+                t += np.minimum(CROSS_WEIGHTS @ self.at(wave, ERROR + k, 1, CROSS) * self.mag() // self.mag(1), 2**24)
+            near.append(log(t + 8))
+        wave.near = np.array(near)
+        cost = 2 * wave.near + self.network.config["blend"] * log(self.error[self.e] + 16)[:, None]
+        w = power(np.minimum(cost - np.min(cost, axis=0), 240))
+        wave.base = wave.p[0] + np.sum(w * (wave.p - wave.p[0]), axis=0) // np.sum(w, axis=0)
+
+    def expect_error(self, wave: Wave) -> None:
+        """format_lhic_ax.md, 5.3."""
+        a = self.activity_before[wave.i, wave.j]
+        wave.around = SUM_WEIGHTS @ np.abs(self.at(wave, RESIDUAL, 0, NEAREST))
+        wave.expected = a * self.mag() >> 10
+        wave.raw = np.maximum(10 * wave.around + 11 * wave.expected >> 4, 24)
+        wave.level = np.minimum(log(wave.raw) >> 3, 79)
+        ratio, count = self.ratio[self.e][wave.level], self.count[self.e][wave.level]
+        wave.scale = np.maximum(wave.raw * ratio // (256 * count), 12)
+
+    def features(self, wave: Wave) -> np.ndarray:
+        """format_lhic_ax.md, 5.4: features, pixels."""
+        z, i, j, base = self.z, wave.i, wave.j, wave.base
+        inv, ls, lm = 2**24 // wave.scale, log(wave.scale), log(self.mag())
+
+        residuals = self.pictures.at(z, i, j, places(*((RESIDUAL, b, q) for b, q in BACK)))
+        factors = [2**10 * self.mag() // self.mag(b) if b <= z else 0 for b, _ in BACK]
+        back = np.minimum(np.array(factors)[:, None] * inv >> 10, 2**40)
+
+        here, *others = self.at(wave, SAMPLE, 1, CROSS)  # of plane z - 1
+        differences = sum(np.abs(q - here) for q in others)
+
+        nothing = np.zeros(len(i), np.int64)
+        features = [
+            (wave.p - base) * inv >> 16,
+            wave.near - ls,
+            nothing + (log(self.error[self.e] + 16) - lm)[:, None],
+            (64 * self.at(wave, SAMPLE, 0, NEAREST) - base) * inv >> 17,
+            self.at(wave, RESIDUAL, 0, NEAREST) * inv >> 16,
+            residuals * back >> 16,
+            log(2 * wave.around + 16) - ls,
+            log(wave.expected + 16) - ls,
+            lm - ls,
+            (ls >> 1) - 60,
+            nothing + (log(self.mag(1)) - lm) if z > 0 else nothing,
+            (base - 64 * self.low) * inv >> 18,
+            (64 * self.high - base) * inv >> 18,
+            nothing + (log(self.N + 1) >> 1) - 60,
+            nothing + 8 * min(z, 8),
+            np.where(i == 0, 64, 0),
+            np.where((j == 0) | (j == self.pictures.width - 1), 64, 0),
+            log(wave.raw) - ls,
+            log(256 * differences + 16) - ls >> 1 if z > 0 else nothing,
+            (sum(others) - 4 * here) * 16 * inv >> 18 if z > 0 else nothing,
+        ]
+        return np.clip(np.vstack(features), -127, 127)
+
+    def find_repeats(self, wave: Wave) -> None:
+        """format_lhic_ax.md, 8.1 and 8.2."""
+        runs = self.runs_before[:, wave.i, wave.j]
+        longest = np.argmax(runs, axis=0)  # the first of several
+        pixels = np.arange(len(wave.i))
+        wave.candidate = self.at(wave, SAMPLE, 0, CAUSAL)[longest, pixels]
+        wave.run_level = np.searchsorted(RUN_LEVELS, runs[longest, pixels], side="right") - 1
+        hits, tries = self.hits[self.e][wave.run_level], self.tries[self.e][wave.run_level]
+        wave.weight = np.clip(16 * hits // tries, 4, 2**14 - 32)
+
+    def mixtures(self, wave: Wave) -> list[list[tuple[int, int, int]]]:
+        """format_lhic_ax.md, 6 and 8.3: for each pixel, the components as (m, c, w)."""
+        tensors, K = self.network.tensors, self.network.config["components"]
+        h = self.features(wave)
+        h = np.clip(tensors["first"] @ h + tensors["biases"][0][:, None] >> 5, 0, 4095)
+        for middle, bias in zip(tensors["middle"], tensors["biases"][1:], strict=True):
+            h = np.clip(middle @ h + bias[:, None] >> 8, 0, 4095)
+        s = tensors["last"] @ h + tensors["last_bias"][:, None]
+
+        m = np.clip(4 * wave.base + ((s[:K] >> 7) * wave.scale >> 10), -(2**25), 2**25).T.tolist()
+        c = np.clip(2 * log(wave.scale) - 81 + (s[K : 2 * K] >> 10), 0, 800).T.tolist()
+        g = (s[2 * K :] >> 10).T.tolist()
+        w = [mixture_weights(logits) for logits in g]
+        if self.network.config["repeats"]:
+            for pixel in range(len(w)):
+                w[pixel] = [x * (2**14 - int(wave.weight[pixel])) >> 14 for x in w[pixel]]
+                w[pixel].append(2**14 - sum(w[pixel]))
+                m[pixel].append(2**8 * int(wave.candidate[pixel]))
+                c[pixel].append(0)
+        return [list(zip(*components, strict=True)) for components in zip(m, c, w, strict=True)]
+
+    # --- when its samples are known ---
+
+    def learn(self, wave: Wave, x: np.ndarray, coded: np.ndarray, P: np.ndarray) -> None:
+        """Write the pictures and add to the sums; `coded` is false for pixels of the mask, `P` as in 8.2."""
+        i, j, mag = wave.i, wave.j, self.mag()
+        detail = x - wave.mean
+        r = np.clip(64 * x - wave.base, -(2**22), 2**22)
+        errors = np.minimum(np.abs(64 * x - wave.p), 2**22)
+        # 8.1: runs; no neighbour is in the same wave
+        for q, run, run_before in zip(self.at(wave, SAMPLE, 0, CAUSAL), self.runs, self.runs_before, strict=False):
+            run[i, j] = np.where(x == q, np.minimum(run_before[i, j] + 1, 127), 0)
+        # 2: pictures
+        self.pictures.put(self.z, i, j, np.array([x, detail, r, *errors]))
+        # 5.3: activity
+        a = self.activity_before[i, j]
+        new = a + (13 * (np.minimum((np.abs(r) << 14) // mag, 2**14) - a) >> 6)
+        self.activity[i, j] = np.where(coded, new, a)
+        # 4.3: normal equations
+        w = np.where(coded, 1 + 31 * mag**2 // (mag**2 + wave.scale**2), 0)
+        for k, expert in enumerate(self.network.experts):
+            self.gram[k] += (w * wave.inputs[k]) @ wave.inputs[k].T
+            self.moment[k] += wave.inputs[k] @ (w * (detail if expert.predicts_detail else x))
+        # 5.1: sums of the tables
+        self.N += int(np.count_nonzero(coded))
+        self.M += int(np.sum(np.abs(r[coded])))
+        self.Q += np.sum(errors[:, coded], axis=1)
+        np.add.at(self.C, wave.level[coded], 1)
+        np.add.at(self.R, wave.level[coded], np.minimum(4096 * np.abs(r) // wave.raw, 8192)[coded])
+        # 8.2: sums of the tables
+        if self.network.config["repeats"]:
+            np.add.at(self.T, wave.run_level[coded], 1)
+            hit = coded & (x == wave.candidate)
+            np.add.at(self.A, wave.run_level[hit], np.minimum((wave.weight[hit] << 20) // P[hit], 1024))
+
+    def begin_epoch(self) -> None:
+        """format_lhic_ax.md, 2: an epoch ends and the next begins."""
+        # 4.3 and 4.4
+        for k, expert in enumerate(self.network.experts):
+            self.coefficients[k] = solve(self.gram[k], self.moment[k])
+            if expert.forgets:
+                self.gram[k] -= self.gram[k] >> 4
+                self.moment[k] -= self.moment[k] >> 4
+        # 5.1 and 8.2; the primed numbers are those of the plane before at the same epoch
+        self.e += 1
+        if self.before:
+            before, e = self.before, self.e
+            magnitude, error = before.magnitude[e], before.error[e]
+            ratio, count = 160 * before.ratio[e] >> 8, 160 * before.count[e] >> 8
+            hits, tries = 224 * before.hits[e] >> 8, 224 * before.tries[e] >> 8
+        else:
+            magnitude, error = 1024, 1024
+            ratio, count = 1024, 4
+            hits, tries = FIRST_HITS, 8
+        self.magnitude.append((16 * self.M + 32 * magnitude) // (self.N + 32))
+        self.error.append((16 * self.Q + 32 * error) // (self.N + 32))
+        ratio, count = self.R + ratio, self.C + count
+        self.ratio.append(np.where(count == 0, 256, ratio))
+        self.count.append(np.where(count == 0, 1, count))
+        hits, tries = self.A + hits, self.T + tries
+        self.hits.append(np.where(tries == 0, hits + FIRST_HITS, hits))
+        self.tries.append(np.where(tries == 0, 8, tries))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# format_lhic_ax.md, 7: symbols
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def cumulative_of_levels(components: list[tuple[int, int, int]], v: list[int]) -> Callable[[int], int]:
+    """`F` of format_lhic_ax.md, 7.1, for a plane with levels `v`."""
+    n = len(v)
+
+    @cache
+    def F(level: int) -> int:
+        if level in (0, n):
+            return 2**24 if level else 0
+        edge = 2**7 * (v[level - 1] + v[level])
+        C = sum(w * S(edge - m, c) for m, c, w in components)
+        return (C * (2**24 - n) >> 38) + level
+
+    return F
+
+
+def decode_level(coded: CodedSection, F: Callable[[int], int], n: int, d: int) -> tuple[int, int]:
+    """format_lhic_ax.md, 7.2: a level, and the probability `P` of 8.2 with which it was coded."""
+    a, b, first_length = 0, n, 2**24
+    if n > 2**d:
+        cell = symbol_at(coded.slot(), 0, -(-n // 2**d), lambda cell: F(cell << d))
+        a, b = cell << d, min((cell + 1) << d, n)
+        first_length = F(b) - F(a)
+        coded.take(F(a), first_length)
+
+    Fa, length = F(a), F(b) - F(a)
+
+    def start(level: int) -> int:
+        return (F(level) - Fa) * 2**24 // length
+
+    level = symbol_at(coded.slot(), a, b, start)
+    second_length = start(level + 1) - start(level)
+    coded.take(start(level), second_length)
+    # with the first length at 2^24 the product is the length of the only symbol
+    return level, max(first_length * second_length >> 24, 1)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# format_lhic_ax.md, 1, 2, 6, 9: stream, network, tiles
+# ---------------------------------------------------------------------------------------------------------------------
+
+CONFIG_RANGES = {
+    "detail_planes": range(49), "sample_planes": range(41), "short_planes": range(25), "spatial_neighbours": range(17),
+    "epoch": range(1, 65), "width": range(4, 513, 4), "depth": range(1, 5), "components": range(1, 17),
+}  # fmt: skip
+OPTIONAL_CONFIG_RANGES = {"far_neighbours": range(15), "blend": range(33), "repeats": range(5)}
+TENSOR_NAMES = ("first", "middle", "last", "biases", "last_bias")
+
+
+@dataclass
+class AxStream:
+    """What is common to all tiles."""
+
+    d: int
+    max_error: int
+    G: int
+    L: int
+    network: Network
+
+
+def read_ax_stream(header: Header, weights: Weights) -> AxStream:
+    """format_lhic_ax.md, 1.1."""
+    require(header.tile_shape[0] * header.tile_shape[1] <= 2**15, "lhic-ax: more than 2^15 pixels in a tile")
+    require(header.n_sections == 3, "lhic-ax: number of sections")
+    reader = Reader(header.parameters)
+    d, max_error, G, L = (reader.varint() for _ in range(4))
+    require(1 <= d <= 16 and max_error <= 65535 and 1 <= G <= 4096 and 1 <= L <= 1024, "lhic-ax: parameters")
+    network = read_network(weights)
+    changes = reader.rest()
+    if changes:
+        change_network(network, Reader(changes))
+    return AxStream(d, max_error, G, L, network)
+
+
+def read_network(weights: Weights) -> Network:
+    """Configuration (format_lhic_ax.md, 1.1) and tensors (6). Names that are not known are refused."""
+    config = {"far_neighbours": 0, "blend": 0, "repeats": 0, **weights.config}
+    config.pop("tuning_steps", None)
+    ranges = CONFIG_RANGES | OPTIONAL_CONFIG_RANGES
+    require(config.keys() == ranges.keys(), "lhic-ax: names in the configuration")
+    require(all(type(config[key]) is int and config[key] in ranges[key] for key in ranges), "lhic-ax: configuration")
+    require(config["spatial_neighbours"] > 0 or config["far_neighbours"] == 0, "lhic-ax: far without near neighbours")
+    experts = experts_of(config)
+    require(len(experts) > 0, "lhic-ax: no expert")
+
+    width, depth, K = config["width"], config["depth"], config["components"]
+    shapes = {
+        "first": (width, 3 * len(experts) + 48),
+        "middle": (depth - 1, width, width),
+        "last": (3 * K, width),
+        "biases": (depth, width),
+        "last_bias": (3 * K,),
+    }
+    tensors = weights.tensors
+    require({name: tensor.shape for name, tensor in tensors.items()} == shapes, "lhic-ax: tensors")
+    require(all(tensor.dtype == np.int32 for tensor in tensors.values()), "lhic-ax: tensors are not int32")
+    network = Network(config, experts, {name: tensor.astype(np.int64) for name, tensor in tensors.items()})
+    check_bounds(network.tensors)
+    return network
+
+
+def check_bounds(tensors: dict[str, np.ndarray]) -> None:
+    """format_lhic_ax.md, 6: no row of a layer may reach 2^24."""
+    layers = [(tensors["first"], tensors["biases"][0], 127)]
+    layers += [(layer, bias, 4095) for layer, bias in zip(tensors["middle"], tensors["biases"][1:], strict=True)]
+    layers.append((tensors["last"], tensors["last_bias"], 4095))
+    for layer, bias, greatest in layers:
+        require(np.all(np.abs(layer).sum(axis=1) * greatest + np.abs(bias) < 2**24), "lhic-ax: weights too large")
+
+
+def change_network(network: Network, reader: Reader) -> None:
+    """format_lhic_ax.md, 9."""
+    s, m = reader.varint(), reader.varint()
+    c = [reader.varint() for _ in TENSOR_NAMES]
+    require(s <= 8 and m <= 2**14 and max(c) <= 800, "lhic-ax: changes of weights out of range")
+    coded = CodedSection(reader.rest(), 1, 24)
+    for name, scale_index in zip(TENSOR_NAMES, c, strict=True):
+        tensor = network.tensors[name]
+        F = cumulative([(256 * m, scale_index, 2**14)], 2 * m + 1, 24)
+        changes = np.array([decode_symbol(coded, F, 2 * m + 1) - m for _ in range(tensor.size)], np.int64)
+        changes = changes.reshape(tensor.shape)
+        if name == "biases":
+            tensor[0] += changes[0] * 2 ** (12 - s)
+            tensor[1:] += changes[1:] * 2 ** (15 - s)
+        elif name == "last_bias":
+            tensor += changes * 2 ** (15 - s)
+        else:
+            tensor += changes * 2 ** (8 - s)
+    coded.end()
+    check_bounds(network.tensors)
+
+
+def decode_ax_tile(header: Header, stream: AxStream, sections: list[bytes], h: int, w: int) -> np.ndarray:
+    """format_lhic_ax.md, 1.2."""
+    side = read_side(sections[0], header, stream.max_error, h, w)
+    levels_of_bands = [levels_of(band) for band in side.bands]
+    levels = [plane for planes in levels_of_bands for plane in planes]
+
+    groups = Reader(sections[1])
+    sizes = [groups.varint() for _ in range(-(-len(levels) // stream.G))]
+    groups.end()
+    require(sum(sizes) == len(sections[2]), "lhic-ax: sizes of groups")
+    samples = Reader(sections[2])
+    parts = [samples.take(size) for size in sizes]
+
+    # 2: a tile with more rows than columns is transposed
+    mask = side.mask.T if h > w else side.mask
+    planes = decode_planes(stream, levels, mask, parts)
+    planes = iter([plane.T if h > w else plane for plane in planes])
+
+    bands = []
+    for band, of_band in zip(side.bands, levels_of_bands, strict=True):
+        bands.append(samples_of(band, [next(planes) for _ in of_band], side, stream.max_error))
+    return np.array(bands).astype(header.dtype)
+
+
+def decode_planes(stream: AxStream, levels: list[np.ndarray], mask: np.ndarray, parts: list[bytes]) -> list[np.ndarray]:
+    """format_lhic_ax.md, 2: groups one after the other, steps, planes, and pixels in the order of the text."""
+    height, width = mask.shape
+    n_waves = 2 * (height - 1) + width
+    pictures = Pictures(len(stream.network.experts), len(levels), height, width)
+    planes: list[Plane] = []
+    for z, v in enumerate(levels):
+        planes.append(Plane(z, v.tolist(), stream.network, pictures, planes[-1] if z else None))
+    for number, part in enumerate(parts):
+        coded = CodedSection(part, stream.L, 24)
+        group = planes[number * stream.G : (number + 1) * stream.G]
+        for t in range(n_waves + 4 * (len(group) - 1)):
+            for k, plane in enumerate(group):
+                u = t - 4 * k
+                if 0 <= u < n_waves:
+                    decode_wave(coded, stream.d, plane, mask, u)
+                    if u + 1 < n_waves and (u + 1) % stream.network.config["epoch"] == 0:
+                        plane.begin_epoch()
+        coded.end()
+    return [pictures.samples(z) for z in range(len(planes))]
+
+
+def decode_wave(coded: CodedSection, d: int, plane: Plane, mask: np.ndarray, u: int) -> None:
+    i, j = wave_pixels(u, *mask.shape)
+    wave = plane.describe(i, j)
+    mixtures = plane.mixtures(wave)
+    x = np.clip(wave.base + 32 >> 6, plane.low, plane.high)  # 5.5: what pixels of the mask take
+    P = np.ones(len(i), np.int64)
+    for pixel in np.flatnonzero(~mask[i, j]):
+        F = cumulative_of_levels(mixtures[pixel], plane.levels)
+        level, P[pixel] = decode_level(coded, F, len(plane.levels), d)
+        x[pixel] = plane.levels[level]
+    plane.learn(wave, x, ~mask[i, j], P)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# format_lhic_bp.md, 1 to 6
+# ---------------------------------------------------------------------------------------------------------------------
+
+SQUARE = 32  # networks work on 32 x 32 positions
+
+
+@dataclass
+class BpStream:
+    """What is common to all tiles."""
+
+    d: int
+    offset: int
+    max_value: int
+    K: int
+    tensors: dict[str, np.ndarray]  # as float64
+
+
+def read_bp_stream(header: Header, weights: Weights) -> BpStream:
+    """format_lhic_bp.md, 1."""
+    require(max(header.tile_shape) <= SQUARE, "lhic-bp: tiles larger than 32 x 32")
+    require(header.n_sections == 4, "lhic-bp: number of sections")
+    reader = Reader(header.parameters)
+    d, offset = reader.varint(), reader.zigzag()
+    reader.end()
+    max_value, K = weights.config["max_value"], weights.config["num_mixture"]
+    require(1 <= d <= 16 and abs(offset) < 2**34 and max_value >> d <= 65535, "lhic-bp: parameters")
+    tensors = {name: tensor.astype(np.float64) for name, tensor in weights.tensors.items()}
+    return BpStream(d, offset, max_value, K, tensors)
+
+
+def decode_bp_tile(header: Header, stream: BpStream, sections: list[bytes], h: int, w: int) -> np.ndarray:
+    """format_lhic_bp.md, 2 and 3."""
+    n_bands = header.shape[0]
+    corrections = read_corrections(sections[2], 3 * stream.K * n_bands * h * w)
+    difference = read_escapes(sections[3], n_bands * h * w).reshape(n_bands, h, w)
+
+    msp_net = PlaneNetworks(sub(stream.tensors, "msp."), n_bands, None)
+    A = (stream.max_value >> stream.d) + 1
+    msp = decode_bp_plane(sections[0], A, stream.K, msp_net, corrections[0], (n_bands, h, w))
+    volume = 2 * (msp << stream.d) / stream.max_value - 1
+    lsp_net = PlaneNetworks(sub(stream.tensors, "lsp."), n_bands, volume)
+    lsp = decode_bp_plane(sections[1], 2**stream.d, stream.K, lsp_net, corrections[1], (n_bands, h, w))
+
+    samples = ((msp << stream.d) + lsp)[:, :h, :w] + stream.offset + difference
+    limits = np.iinfo(header.dtype)
+    require(limits.min <= samples.min() and samples.max() <= limits.max, "lhic-bp: sample outside of the dtype")
+    return samples.astype(header.dtype)
+
+
+def decode_bp_plane(
+    section: bytes, A: int, K: int, networks: "PlaneNetworks", corrections: dict[int, int], shape: tuple[int, int, int]
+) -> np.ndarray:
+    """format_lhic_bp.md, 3: the symbols of the msp or the lsp, on all 32 x 32 positions."""
+    n_bands, h, w = shape
+    symbols = np.zeros((n_bands, SQUARE, SQUARE), np.int64)
+    if A == 1:
+        require(not section, "lhic-bp: section of a plane with a single symbol")
+        require(not corrections, "lhic-bp: corrections never met")
+        return symbols
+    P = min(max((A - 1).bit_length() + 8, 20), 24)
+    coded = CodedSection(section, 1, P)
+    indices = count()  # of parameters, section 5
+    for band in range(n_bands):
+        networks.begin_band(band, 2 * symbols[band - 1] / (A - 1) - 1 if band else None)
+        for diagonal in range(h + w - 1):
+            row = np.arange(max(0, diagonal - SQUARE + 1), min(diagonal, SQUARE - 1) + 1)
+            column = diagonal - row
+            inside = (row < h) & (column < w)
+            # a position outside of the true tile has the symbol of an earlier diagonal
+            symbols[band, row, column] = symbols[band, np.minimum(row, h - 1), np.minimum(column, w - 1)]
+            coordinates = grid_coordinates(networks.parameters(row, column, inside), A, K)
+            for i, j, of_symbol in zip(row[inside], column[inside], coordinates.tolist(), strict=True):
+                integers = [rounded(y, corrections.pop(next(indices), None)) for y in of_symbol]
+                m, c, g = integers[:K], integers[K : 2 * K], integers[2 * K :]
+                F = cumulative(list(zip(m, c, mixture_weights(g), strict=True)), A, P)
+                symbols[band, i, j] = decode_symbol(coded, F, A)
+            networks.put(row, column, 2 * symbols[band, row, column] / (A - 1) - 1)
+        rows, columns = np.minimum(np.arange(SQUARE), h - 1), np.minimum(np.arange(SQUARE), w - 1)
+        symbols[band] = symbols[band][np.ix_(rows, columns)]
+    coded.end()
+    require(not corrections, "lhic-bp: corrections never met")
+    return symbols
+
+
+def grid_coordinates(parameters: np.ndarray, A: int, K: int) -> np.ndarray:
+    """format_lhic_bp.md, 4: positions, 3 K."""
+    u = max(A - 1, 1) / 2
+    mean, log_scale, logit = parameters[:, :K], parameters[:, K : 2 * K], parameters[:, 2 * K :]
+    m = np.clip(256 * u * (mean + 1), -(2**25), 2**25)
+    c = np.clip(32 / math.log(2) * log_scale + 32 * (math.log2(u * math.log(2)) + 8), 0, 800)
+    g = np.clip(32 / math.log(2) * logit, -(2**15), 2**15)
+    return np.concatenate([m, c, g], axis=1)
+
+
+def rounded(y: float, parity: int | None) -> int:
+    """format_lhic_bp.md, 4 and 5: the integer of a coordinate, with the parity of its correction if there is one."""
+    integer = math.floor(y + 0.5)
+    if parity is not None and integer % 2 != parity:
+        boundary = math.floor(y) + 0.5
+        if abs(y - boundary) < 2**-19:
+            integer = math.floor(y) if y >= boundary else math.floor(y) + 1
+    return integer
+
+
+def read_corrections(section: bytes, n_parameters: int) -> tuple[dict[int, int], dict[int, int]]:
+    """format_lhic_bp.md, 5: for the msp and the lsp, the parity of each index listed."""
+    planes = ({}, {})
+    if section:
+        reader = Reader(section)
+        for parities in planes:
+            index = -1
+            for _ in range(reader.varint()):
+                entry = reader.varint()
+                index += (entry >> 1) + 1
+                require(index < n_parameters, "lhic-bp: correction beyond the tile")
+                parities[index] = entry & 1
+        reader.end()
+    return planes
+
+
+def read_escapes(section: bytes, n_samples: int) -> np.ndarray:
+    """format_lhic_bp.md, 6: `difference` of each sample along band, row, column."""
+    difference = np.zeros(n_samples, np.int64)
+    if section:
+        require(section[0] <= 1, "lhic-bp: first byte of the escapes")
+        numbers = inflate(section[1:], 27 * n_samples) if section[0] == 1 else section[1:]
+        require(len(numbers) > 0, "lhic-bp: escapes without a run")
+        reader = Reader(numbers)
+        position = 0
+        while reader.position < len(numbers):
+            first = position + reader.varint()
+            position = first + reader.varint() + 1
+            value = reader.zigzag()
+            require(position <= n_samples, "lhic-bp: escapes beyond the tile")
+            require(0 < abs(value) < 2**34, "lhic-bp: difference out of range")
+            difference[first:position] = value
+    return difference
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# format_lhic_bp.md, 7: networks, in float64. Maps are arrays of rows, columns, features.
+# ---------------------------------------------------------------------------------------------------------------------
+
+Tensors = dict[str, np.ndarray]
+
+
+def sub(tensors: Tensors, prefix: str) -> Tensors:
+    """The tensors whose names begin with the prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def blocks(tensors: Tensors, prefix: str) -> list[Tensors]:
+    """The tensors of `prefix.0`, `prefix.1`, ..."""
+    numbers = {int(name[len(prefix) + 1 :].split(".")[0]) for name in tensors if name.startswith(prefix + ".")}
+    return [sub(tensors, f"{prefix}.{i}.") for i in sorted(numbers)]
+
+
+def sigmoid(v: np.ndarray) -> np.ndarray:
+    return (1 + np.tanh(v / 2)) / 2
+
+
+def wsilu(v: np.ndarray) -> np.ndarray:
+    return v * sigmoid(4 * v)
+
+
+def silu(v: np.ndarray) -> np.ndarray:
+    return v * sigmoid(v)
+
+
+def linear(t: Tensors, name: str, x: np.ndarray) -> np.ndarray:
+    """Linear layer, or convolution 1 x 1, over the last axis."""
+    weight = t[name + ".weight"]
+    y = x @ weight.reshape(weight.shape[0], -1).T
+    return y + t[name + ".bias"] if name + ".bias" in t else y
+
+
+def windows(x: np.ndarray, n: int) -> np.ndarray:
+    """Rows, columns, features, n, n: what an n x n convolution with zero padding sees."""
+    return sliding_window_view(np.pad(x, ((n // 2, n // 2), (n // 2, n // 2), (0, 0))), (n, n), axis=(0, 1))
+
+
+def conv(t: Tensors, name: str, x: np.ndarray) -> np.ndarray:
+    weight = t[name + ".weight"]
+    return np.tensordot(windows(x, weight.shape[-1]), weight, ([2, 3, 4], [1, 2, 3])) + t[name + ".bias"]
+
+
+def depthwise(t: Tensors, name: str, x: np.ndarray) -> np.ndarray:
+    weight = t[name + ".weight"][:, 0]
+    return np.einsum("ijfrc,frc->ijf", windows(x, weight.shape[-1]), weight) + t[name + ".bias"]
+
+
+def normalised(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + 1e-5)
+
+
+def norm(t: Tensors, name: str, x: np.ndarray) -> np.ndarray:
+    return normalised(x, (-1,)) * t[name + ".weight"] + t[name + ".bias"]
+
+
+def group(t: Tensors, name: str, x: np.ndarray) -> np.ndarray:
+    channels = x.shape[-1]
+    groups = 32 if channels >= 64 else channels // 2
+    grouped = x.reshape(*x.shape[:2], groups, channels // groups)
+    return normalised(grouped, (0, 1, 3)).reshape(x.shape) * t[name + ".weight"] + t[name + ".bias"]
+
+
+class UNet:
+    """The one-level U-Net of the context and plane networks."""
+
+    def __init__(self, tensors: Tensors):
+        self.time_embed = sub(tensors, "time_embed.")
+        self.input_blocks = blocks(tensors, "input_blocks")
+        self.middle_block = blocks(tensors, "middle_block")
+        self.output_blocks = blocks(tensors, "output_blocks")
+
+    def embedding(self, t: int, F: int) -> np.ndarray:
+        half = F // 2
+        angles = t * 48.0 ** (-np.arange(half) / half)
+        first = linear(self.time_embed, "0", np.concatenate([np.cos(angles), np.sin(angles)]))
+        return linear(self.time_embed, "2", silu(first))
+
+    def residual(self, tensors: Tensors, x: np.ndarray, embedding: np.ndarray) -> np.ndarray:
+        y = conv(tensors, "in_layers.2", silu(group(tensors, "in_layers.0", x)))
+        y = y + linear(tensors, "emb_layers.1", silu(embedding))
+        y = conv(tensors, "out_layers.3", silu(group(tensors, "out_layers.0", y)))
+        return y + (linear(tensors, "skip_connection", x) if "skip_connection.weight" in tensors else x)
+
+    def attention(self, tensors: Tensors, x: np.ndarray) -> np.ndarray:
+        rows, columns, F = x.shape
+        qkv = linear(tensors, "qkv", group(tensors, "norm", x)).reshape(-1, 3 * F)
+        q, k, v = np.split(qkv, 3, axis=1)
+        scores = q @ k.T / math.sqrt(F)
+        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+        y = scores @ v / scores.sum(axis=1, keepdims=True)
+        return x + linear(tensors, "proj_out", y).reshape(rows, columns, F)
+
+    def __call__(self, x: np.ndarray, t: int) -> np.ndarray:
+        embedding = self.embedding(t, x.shape[-1])
+        x = conv(self.input_blocks[0], "0", x)
+        stored = [x]
+        for tensors in self.input_blocks[1:]:
+            x = self.residual(sub(tensors, "0."), x, embedding)
+            stored.append(x)
+        x = self.residual(self.middle_block[0], x, embedding)
+        x = self.attention(self.middle_block[1], x)
+        x = self.residual(self.middle_block[2], x, embedding)
+        for tensors in self.output_blocks:
+            x = self.residual(sub(tensors, "0."), np.concatenate([x, stored.pop()], axis=-1), embedding)
+        return x
+
+
+class SpectralBlock:
+    """A block of `spectral_mix` with its state."""
+
+    def __init__(self, tensors: Tensors):
+        self.t = tensors
+        self.att, self.ffn = sub(tensors, "att."), sub(tensors, "ffn.")
+        self.a_before = self.b_before = self.p = self.q = 0
+        self.o = -1e30
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        # 1
+        if "ln0.weight" in self.t:
+            x = norm(self.t, "ln0", x)
+        x = x + self.attention(norm(self.t, "ln1", x))  # 2
+        x = x + self.feed_forward(norm(self.t, "ln2", x))  # 3
+        return x + linear(self.t, "spa.1", depthwise(self.t, "spa.0", x))  # 4
+
+    def attention(self, a: np.ndarray) -> np.ndarray:
+        t = self.att
+
+        def mix(name: str) -> np.ndarray:
+            m = t[name].ravel()
+            return a * m + self.a_before * (1 - m)
+
+        r = sigmoid(linear(t, "receptance", mix("time_mix_r")))
+        k = linear(t, "key", mix("time_mix_k"))
+        v = linear(t, "value", mix("time_mix_v"))
+        self.a_before = a
+
+        first = t["time_first"] + k
+        e = np.maximum(self.o, first)
+        old, new = np.exp(self.o - e), np.exp(first - e)
+        y = (old * self.p + new * v) / (old * self.q + new)
+
+        decayed = self.o - np.exp(t["time_decay"])
+        o = np.maximum(decayed, k)
+        old, new = np.exp(decayed - o), np.exp(k - o)
+        self.p, self.q, self.o = old * self.p + new * v, old * self.q + new, o
+        return linear(t, "output", r * y)
+
+    def feed_forward(self, b: np.ndarray) -> np.ndarray:
+        t = self.ffn
+
+        def mix(name: str) -> np.ndarray:
+            m = t[name].ravel()
+            return b * m + self.b_before * (1 - m)
+
+        r = sigmoid(linear(t, "receptance", mix("time_mix_r")))
+        y = linear(t, "value", np.maximum(linear(t, "key", mix("time_mix_k")), 0) ** 2)
+        self.b_before = b
+        return r * y
+
+
+class SpectralNetwork:
+    """`spectral_net` and the context network: features of a band from the band before."""
+
+    def __init__(self, tensors: Tensors):
+        self.t = sub(tensors, "spectral_net.")
+        self.blocks = [SpectralBlock(block) for block in blocks(self.t, "spectral_mix")]
+        self.context = UNet(sub(tensors, "context_generate.spatial_mix."))
+
+    def __call__(self, x: np.ndarray, band: int) -> np.ndarray:
+        y = wsilu(depthwise(self.t, "conv_in.1", linear(self.t, "conv_in.0", x[:, :, None])))
+        for block in self.blocks:
+            y = block(y)
+        return self.context(y, band)
+
+
+class SpatialNetwork:
+    """`spatial_net` on one band, diagonal by diagonal: it depends on earlier diagonals only."""
+
+    def __init__(self, tensors: Tensors):
+        self.t = sub(tensors, "spatial_net.")
+        self.blocks = blocks(self.t, "spatial_mix")
+        tap = np.add.outer(np.arange(3), np.arange(3))
+        self.conv_in = self.t["conv_in.weight"][:, 0] * (tap <= 1)  # NW, N and W
+        tap = np.add.outer(np.arange(7), np.arange(7))
+        self.conv_1 = [block["MCG.conv_1.depthwise.weight"][:, 0] * (tap <= 6) for block in self.blocks]
+        self.begin_band()
+
+    def begin_band(self) -> None:
+        """The band, and what `conv_1` sees in each block; both with zero padding, and filled by diagonals."""
+        self.x = np.zeros((SQUARE + 2, SQUARE + 2))
+        self.inner = [np.zeros((SQUARE + 6, SQUARE + 6, weight.shape[0])) for weight in self.conv_1]
+
+    def put(self, row: np.ndarray, column: np.ndarray, values: np.ndarray) -> None:
+        self.x[row + 1, column + 1] = values
+
+    def diagonal(self, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+        """Features of all positions of the next diagonal."""
+        patches = sliding_window_view(self.x, (3, 3))[row, column]
+        x = np.tensordot(patches, self.conv_in, ([1, 2], [1, 2])) + self.t["conv_in.bias"]
+        for t, weight, inner in zip(self.blocks, self.conv_1, self.inner, strict=True):
+            y = norm(t, "norm1", x)
+            inner[row + 3, column + 3] = linear(t, "MCG.conv_in", y)
+            patches = sliding_window_view(inner, (7, 7), axis=(0, 1))[row, column]
+            mixed = np.einsum("nfrc,frc->nf", patches, weight) + t["MCG.conv_1.depthwise.bias"]
+            x = x + linear(t, "MCG.conv_out", wsilu(mixed) * linear(t, "MCG.skip", y))
+            x = x + linear(t, "convs.2", wsilu(linear(t, "convs.0", norm(t, "norm2", x))))
+        return x
+
+
+def plane_features(tensors: Tensors, volume: np.ndarray) -> list[np.ndarray]:
+    """`plane_net`: a map for each band, from the volume of all bands."""
+    t = sub(tensors, "plane_net.")
+    weight = t["conv_in.depthwise_conv.weight"][0, 0]
+    network = UNet(sub(t, "plane_context."))
+    padded = np.pad(volume, 3)
+    maps = []
+    for band in range(len(volume)):
+        patches = sliding_window_view(padded[band : band + 7], (7, 7, 7))[0]
+        y = np.tensordot(patches, weight, 3) + t["conv_in.depthwise_conv.bias"]
+        maps.append(network(linear(t, "conv_in.pointwise_conv", y[:, :, None]), 1))
+    return maps
+
+
+def mixture_parameters(t: Tensors, x: np.ndarray, block_tensors: list[Tensors]) -> np.ndarray:
+    """`param_net` or `param_l0`: positions, means and log-scales and logits."""
+    if "conv_in.weight" in t:
+        x = linear(t, "conv_in", x)
+    for block in block_tensors:
+        x = x + linear(block, "out_layers.1", silu(linear(block, "in_layers.1", silu(x))))
+    x = wsilu(x)
+    return np.hstack([linear(t, head, x) for head in ("conv_out_mu", "conv_out_scale", "conv_out_weight")])
+
+
+class PlaneNetworks:
+    """All networks of the msp, or with a volume those of the lsp, on one tile."""
+
+    def __init__(self, tensors: Tensors, n_bands: int, volume: np.ndarray | None):
+        self.plane = plane_features(tensors, volume) if volume is not None else [None] * n_bands
+        self.spatial = SpatialNetwork(tensors)
+        self.spectral = SpectralNetwork(tensors)
+        self.param_l0, self.param_net = sub(tensors, "param_l0."), sub(tensors, "param_net.")
+
+    def begin_band(self, band: int, before: np.ndarray | None) -> None:
+        """`before` is `x` of the band before, on all positions."""
+        self.band = band
+        self.spatial.begin_band()
+        self.spectral_features = self.spectral(before, band) if before is not None else None
+
+    def put(self, row: np.ndarray, column: np.ndarray, values: np.ndarray) -> None:
+        self.spatial.put(row, column, values)
+
+    def parameters(self, row: np.ndarray, column: np.ndarray, inside: np.ndarray) -> np.ndarray:
+        """Mixture parameters of the positions of a diagonal that are inside the true tile."""
+        features = [self.spatial.diagonal(row, column)[inside]]
+        if self.plane[self.band] is not None:
+            features.insert(0, self.plane[self.band][row[inside], column[inside]])
+        if self.band == 0:
+            return mixture_parameters(self.param_l0, np.hstack(features), [sub(self.param_l0, "block.")])
+        features.append(self.spectral_features[row[inside], column[inside]])
+        return mixture_parameters(self.param_net, np.hstack(features), blocks(self.param_net, "blocks"))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The whole decoder
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def decode(stream: bytes, weights_folders: list[Path]) -> np.ndarray:
+    """The cube of a stream, bands by rows by columns; `DecodeError` where the documents say that it is rejected."""
+    header, sections = read_container(stream)
+    # format.md, 4
+    if header.family == "raw":
+        check_raw(header)
+        family, decode_tile = (), decode_raw_tile
+    elif header.family == "lhic-ax":
+        family, decode_tile = (read_ax_stream(header, find_weights(header, weights_folders)),), decode_ax_tile
+    elif header.family == "lhic-bp":
+        family, decode_tile = (read_bp_stream(header, find_weights(header, weights_folders)),), decode_bp_tile
+    else:
+        raise DecodeError("model mismatch: unknown family")
+
+    cube = np.empty(header.shape, header.dtype)
+    for tile, tile_sections in zip(header.tiles, sections, strict=True):
+        h, w = tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start
+        samples = np.ascontiguousarray(decode_tile(header, *family, tile_sections, h, w))
+        require(zlib.crc32(samples.tobytes()) == tile.samples_crc, "samples_crc")
+        cube[:, tile.rows, tile.columns] = samples
+    return cube.astype(header.dtype.newbyteorder(">")) if header.big_endian else cube

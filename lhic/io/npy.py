@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.lib import format as npy_format
 
-from lhic.cube import check_cube, check_layout, n_bytes_of
+from lhic.cube import Window, check_cube, check_layout, n_bytes_of
 from lhic.errors import InvalidCubeError
 from lhic.io.atomic import atomic_write
 from lhic.io.memory import check_memory
@@ -29,9 +29,6 @@ HEADER_READERS = {
 MAX_HEADER_BYTES = 1 << 14  # numpy reads up to 10,000 characters
 MAX_CUBE_BYTES = 2**63 - 1
 MAX_DESCRIBED_BYTES = 1 << 28
-
-Window = tuple[slice, slice, slice]
-"""Bands, rows and columns, each a slice with step 1."""
 
 
 class CubeReader:

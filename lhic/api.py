@@ -189,9 +189,19 @@ def _encode(
 
 
 def _header(cube: Cube, model: Model, parameters: bytes, metadata: dict) -> Header:
-    tile = model.tile_shape(*cube.shape[1:])
-    identity = model.name, model.family, model.weights_hash
-    return Header(cube.dtype, tuple(cube.shape), *tile, *identity, parameters, metadata)
+    n_bands, n_rows, n_columns = cube.shape
+    tile_rows, tile_columns = model.tile_shape(n_rows, n_columns)
+    return Header(
+        dtype=cube.dtype,
+        shape=(n_bands, n_rows, n_columns),
+        tile_rows=tile_rows,
+        tile_columns=tile_columns,
+        model_name=model.name,
+        family=model.family,
+        weights_hash=model.weights_hash,
+        parameters=parameters,
+        metadata=metadata,
+    )
 
 
 def _with_nodata(metadata: dict | None, nodata: int | None, cube: Cube) -> dict:
@@ -229,9 +239,9 @@ def _filled(cube: np.ndarray, nodata: int | None) -> np.ndarray:
     return np.where(mask, cube.dtype.type(nodata), cube.data).astype(cube.dtype)
 
 
-def _weights_files(model: ModelLike) -> list[str | os.PathLike]:
+def _weights_files(model: ModelLike | None) -> list[str | os.PathLike]:
     """Files that no output may replace: the weights that are found by name, and the one of that path."""
-    found = [path for folder in weights_folders() for path in folder.glob(f"*{SUFFIX}")]
+    found: list[str | os.PathLike] = [path for folder in weights_folders() for path in folder.glob(f"*{SUFFIX}")]
     return [*found, model] if isinstance(model, str | os.PathLike) else found
 
 

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -401,7 +401,7 @@ def run_import(options: argparse.Namespace) -> None:
 
 # --- what commands share ----------------------------------------------------------------------------------------------
 
-SHARED_OPTIONS = {
+SHARED_OPTIONS: dict[str, dict[str, Any]] = {
     "--model": {"metavar": "NAME|PATH", "help": "weights to use when they are not where 'lhic models' looks"},
     "--device": {
         "choices": DEVICES,

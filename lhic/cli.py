@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -399,7 +400,7 @@ def run_import(options: argparse.Namespace) -> None:
 
 # --- what commands share ----------------------------------------------------------------------------------------------
 
-SHARED_OPTIONS = {
+SHARED_OPTIONS: dict[str, dict[str, Any]] = {
     "--model": {"metavar": "NAME|PATH", "help": "weights to use when they are not where 'lhic models' looks"},
     "--device": {
         "choices": DEVICES,

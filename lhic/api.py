@@ -29,7 +29,7 @@ from lhic.families.registry import (
     model_for_stream,
     weights_folders,
 )
-from lhic.io.atomic import atomic_write, check_not_input, temporary_beside
+from lhic.io.atomic import atomic_write, check_not_input, check_place, temporary_beside
 from lhic.io.memory import memory_budget as budget_of
 from lhic.io.npy import CubeReader, CubeWriter
 from lhic.io.source import Source, open_source
@@ -352,6 +352,7 @@ def decode_file(
         with atomic_write(cube, overwrite) as file:
             yield CubeWriter(file, header.shape, header.dtype)
 
+    check_place(cube, overwrite)
     work = _work(progress, threads, memory_budget)
     with _opened_stream(stream) as data, _opened(verify, CubeReader) as original:
         inputs = [file.fileno() for file in (data, original) if isinstance(file, Source | CubeReader)]

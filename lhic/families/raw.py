@@ -116,7 +116,9 @@ class RawModel(Model):
         left = work.memory - work.held - INDEX_BYTES * len(header.grid)
         return min(self.samples_at_once, left // self.coding_bytes((1, 1, 1), header.dtype))
 
-    def encode_tiles(self, tiles: Sequence[np.ndarray], parameters: bytes, work: Work) -> list[Encoded]:
+    def encode_tiles(
+        self, tiles: Sequence[np.ndarray], parameters: bytes, work: Work, nodata: int | None = None
+    ) -> list[Encoded]:
         encoded = []
         for tile in tiles:
             encoded.append(Encoded((tile.astype(tile.dtype.newbyteorder("<"), copy=False).tobytes(),), tile))

@@ -82,21 +82,20 @@ def test_an_edited_ridge_is_compiled_anew(tmp_path, kept):
     code = """
 import numpy as np
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.cpu.context import fit_experts
-from lhic.families.ax.cpu.experts import expert_table
+from lhic.families.ax.cpu.fit import fit_experts
 from lhic.families.ax.cpu.state import new_scratch, new_state
 config = AxConfig(detail_planes=0, sample_planes=0, short_planes=0, spatial_neighbours=2, far_neighbours=0, repeats=0)
-table = expert_table(config)
+table = config.expert_table()
 state = new_state(table, 8, (1, 4, 4), np.zeros(1), np.zeros(1), np.zeros((4, 4), bool))
 state.grams[0, [0, 5, 10, 15]] = state.moments[0, :2] = 4096.0
-fit_experts(0, table, state, new_scratch(config, 8, 4, 4))
+fit_experts(0, table, state, new_scratch(config, 4, 4))
 print(state.coefficients[0].tolist())
 """
     copy = tmp_path / "code" / "lhic"
     shutil.copytree(REPOSITORY / "lhic", copy, ignore=shutil.ignore_patterns("__pycache__"))
     before = run(code, copy.parent, LHIC_CACHE=kept)[0]
     assert before == str([float(round(4096 / (4096 * (1 + 2**-23) + 1024) * 2**20))] * 2)
-    source = copy / "families" / "ax" / "cpu" / "experts.py"
+    source = copy / "families" / "ax" / "spec.py"
     text = source.read_text()
     assert "\nRIDGE = 1024.0\n" in text
     source.write_text(text.replace("\nRIDGE = 1024.0\n", "\nRIDGE = 4096.0\n"))

@@ -15,7 +15,7 @@ from lhic.coder.mixture import MEAN_BITS, SCALE_MAX, SCALE_MIN_LOG2, SCALE_STEPS
 from lhic.coder.mixture_kernels import decode_symbols, interval
 from lhic.errors import CheckpointError, CorruptStreamError
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.cpu.network import FRACTION_BITS, check_bounds, shapes
+from lhic.families.ax.integer_net import FRACTION_BITS, check_bounds, shapes
 from lhic.stream.varint import Reader, write_varint
 
 # Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 9).

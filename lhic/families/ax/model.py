@@ -18,19 +18,17 @@ import numpy as np
 
 from lhic.coder import RansDecoder, RansEncoder
 from lhic.errors import CheckpointError, ConfigError, CorruptStreamError, UsageError
-from lhic.families.ax import changes
+from lhic.families.ax import changes, gpu
 from lhic.families.ax.config import LIMITS, AxConfig
 from lhic.families.ax.cpu import walk
-from lhic.families.ax.cpu.context import n_features
-from lhic.families.ax.cpu.experts import expert_table
-from lhic.families.ax.cpu.network import IntegerNet, from_tensors
-from lhic.families.ax.cpu.skew import PLANE_LAG
 from lhic.families.ax.cpu.state import Scratch, State, new_scratch, new_state
-from lhic.families.ax.cpu.symbols import PRECISION, Levels
+from lhic.families.ax.integer_net import IntegerNet, from_tensors
+from lhic.families.ax.levels import levels_of
 from lhic.families.ax.observe import Observations, observe
 from lhic.families.ax.parameters import FAMILY, GROUP_PLANES, LOWER_BITS, MAX_TILE_PIXELS, StreamParameters
 from lhic.families.ax.planes.near_lossless import check_max_error
-from lhic.families.ax.planes.tile import Layout, Planes, join_tile, read_side, split_tile
+from lhic.families.ax.planes.tile import Layout, Planes, check_nodata, join_tile, read_side, split_tile
+from lhic.families.ax.spec import PLANE_LAG, PRECISION
 from lhic.families.family import Cube, Encoded, Model, Work
 from lhic.stream.tiles import TileGrid
 from lhic.stream.varint import Reader, write_varint
@@ -40,7 +38,7 @@ LANE_SAMPLES = 1 << 15  # samples of a group for each of its lanes, whose state 
 DEFAULT_LOWER_BITS = 8
 TUNING_SAMPLES = 150_000  # of one tile
 SAMPLES_AT_ONCE = 1 << 22  # of tiles in memory together
-SAMPLES_ON_DEVICE = 1 << 26  # the same on a GPU, which wants many tiles at once; its own memory is `torch_engine`'s
+SAMPLES_ON_DEVICE = 1 << 26  # the same on a GPU, which wants many tiles at once; its own memory is `gpu.batch`'s
 HOST_THREADS = 2  # more wait for each other: what they do is many short calls
 
 
@@ -69,7 +67,7 @@ class AxModel(Model):
         self.config = settings.to_dict()
         self.net = net
         self._changed: tuple[bytes, IntegerNet] | None = None
-        self.table = expert_table(settings)
+        self.table = settings.expert_table()
         self.samples_at_once = SAMPLES_AT_ONCE if device == "cpu" else SAMPLES_ON_DEVICE
 
     def tile_shape(self, n_rows: int, n_columns: int) -> tuple[int, int]:
@@ -158,12 +156,14 @@ class AxModel(Model):
             known = self._changed = settings.changes, from_tensors(self.settings, tensors, self.name)
         return known[1]
 
-    def encode_tiles(self, tiles: Sequence[np.ndarray], parameters: bytes, work: Work) -> list[Encoded]:
+    def encode_tiles(
+        self, tiles: Sequence[np.ndarray], parameters: bytes, work: Work, nodata: int | None = None
+    ) -> list[Encoded]:
         """See `lhic.families.family.Model`."""
         settings = StreamParameters.from_bytes(parameters)
         return self._in_batches(
             [tile.size for tile in tiles],
-            lambda k: _EncodeJob(self, tiles[k], settings, work.threads),
+            lambda k: _EncodeJob(self, tiles[k], settings, work.threads, nodata),
             lambda jobs: self._run(jobs, settings, work),
             _EncodeJob.encoded,
         )
@@ -256,7 +256,7 @@ class AxModel(Model):
             return list(pool.map(work, items))
 
     def _run(self, jobs: Sequence[_Job], settings: StreamParameters, work: Work) -> None:
-        if self.device != "cpu":
+        if self.device != "cpu" and not any(job.wants_intervals for job in jobs):
             self._run_on_device(jobs, settings, work)
             return
         lock = threading.Lock()
@@ -271,11 +271,7 @@ class AxModel(Model):
                 work.progress(job.n_samples - job.n_ticked)
 
     def _run_on_device(self, jobs: Sequence[_Job], settings: StreamParameters, work: Work) -> None:
-        import torch  # here, because coding on a CPU does without
-
-        from lhic.families.ax.gpu import torch_engine
-
-        torch_engine.run_jobs(self, jobs, settings, torch.device(self.device))
+        gpu.run_jobs(self, jobs, settings, self.device)
         for job in jobs:
             work.progress(job.n_samples)
 
@@ -336,6 +332,8 @@ def _batches(sizes: Sequence[int], samples_at_once: int) -> list[range]:
 class _Job:
     """A tile on its way through the walk.  Planes taller than wide are walked through transposed."""
 
+    wants_intervals = False  # on the host, which then codes
+
     def __init__(self, model: AxModel, tile: Layout, settings: StreamParameters, n_planes: int, n_threads: int):
         self.model, self.layout, self.settings = model, tile, settings
         _, n_rows, n_columns = tile.shape
@@ -345,9 +343,7 @@ class _Job:
         self.net = model.net_of(settings)
         self.n_samples = int(np.prod(tile.shape))
         self.n_ticked = 0
-        self.levels = Levels(
-            *(np.asarray(values, np.int64) for values in (tile.first, tile.n_levels, tile.table_start, tile.table))
-        )
+        self.levels = levels_of(tile)
         self._state: State | None = None
         self._left = 0
         self._scratch: list[Scratch] = []
@@ -372,7 +368,7 @@ class _Job:
         ]
         self._left = len(found)
         if found:
-            ends = _model_ends(self.levels)
+            ends = self.levels.ends()
             self._state = new_state(
                 self.model.table,
                 self.model.settings.epoch,
@@ -415,29 +411,28 @@ class _Job:
         try:
             return self._scratch.pop()
         except IndexError:
-            settings = self.model.settings
-            return new_scratch(settings, n_features(len(settings.experts())), *self.shape)
-
-
-def _model_ends(levels: Levels) -> tuple[np.ndarray, np.ndarray]:
-    """Least and greatest model value of each plane."""
-    last = levels.first + levels.n_levels - 1
-    sparse = levels.table_start >= 0
-    last[sparse] = levels.table[(levels.table_start + levels.n_levels - 1)[sparse]]
-    return levels.first, last
+            return new_scratch(self.model.settings, *self.shape)
 
 
 class _EncodeJob(_Job):
     mode = walk.ENCODE
 
-    def __init__(self, model: AxModel, tile: np.ndarray, settings: StreamParameters, n_threads: int):
-        planes, self.side = split_tile(tile, settings.max_error)
+    def __init__(
+        self,
+        model: AxModel,
+        tile: np.ndarray,
+        settings: StreamParameters,
+        n_threads: int,
+        nodata: int | None = None,
+    ):
+        planes, self.side = split_tile(tile, settings.max_error, nodata)
         super().__init__(model, planes, settings, len(planes.band), n_threads)
-        self.tile = tile
+        self.decoded = join_tile(planes, planes.values) if settings.max_error else tile
+        if nodata is not None:
+            check_nodata(tile, self.decoded, nodata, settings.max_error)
         self.planes = planes
         self.values = np.ascontiguousarray(self.oriented(planes.values), np.int32)
         self.codings: list[walk.Coding] = []
-        self.wants_intervals = False
         self.parts: list[bytes] | None = None  # of the samples section, where a device has coded them itself
 
     @cached_property
@@ -474,8 +469,7 @@ class _EncodeJob(_Job):
             encoder.push(coding.starts[:n_symbols], coding.freqs[:n_symbols])
             parts.append(encoder.finish())
         sections = self.side, b"".join(write_varint(len(part)) for part in parts), b"".join(parts)
-        decoded = join_tile(self.planes, self.planes.values) if self.settings.max_error else self.tile
-        return Encoded(sections, decoded)
+        return Encoded(sections, self.decoded)
 
 
 class _DecodeJob(_Job):

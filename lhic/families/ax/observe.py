@@ -13,13 +13,13 @@ import numpy as np
 from lhic.coder.mixture import WEIGHT_BITS
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu import walk
-from lhic.families.ax.cpu.context import n_features
-from lhic.families.ax.cpu.experts import ExpertTable, expert_table
-from lhic.families.ax.cpu.network import IntegerNet, shapes
 from lhic.families.ax.cpu.state import State, new_scratch, new_state
-from lhic.families.ax.cpu.symbols import Levels
+from lhic.families.ax.experts import ExpertTable
+from lhic.families.ax.integer_net import IntegerNet, shapes
+from lhic.families.ax.levels import Levels, levels_of
 from lhic.families.ax.parameters import GROUP_PLANES  # a piece of work here; changes nothing
 from lhic.families.ax.planes.tile import split_tile
+from lhic.families.ax.spec import n_features
 from lhic.io import threads
 
 
@@ -76,11 +76,9 @@ def observe(
     rows = np.full(values.size, -1, np.int32)
     rows[chosen] = np.arange(len(chosen))
 
-    table = expert_table(config)
+    table = config.expert_table()
     n_experts = len(table.about_mean)
-    levels = Levels(
-        *(np.asarray(a, np.int64) for a in (planes.first, planes.n_levels, planes.table_start, planes.table))
-    )
+    levels = levels_of(planes)
     lower, upper = _edges(levels, flat, chosen)
     low, high = flat.min(1), flat.max(1)
     n_threads = threads.n_threads(n_threads)
@@ -101,7 +99,7 @@ def observe(
         end = min(first + GROUP_PLANES, n_planes)
 
         def run(begin: int, stop: int) -> None:
-            scratch = idle.pop() if idle else new_scratch(config, n_features(n_experts), n_rows, n_columns)
+            scratch = idle.pop() if idle else new_scratch(config, n_rows, n_columns)
             what = table, net, levels, state, scratch, coding
             walk.walk_block(walk.OBSERVE, first, end, begin, stop, config.epoch, 8, *what)
             idle.append(scratch)

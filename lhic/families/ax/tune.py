@@ -13,16 +13,9 @@ from math import cos, exp, log, log2, pi
 
 import numpy as np
 
-from lhic.families.ax.cpu.context import LIMIT
-from lhic.families.ax.cpu.network import (
-    ACTIVATION_BITS,
-    ACTIVATION_LIMIT,
-    EXACT,
-    FEATURE_BITS,
-    FRACTION_BITS,
-    WEIGHT_BITS,
-)
+from lhic.families.ax.integer_net import EXACT, FRACTION_BITS
 from lhic.families.ax.observe import Observations
+from lhic.families.ax.spec import ACTIVATION_BITS, ACTIVATION_LIMIT, FEATURE_BITS, LIMIT, WEIGHT_BITS
 from lhic.kernels.jit import njit
 
 BATCH = 4096

@@ -170,7 +170,9 @@ class LhicBpModel(Model):
             raise UsageError(f"param_d: expected a msp of at most 16 bits, found {d} of {self.settings.max_value}")
         return StreamParameters(int(d), choose_offset(cube, self.settings.max_value)).to_bytes()
 
-    def encode_tiles(self, tiles: Sequence[np.ndarray], parameters: bytes, work: Work) -> list[Encoded]:
+    def encode_tiles(
+        self, tiles: Sequence[np.ndarray], parameters: bytes, work: Work, nodata: int | None = None
+    ) -> list[Encoded]:
         """See `lhic.families.family.Model.encode_tiles`."""
         settings = StreamParameters.from_bytes(parameters)
         return self._in_groups(tiles, work, lambda group, tick: self._encode_group(group, settings, tick))

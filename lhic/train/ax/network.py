@@ -13,16 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.cpu.context import LIMIT, n_features
-from lhic.families.ax.cpu.network import (
+from lhic.families.ax.integer_net import EXACT
+from lhic.families.ax.model import load
+from lhic.families.ax.spec import (
     ACTIVATION_BITS,
     ACTIVATION_LIMIT,
-    EXACT,
     FEATURE_BITS,
+    LIMIT,
     OUTPUT_BITS,
     WEIGHT_BITS,
+    n_features,
 )
-from lhic.families.ax.model import load
 from lhic.families.ax.tune import FAR, FLOOR, SCALE_LIMITS, SHARE
 from lhic.families.family import Model
 
@@ -101,7 +102,7 @@ class AxNet(nn.Module):
 
     @torch.no_grad()
     def tensors(self) -> dict[str, np.ndarray]:
-        """The integer network's tensors (`lhic.families.ax.cpu.network.shapes`)."""
+        """The integer network's tensors (`lhic.families.ax.integer_net.shapes`)."""
 
         def integers(value: Tensor, bits: int) -> np.ndarray:
             return torch.round(value.double() * 2**bits).to(torch.int32).cpu().numpy()

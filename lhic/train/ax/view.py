@@ -14,16 +14,15 @@ import torch
 
 from lhic.errors import UsageError
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.cpu import arithmetic
 from lhic.families.ax.observe import Observations, observe
 from lhic.families.ax.planes.tile import split_tile
+from lhic.families.ax.spec import MAX_BELOW, POWER_TABLE
 from lhic.families.registry import find_weights
 from lhic.families.weights import load_weights
 from lhic.train.ax.network import AxNet, code_length
 
 AT_ONCE = 1 << 15  # samples shown to the network together
 MAX_PIXELS = 1 << 15  # of a tile; `observe` takes a cube as one
-MOST_BELOW = 240  # the blend's weights stop falling there
 
 
 class View(NamedTuple):
@@ -111,6 +110,5 @@ def _blend(features: np.ndarray, config: AxConfig) -> np.ndarray:
     n_experts = len(config.experts())
     near, in_plane = (features[:, k * n_experts : (k + 1) * n_experts].astype(np.int64) for k in (1, 2))
     cost = 2 * near + config.blend * in_plane
-    below = np.minimum(cost - cost.min(axis=1, keepdims=True), MOST_BELOW)
-    power = arithmetic.POWER_TABLE[below % arithmetic.LOG_STEPS] << 1 >> below // arithmetic.LOG_STEPS
+    power = POWER_TABLE[np.minimum(cost - cost.min(axis=1, keepdims=True), MAX_BELOW)]
     return power / power.sum(axis=1, keepdims=True)

@@ -8,18 +8,19 @@ import numpy as np
 
 from lhic.families.ax import model as ax_model
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.cpu import experts, network, walk
-from lhic.families.ax.cpu.context import LIMIT, n_features
+from lhic.families.ax.cpu import fit
+from lhic.families.ax.integer_net import EXACT, shapes
 from lhic.families.ax.parameters import StreamParameters
+from lhic.families.ax.spec import ACTIVATION_LIMIT, LIMIT
 from lhic.families.family import Work
 
 SMALL = AxConfig(
-    detail_planes=3, sample_planes=2, short_planes=1, spatial_neighbours=16, epoch=4, width=12, depth=3, components=3
+    detail_planes=3, sample_planes=2, short_planes=1, spatial_neighbours=16, epoch=4, width=16, depth=3, components=3
 )  # fmt: skip
 CONFIGS = {
     "small": SMALL,
-    "one expert, one layer": AxConfig(0, 0, 1, 0, 64, 4, 1, 1, far_neighbours=0, repeats=1, blend=1),
-    "spatial first": AxConfig(0, 0, 1, 5, 1, 8, 2, 2, far_neighbours=2, repeats=2, blend=32),
+    "one expert, one layer": AxConfig(0, 0, 1, 0, 32, 8, 1, 1, far_neighbours=0, repeats=1, blend=1),
+    "spatial first": AxConfig(0, 0, 1, 5, 1, 8, 2, 2, far_neighbours=2, repeats=2, blend=16),
     "no forgetting": AxConfig(2, 1, 0, 4, 3, 8, 1, 4, far_neighbours=0, repeats=0, blend=0),
     "as the first weights": dataclasses.replace(SMALL, far_neighbours=0, repeats=0, blend=0),
 }
@@ -29,10 +30,10 @@ def random_tensors(config: AxConfig, seed: int = 1, share: float = 1.0) -> dict[
     """Weights of both signs, as large as the bound of exact sums allows (times `share`)."""
     rng = np.random.default_rng(seed)
     tensors = {}
-    for name, shape in network.shapes(config).items():
+    for name, shape in shapes(config).items():
         fan_in = 1 if "bias" in name else shape[-1]
-        limit = LIMIT if name == "first" else network.ACTIVATION_LIMIT
-        bound = network.EXACT // 4 if "bias" in name else int(0.74 * network.EXACT / (limit * fan_in))
+        limit = LIMIT if name == "first" else ACTIVATION_LIMIT
+        bound = EXACT // 4 if "bias" in name else int(0.74 * EXACT / (limit * fan_in))
         bound = max(int(share * bound), 1)
         tensors[name] = rng.integers(-bound, bound, shape, endpoint=True).astype(np.int32)
     return tensors
@@ -83,34 +84,11 @@ def settings_of(group_planes: int = 3, lower_bits: int = 8, n_lanes: int = 1) ->
     return StreamParameters(lower_bits, 0, group_planes, n_lanes)
 
 
-class ObservedJob(ax_model._EncodeJob):
-    """The encoder's walk, noting what it sees instead of coding."""
-
-    mode = walk.OBSERVE
-
-    def coding(self, first: int, end: int) -> walk.Coding:
-        """Rows are samples in raster order; those not coded have row -1."""
-        coded = np.broadcast_to(~self.oriented(self.layout.mask), self.values.shape)
-        rows = np.where(coded, np.arange(coded.size).reshape(coded.shape), -1).astype(np.int32)
-        if not hasattr(self, "seen"):
-            n_inputs = n_features(len(self.model.table.about_mean))
-            self.seen = np.zeros((coded.size, n_inputs), np.int8), *(np.zeros(coded.size, np.int64) for _ in range(4))
-        return super().coding(first, end)._replace(rows=rows, **dict(zip(NAMES, self.seen, strict=True)))
-
-
-NAMES = ("features", "targets", "bases", "scales", "repeats")
-
-
 def job_of(kind: type, model: ax_model.AxModel, tile: np.ndarray, settings: StreamParameters):
     """A job that has run."""
     job = kind(model, tile, settings, 1)
     model._run([job], settings, Work())
     return job
-
-
-def observed(model: ax_model.AxModel, tile: np.ndarray, settings: StreamParameters) -> dict[str, np.ndarray]:
-    """Features (n, F) and the other `NAMES` (n,) of all samples in raster order of the walk; 0 where not coded."""
-    return dict(zip(NAMES, job_of(ObservedJob, model, tile, settings).seen, strict=True))
 
 
 def intervals(model: ax_model.AxModel, tile: np.ndarray, settings: StreamParameters) -> list[np.ndarray]:
@@ -123,20 +101,13 @@ def intervals(model: ax_model.AxModel, tile: np.ndarray, settings: StreamParamet
     return found
 
 
-def oriented(planes):
-    """Planes as the walk goes through them."""
-    if planes.mask.shape[0] <= planes.mask.shape[1]:
-        return planes
-    return dataclasses.replace(planes, values=planes.values.swapaxes(1, 2), mask=planes.mask.T)
-
-
 def solved(gram: np.ndarray, moment: np.ndarray) -> np.ndarray:
     """Coefficients times 2^20 by the compiled solution, whose arrays are padded."""
     n = len(moment)
-    size = experts.padded(n)
+    size = fit.padded(n)
     rng = np.random.default_rng(0)  # what is beyond must not matter
     padded_gram, padded_moment = rng.normal(size=(size, size)), rng.normal(size=size)
     padded_gram[:n, :n], padded_moment[:n] = gram, moment
     found = np.empty(n)
-    experts.solve(padded_gram, padded_moment, np.full((size, size + 4), np.nan), found)
+    fit.solve(padded_gram, padded_moment, np.full((size, size + 4), np.nan), found)
     return found

@@ -1,6 +1,7 @@
 """What makes the integers exact: bounds of every sum, and a solution in the prescribed order."""
 
 import re
+from math import sqrt
 
 import numpy as np
 import pytest
@@ -8,10 +9,11 @@ from numba import njit
 
 from lhic.errors import CheckpointError
 from lhic.families import registry
-from lhic.families.ax import reference
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.cpu import experts, network
+from lhic.families.ax.cpu import fit
+from lhic.families.ax.integer_net import EXACT, check_bounds, shapes
 from lhic.families.ax.model import MAX_TILE_PIXELS
+from lhic.families.ax.spec import WEIGHT_STEPS
 from lhic.families.weights import load_weights
 from tests.common import REPOSITORY
 from tests.families.ax.common import SMALL, random_tensors, solved
@@ -21,46 +23,46 @@ SHIPPED = sorted(path.name for path in (REPOSITORY / "ckpt").glob("lhic-ax*.safe
 
 @pytest.mark.parametrize("layer", ["first", "middle 0", "middle 1", "last"])
 def test_a_sum_of_2_to_the_24_is_refused(layer):
-    tensors = {name: np.zeros(shape, np.int32) for name, shape in network.shapes(SMALL).items()}
+    tensors = {name: np.zeros(shape, np.int32) for name, shape in shapes(SMALL).items()}
     name, _, index = layer.partition(" ")
     weights = tensors[name][int(index)] if index else tensors[name]
     limit = 127 if name == "first" else 4095
-    weights[2, :] = -(network.EXACT - 1) // (limit * weights.shape[1]) + 1
+    weights[2, :] = -(EXACT - 1) // (limit * weights.shape[1]) + 1
     bias = tensors["last_bias"] if name == "last" else tensors["biases"][0 if name == "first" else 1 + int(index)]
-    bias[2] = network.EXACT - 1 - limit * int(np.abs(weights[2].astype(int)).sum())
-    assert network.check_bounds(tensors, "m")[layer] == network.EXACT - 1
+    bias[2] = EXACT - 1 - limit * int(np.abs(weights[2].astype(int)).sum())
+    assert check_bounds(tensors, "m")[layer] == EXACT - 1
     bias[2] = -bias[2] - 1
     with pytest.raises(CheckpointError, match=f"m: layer {layer}: expected sums below 16777216, found up to 16777216"):
-        network.check_bounds(tensors, "m")
+        check_bounds(tensors, "m")
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_weights_keep_the_bounds(name):
     weights = load_weights(REPOSITORY / "ckpt" / name)
-    bounds = network.check_bounds(weights.tensors, name)
-    assert all(0 < bound < network.EXACT for bound in bounds.values())
+    bounds = check_bounds(weights.tensors, name)
+    assert all(0 < bound < EXACT for bound in bounds.values())
     registry.load_model(REPOSITORY / "ckpt" / name)
 
 
 def test_the_largest_random_weights_still_pass():
     """The models of these tests do reach the upper half of what float32 holds."""
-    bounds = network.check_bounds(random_tensors(AxConfig()), "m")
-    assert max(bounds.values()) < network.EXACT and min(bounds.values()) > network.EXACT // 4
+    bounds = check_bounds(random_tensors(AxConfig()), "m")
+    assert max(bounds.values()) < EXACT and min(bounds.values()) > EXACT // 4
 
 
 def test_normal_equations_of_the_largest_tile_are_exact():
     """All pixels at the greatest weight and nearly the greatest inputs, odd so that no power of two helps."""
-    n_regressors, rng = experts.padded.py_func(5), np.random.default_rng(2)
+    n_regressors, rng = fit.padded.py_func(5), np.random.default_rng(2)
     inputs = rng.choice([-1.0, 1.0], (n_regressors, MAX_TILE_PIXELS)) * (2**16 - 1)
     inputs[0] = 2**16 - 1
     inputs[1] -= 2.0 * rng.integers(0, 3, MAX_TILE_PIXELS)
-    weights = np.full(MAX_TILE_PIXELS, 1.0 + experts.WEIGHT_STEPS)
+    weights = np.full(MAX_TILE_PIXELS, 1.0 + WEIGHT_STEPS)
     weights[::7] -= 1
     gram, moment = np.zeros((n_regressors, n_regressors)), np.zeros(n_regressors)
     part = 1 << 12
     for start in range(0, MAX_TILE_PIXELS, part):
         here = slice(start, start + part)
-        experts.accumulate(
+        fit.accumulate(
             inputs[:, here].copy(), inputs[0, here].copy(), weights[here].copy(), n_regressors, part, gram, moment,
             np.empty((4, part)),
         )  # fmt: skip
@@ -87,16 +89,47 @@ def systems():
         yield (inputs * weights[:, None]).T @ inputs, (inputs * weights[:, None]).T @ target
 
 
+def plainly_solved(g: list, m: list) -> list[int]:
+    """docs/format_lhic_ax.md, section 4.4, word for word; Python's floats are binary64, each operation rounded."""
+    n = len(m)
+    f, y, c = [[0.0] * n for _ in range(n)], [0.0] * n, [0] * n
+    for i in range(n):
+        for j in range(i):
+            s = g[i][j]
+            for k in range(j):
+                s = s - f[i][k] * f[j][k]
+            f[i][j] = s / f[j][j]
+        s = g[i][i] + (1024 + g[i][i] * 2.0**-23)
+        for k in range(i):
+            s = s - f[i][k] * f[i][k]
+        if s > g[i][i] * 2.0**-36:
+            f[i][i] = sqrt(s)
+        else:
+            f[i] = [0.0] * n
+            f[i][i] = 2.0**40
+    for i in range(n):
+        s = m[i]
+        for k in range(i):
+            s = s - f[i][k] * y[k]
+        y[i] = s / f[i][i]
+    for i in reversed(range(n)):
+        s = y[i]
+        for k in range(i + 1, n):
+            s = s - f[k][i] * y[k]
+        y[i] = s / f[i][i]
+        c[i] = min(max(round(y[i] * 2**20), -(2**26)), 2**26)
+    return c
+
+
 @pytest.mark.parametrize("system", list(systems()))
-def test_solve_equals_the_reference(system):
-    gram, moment = system
-    found = solved(gram, moment)
-    assert found.astype(np.int64).tolist() == reference.solve(gram, moment).tolist()
+def test_solve_does_each_operation_of_the_format(system):
+    gram, moment = (a.astype(float) for a in system)
+    assert solved(gram, moment).tolist() == plainly_solved(gram.tolist(), moment.tolist())
 
 
 def test_solve_holds_no_fused_multiply_add():
     # The machine code decides, not the source. x86: vfmadd132sd ...; ARM: fmadd, fmla; POWER: xsmaddadp.
-    fresh = njit(experts.solve.py_func)  # numba cannot show code that comes from its cache
+    fresh = njit(fit.solve.py_func)  # numba cannot show code that comes from its cache
     fresh(np.eye(4), np.ones(4), np.zeros((4, 8)), np.ones(3))
     (assembly,) = fresh.inspect_asm().values()
     mnemonics = set(re.findall(r"^\s+([a-z][a-z0-9.]+)", assembly, re.MULTILINE))

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 import lhic
 from lhic.errors import CheckpointError, CorruptStreamError, UsageError
-from lhic.families.ax import changes, tune
+from lhic.families.ax import changes, integer_net, tune
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.cpu import network
 from lhic.families.ax.observe import Observations, observe
 from lhic.families.ax.parameters import StreamParameters
 from lhic.stream.varint import Reader
@@ -36,7 +35,7 @@ def untrained(config: AxConfig = CONFIG) -> dict[str, np.ndarray]:
 @given(st.integers(0, 8), st.integers(0, 200), st.integers(0, 1000))
 def test_changes_come_back(step_bits, limit, seed):
     rng = np.random.default_rng(seed)
-    shapes = network.shapes(CONFIG)
+    shapes = integer_net.shapes(CONFIG)
     sent = {name: rng.integers(-limit, limit + 1, shapes[name]) for name in changes.NAMES}
     sent["first"] = sent["first"] // 7  # another width
     found, bits = changes.read_changes(Reader(changes.write_changes(sent, step_bits), "changes"), CONFIG)
@@ -46,7 +45,7 @@ def test_changes_come_back(step_bits, limit, seed):
 
 def test_changes_cost_about_their_entropy():
     rng = np.random.default_rng(0)
-    sent = {name: np.rint(rng.logistic(0, 2, s)).astype(int) for name, s in network.shapes(AxConfig()).items()}
+    sent = {name: np.rint(rng.logistic(0, 2, s)).astype(int) for name, s in integer_net.shapes(AxConfig()).items()}
     n = sum(a.size for a in sent.values())
     _values, counts = np.unique(np.concatenate([a.reshape(-1) for a in sent.values()]), return_counts=True)
     entropy = -(counts * np.log2(counts / n)).sum() / 8
@@ -102,7 +101,7 @@ def test_impossible_numbers_of_steps_are_told(steps):
 
 
 def test_every_cut_of_the_changes_is_told():
-    steps = {name: np.ones(shape, int) for name, shape in network.shapes(CONFIG).items()}
+    steps = {name: np.ones(shape, int) for name, shape in integer_net.shapes(CONFIG).items()}
     data = changes.write_changes(steps)
     tensors = random_tensors(CONFIG, share=0.01)
     for n in range(1, len(data)):

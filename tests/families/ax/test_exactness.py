@@ -1,76 +1,38 @@
-"""Every integer up to the coder is the same in the reference and in the compiled walk, whoever does which part."""
+"""Every integer up to the coder is that of the documents, whoever does which part."""
 
 import numpy as np
 import pytest
-import torch
 
-from lhic.coder import rans
-from lhic.families.ax import reference
-from lhic.families.ax.model import read_tile
-from lhic.families.ax.planes.tile import split_tile
+import lhic
 from lhic.families.family import Work
+from lhic.families.weights import Weights, save_weights
+from tests import document_decoder
 from tests.common import coded
-from tests.families.ax.common import (
-    CONFIGS,
-    SMALL,
-    extreme_tiles,
-    intervals,
-    observed,
-    oriented,
-    random_model,
-    random_tensors,
-    settings_of,
-)
+from tests.families.ax.common import CONFIGS, SMALL, extreme_tiles, random_model, random_tensors, settings_of
 
 
-def check_against_reference(config, tile, share=1.0, settings=None):
-    settings = settings or settings_of()
-    model = random_model(config, share=share)
-    planes = oriented(split_tile(tile)[0])
-    tensors = random_tensors(config, share=share)
-    expected, samples = reference.encode(planes, config, tensors, settings.group_planes, settings.lower_bits)
-    if not samples:
-        assert not len(planes.band)
-        return
-    seen = observed(model, tile, settings)
-    rows = [np.ravel_multi_index((s.z, s.i, s.j), planes.values.shape) for s in samples]
-    assert torch.equal(
-        torch.from_numpy(seen["features"][rows]), torch.tensor([s.features for s in samples], dtype=torch.int8)
-    )
-    for name, wanted in (("bases", [s.base for s in samples]), ("scales", [s.scale for s in samples])):
-        assert torch.equal(torch.from_numpy(seen[name][rows]), torch.tensor(wanted))
-    found = intervals(model, tile, settings)
-    for own, wanted in zip(found, expected, strict=True):
-        assert torch.equal(torch.from_numpy(own), torch.tensor(wanted).reshape(-1, 2))
+def check_against_the_documents(config, tile, folder, share=1.0, **options):
+    """The decoder that was written from the documents alone reads the stream of a model with random weights."""
+    path = folder / "random.safetensors"
+    save_weights(path, Weights("random", "lhic-ax", config.to_dict(), random_tensors(config, share=share)))
+    stream = lhic.encode(tile, path, fallback=False, **options)
+    assert np.array_equal(document_decoder.decode(stream, [folder]), tile)
 
 
 @pytest.mark.parametrize("name", extreme_tiles())
-def test_reference_and_compiled_walk_agree(name):
-    check_against_reference(SMALL, extreme_tiles()[name])
+def test_the_documents_decode_extreme_tiles(name, tmp_path):
+    check_against_the_documents(SMALL, extreme_tiles()[name], tmp_path)
 
 
 @pytest.mark.parametrize("name", list(CONFIGS)[1:])
-@pytest.mark.parametrize("tile", ["smooth noise", "checkerboard of the extremes"])
-def test_other_configurations_agree(name, tile):
-    check_against_reference(CONFIGS[name], extreme_tiles()[tile][:2], share=0.1)
+@pytest.mark.parametrize("tile", ["smooth noise", "checkerboard of the extremes", "pixels that repeat others"])
+def test_the_documents_decode_other_configurations(name, tile, tmp_path):
+    check_against_the_documents(CONFIGS[name], extreme_tiles()[tile][:2], tmp_path, share=0.1)
 
 
 @pytest.mark.parametrize("lower_bits", [1, 5, 16])
-def test_other_partitions_agree(lower_bits):
-    check_against_reference(SMALL, extreme_tiles()["ramp"][:2], 0.05, settings_of(lower_bits=lower_bits))
-
-
-@pytest.mark.parametrize("name", ["smooth noise", "one column", "values with gaps"])
-@pytest.mark.parametrize("n_lanes", [1, 3])
-def test_the_reference_decodes_what_the_model_wrote(name, n_lanes):
-    tile, settings = extreme_tiles()[name][:3], settings_of(n_lanes=n_lanes, group_planes=2)
-    model = random_model(share=0.02)
-    (sections,) = coded(model, [tile], settings.to_bytes())
-    found_tile = read_tile(sections, tile.shape, tile.dtype, settings)
-    planes = oriented(split_tile(tile)[0])
-    decoders = [rans.RansDecoder(part, n_lanes, 24) for part in found_tile.parts]
-    found = reference.decode(planes, SMALL, random_tensors(SMALL, share=0.02), 2, 8, decoders)
-    assert np.array_equal(found[:, ~planes.mask], planes.values[:, ~planes.mask])
+def test_the_documents_decode_other_partitions(lower_bits, tmp_path):
+    check_against_the_documents(SMALL, extreme_tiles()["ramp"][:2], tmp_path, 0.05, param_d=lower_bits)
 
 
 def test_threads_and_neighbouring_tiles_change_nothing():

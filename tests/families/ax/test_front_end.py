@@ -10,7 +10,7 @@ import lhic
 from lhic import preview
 from lhic.cube import DTYPES
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.cpu.network import shapes
+from lhic.families.ax.integer_net import shapes
 from lhic.families.ax.model import load
 from lhic.picture import stretch
 from tests.common import check_round_trip, cubes_by_intent

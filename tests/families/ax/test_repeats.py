@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import lhic
+from lhic.families.ax import spec
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.cpu import repeats, skew
 from lhic.families.ax.observe import observe
 from tests.families.ax.common import random_model
 
@@ -38,10 +38,10 @@ def bits(cube, n_repeats):
     return 8 * len(stream) / cube.size
 
 
-@pytest.mark.parametrize("distance", skew.CAUSAL)
+@pytest.mark.parametrize("distance", spec.CAUSAL)
 def test_repeated_spectra_cost_next_to_nothing(distance):
     cube = repeated(distance)
-    n = skew.CAUSAL.index(distance) + 1
+    n = spec.CAUSAL.index(distance) + 1
     assert bits(cube, n) < 0.65 * bits(cube, 0)
     if n > 1:
         assert bits(cube, n - 1) > 0.9 * bits(cube, 0)
@@ -73,5 +73,5 @@ def test_training_sees_the_weight_of_a_candidate():
 
 
 def test_levels_cover_every_run():
-    assert repeats.RUN_LEVEL[0] == 0 and repeats.RUN_LEVEL[-1] == len(repeats.RUN_STARTS) - 1
-    assert np.array_equal(np.flatnonzero(np.diff(repeats.RUN_LEVEL)) + 1, repeats.RUN_STARTS[1:])
+    assert spec.RUN_LEVEL[0] == 0 and spec.RUN_LEVEL[-1] == len(spec.RUN_STARTS) - 1
+    assert np.array_equal(np.flatnonzero(np.diff(spec.RUN_LEVEL)) + 1, spec.RUN_STARTS[1:])

@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 
 from lhic.coder import RansDecoder, RansEncoder
 from lhic.coder.mixture import MEAN_LIMIT, SCALE_MAX, Mixture, reference_sigmoid, reference_weights
-from lhic.families.ax.config import CONSTANT, DETAIL, INSIDE, NEIGHBOUR, SAMPLE
-from lhic.families.ax.cpu import experts, symbols
+from lhic.families.ax.cpu import coder, fit, predict
 from lhic.families.ax.cpu.arithmetic import log2_16
-from lhic.families.ax.cpu.skew import ROW_MARGIN, WAVE_MARGIN
+from lhic.families.ax.cpu.mixture import mixtures_of
 from lhic.families.ax.cpu.state import new_mixtures
-from lhic.families.ax.cpu.symbols import PRECISION, TOTAL, Levels
+from lhic.families.ax.experts import CONSTANT, DETAIL, INSIDE, NEIGHBOUR, SAMPLE
+from lhic.families.ax.levels import Levels
+from lhic.families.ax.spec import LOG_TABLE, POWER_TABLE, PRECISION, TOTAL
+from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
 
 N_OUTPUTS = 1 << 24
 
@@ -71,7 +73,7 @@ def made_mixtures(outputs, base, scale):
     for end, values in zip(ends, (base, scale, np.array([log2_16(s) for s in scale])), strict=True):
         end[:n] = values
     mixtures = new_mixtures(components, columns)
-    symbols.mixtures_of(wide, n, *ends, mixtures)
+    mixtures_of(wide, n, *ends, mixtures)
     return mixtures
 
 
@@ -101,7 +103,7 @@ def test_mixtures_and_intervals_are_those_of_the_format(case):
     mixtures.levels[:n] = level
     coded = rng.random(n) < 0.8
     starts, freqs = np.zeros(2 * n, np.uint32), np.zeros(2 * n, np.uint32)
-    used = symbols.encode_wave(1, lower_bits, levels, mixtures, coded, n, starts, freqs, 0)
+    used = coder.encode_wave(1, lower_bits, levels, mixtures, coded, n, starts, freqs, 0)
     cell = level >> lower_bits << lower_bits
     after = np.minimum(cell + (1 << lower_bits), n_levels)
     low, high, below, above = (plain_frequency(plain, x, 1, levels, values) for x in (cell, after, level, level + 1))
@@ -127,11 +129,11 @@ def test_levels_come_back_whatever_the_lanes(case, n_lanes):
     for level in waves:
         mixtures.levels[:n] = level
         starts, freqs = np.zeros(2 * n, np.uint32), np.zeros(2 * n, np.uint32)
-        used = symbols.encode_wave(1, lower_bits, levels, mixtures, coded, n, starts, freqs, 0)
+        used = coder.encode_wave(1, lower_bits, levels, mixtures, coded, n, starts, freqs, 0)
         encoder.push(starts[:used], freqs[:used])
     decoder = RansDecoder(encoder.finish(), n_lanes, PRECISION)
     for level in waves:
-        assert symbols.decode_wave(
+        assert coder.decode_wave(
             1, lower_bits, levels, mixtures, coded, n, decoder.states, decoder.words, decoder.cursor
         )
         assert np.array_equal(mixtures.levels[:n][coded], level[coded])
@@ -145,7 +147,19 @@ def test_words_that_run_out_are_told():
     for n_lanes in (1, 8):
         states, cursor = np.full(n_lanes, 2**31), np.zeros(2, np.int64)
         words = np.zeros(2, np.uint32)
-        assert not symbols.decode_wave(1, 8, levels, mixtures, np.ones(30, bool), 30, states, words, cursor)
+        assert not coder.decode_wave(1, 8, levels, mixtures, np.ones(30, bool), 30, states, words, cursor)
+
+
+def test_the_logarithm_and_the_power_are_those_of_the_format():
+    """docs/format_lhic_ax.md, section 3, for values around every power of two, and for all powers."""
+    mantissas = np.log2((64 + np.arange(64) + 0.5) / 64)
+    assert LOG_TABLE.tolist() == np.rint(16 * mantissas).astype(int).tolist()
+    values = np.unique(np.concatenate([np.arange(1, 3000), *(2 ** np.arange(3, 45)[:, None] + np.arange(-3, 4))]))
+    for value in values.tolist():
+        e = value.bit_length() - 1
+        assert log2_16(value) == 16 * e + LOG_TABLE[(value << 6 >> e) - 64]
+    below = np.arange(241)
+    assert POWER_TABLE.tolist() == (2 * np.rint(2.0 ** (14 - below % 16 / 16)).astype(int) >> below // 16).tolist()
 
 
 REGRESSORS = [
@@ -179,24 +193,24 @@ def test_predictions_and_inputs_are_sums_over_the_pictures(z, n):
             inputs[r] *= (i >= 0) & (j >= 0) & (j < n_columns)
     found = np.zeros(48)
     where = samples, details, means, z, u, row, n, n_columns
-    experts.predict(regressors, coefficients, *where, np.zeros(64, np.int64), np.zeros(66), found)
+    predict.predict(regressors, coefficients, *where, np.zeros(64, np.int64), np.zeros(66), found)
     assert found[:n].tolist() == (coefficients.astype(np.int64) @ inputs >> 14).tolist()
     samples[z, u - 2, row - 2] = 99  # known by now, but it was not then
     gathered = np.zeros((64, 60))
-    experts.gather(regressors, *where, 4, gathered)
+    fit.gather(regressors, *where, 4, gathered)
     assert np.array_equal(gathered[: len(regressors), 4 : 4 + n], inputs)
 
 
-@pytest.mark.parametrize("n_regressors", [1, 2, 3, 4, 5, 14, 33, 64])
+@pytest.mark.parametrize("n_regressors", [1, 2, 3, 4, 5, 14, 33, 48])
 @pytest.mark.parametrize("n", [1, 4, 30])
 def test_normal_equations_are_sums_of_products(n_regressors, n):
     rng = np.random.default_rng(n_regressors)
-    side = int(experts.padded.py_func(n_regressors))
+    side = int(fit.padded.py_func(n_regressors))
     inputs = rng.integers(-(2**16), 2**16, (64, 32)).astype(float)
     targets, weights = rng.integers(-(2**16), 2**16, 32).astype(float), rng.integers(1, 33, 32).astype(float)
     weights[n:] = 0
     gram, moment = np.ones((side, side)), np.ones(side)
-    experts.accumulate(inputs, targets, weights, n_regressors, n, gram, moment, np.zeros((4, 32)))
+    fit.accumulate(inputs, targets, weights, n_regressors, n, gram, moment, np.zeros((4, 32)))
     own = inputs[:n_regressors]
     expected = 1 + (own * weights) @ own.T
     lower = np.tril_indices(n_regressors)

@@ -7,8 +7,9 @@ import lhic
 from lhic.data.synthetic import smooth_field
 from lhic.errors import ConfigError
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.cpu.network import IntegerNet, check_bounds, from_tensors, run_network
+from lhic.families.ax.cpu.network import run_network
 from lhic.families.ax.cpu.state import new_scratch
+from lhic.families.ax.integer_net import IntegerNet, check_bounds, from_tensors
 from lhic.families.ax.model import load
 from lhic.families.ax.observe import observe
 from lhic.families.family import Work
@@ -77,7 +78,7 @@ def test_float_network_rounds_as_the_integer_one_does():
         net.project()
     integer = from_tensors(config, net.tensors(), "test")
     n = 33
-    scratch = new_scratch(config, integer.first.shape[1], 70, 70)
+    scratch = new_scratch(config, 70, 70)
     features = np.random.default_rng(0).integers(-127, 128, (n, integer.first.shape[1]))
     scratch.features[:, :n] = features.T
     run_network(integer, scratch, n)

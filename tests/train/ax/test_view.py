@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from lhic.errors import UsageError
-from lhic.families.ax import reference
-from lhic.families.ax.planes.tile import split_tile
+from lhic.families.ax.observe import observe
 from lhic.train.ax import load_net, view
 from tests.train.ax.test_ax_training import cube  # noqa: F401 - a fixture
 
@@ -15,12 +14,13 @@ def test_tall_cubes_are_seen_in_the_order_of_their_bands(cube):  # noqa: F811
     assert np.allclose(view(tall, MODEL).bits, view(cube, MODEL).bits)
 
 
-def test_blend_is_that_of_the_reference(cube):  # noqa: F811
-    tile, net = np.ascontiguousarray(cube[:3, :5, :6]), load_net(MODEL)
-    _, samples = reference.encode(split_tile(tile)[0], net.config, net.tensors(), 16, 8)
-    samples.sort(key=lambda sample: (sample.z, sample.i, sample.j))
-    wanted = [[reference.power(min(2 * (near - min(s.near)), 240)) for near in s.near] for s in samples]
-    assert np.array_equal(view(tile, MODEL).blend, np.array(wanted) / np.sum(wanted, axis=1, keepdims=True))
+def test_the_blend_of_the_experts_is_the_base_prediction(cube):  # noqa: F811
+    config = load_net(MODEL).config
+    seen, blend = observe(cube, config, 2 * cube.size, np.random.default_rng(0)), view(cube, MODEL).blend
+    from_base = seen.features[:, : len(config.experts())].astype(float)  # rounded down, and so is the base
+    unclipped = (np.abs(from_base) < 127).all(1)
+    assert unclipped.mean() > 0.9 and np.allclose(blend.sum(1), 1)
+    assert (np.abs((blend * from_base).sum(1)) < 2)[unclipped].all() and np.abs(from_base[unclipped]).mean() > 2
 
 
 def test_weights_of_another_family_and_large_cubes_are_refused():

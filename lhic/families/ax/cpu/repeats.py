@@ -14,45 +14,40 @@ from __future__ import annotations
 
 import numpy as np
 
-from lhic.coder.mixture import WEIGHT_BITS
-from lhic.families.ax.cpu.skew import CAUSAL_DISTANCES, ROW_MARGIN, WAVE_MARGIN
-from lhic.families.ax.cpu.state import N_RUN_LEVELS
+from lhic.families.ax import pixel
+from lhic.families.ax.spec import (
+    CAUSAL,
+    FIRST_HITS,
+    FIRST_TRIES,
+    LONGEST_RUN,
+    N_RUN_LEVELS,
+    RUN_BITS,
+    RUN_LEVEL,
+)
+from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, distances
 from lhic.kernels.jit import njit
 
-# Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 8).
-LONGEST_RUN = 127  # of planes; seven bits
-RUN_BITS = 8  # of a neighbour's run in `State.runs`
-RUN_STARTS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96)  # shortest run of each level
-FIRST_TRIES = 8  # samples of each level before anything is known
-FIRST_HITS = tuple(8 * p for p in (16, 32, 64, 128, 256, 384, 512, 640, 704, 768, 832, 896, 928, 960, 976, 992))
-KEEP = 224  # of 256, of the earlier plane's table
-LEAST_WEIGHT = 4
-GREATEST_WEIGHT = (1 << WEIGHT_BITS) - 32
-CERTAIN = 1024  # a hit that the repetition explains alone
-
-RUN_LEVEL = np.searchsorted(RUN_STARTS, np.arange(LONGEST_RUN + 1), side="right") - 1
-FIRST_HITS_TABLE = np.array(FIRST_HITS, np.int64)
-assert len(RUN_STARTS) == len(FIRST_HITS) == N_RUN_LEVELS
+_CAUSAL = distances(CAUSAL)
 
 
 @njit
-def first_table(z, state):
+def first_tries(z, state):
     """Table of a plane's first epoch."""
     for level in range(N_RUN_LEVELS):
-        state.hits[z, 0, level] = FIRST_HITS_TABLE[level]
+        state.hits[z, 0, level] = FIRST_HITS[level]
         state.tries[z, 0, level] = FIRST_TRIES
 
 
 @njit
-def next_table(z, then, state):
+def next_tries(z, then, state):
     """Table of an epoch that begins, from the plane's own samples and the table of the plane before it."""
     for level in range(N_RUN_LEVELS):
         hits, tries = state.own_hits[z, level], state.own_tries[z, level]
         if z > 0:
-            hits += (state.hits[z - 1, then, level] * KEEP) >> 8
-            tries += (state.tries[z - 1, then, level] * KEEP) >> 8
+            hits += pixel.kept_tries(state.hits[z - 1, then, level])
+            tries += pixel.kept_tries(state.tries[z - 1, then, level])
         if z == 0 or tries < 1:
-            hits += FIRST_HITS_TABLE[level]
+            hits += FIRST_HITS[level]
             tries += FIRST_TRIES
         state.hits[z, then, level] = hits
         state.tries[z, then, level] = tries
@@ -63,8 +58,7 @@ def find_repeats(z, wave, first, n, epoch, table, state, scratch):
     """Candidates of a wave's samples, and how likely they are."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
     for level in range(N_RUN_LEVELS):
-        weight = 16 * state.hits[z, epoch, level] // state.tries[z, epoch, level]
-        scratch.run_weights[level] = min(max(weight, np.int64(LEAST_WEIGHT)), np.int64(GREATEST_WEIGHT))
+        scratch.run_weights[level] = pixel.repeat_weight(state.hits[z, epoch, level], state.tries[z, epoch, level])
     earlier = (z - 1) % state.runs.shape[0]
     samples = state.samples[z]
     for q in range(n):
@@ -77,7 +71,7 @@ def find_repeats(z, wave, first, n, epoch, table, state, scratch):
         level = RUN_LEVEL[longest]
         scratch.run_levels[q] = level
         scratch.repeat_weights[q] = scratch.run_weights[level]
-        scratch.candidates[q] = samples[u + CAUSAL_DISTANCES[chosen, 0], row + q + CAUSAL_DISTANCES[chosen, 1]]
+        scratch.candidates[q] = samples[u + _CAUSAL[chosen, 0], row + q + _CAUSAL[chosen, 1]]
 
 
 @njit
@@ -92,13 +86,12 @@ def learn_repeats(z, wave, first, n, coded, table, state, scratch):
         before = np.int64(state.runs[earlier, u, row + q]) if z > 0 else np.int64(0)
         runs = np.int64(0)
         for c in range(table.repeats):
-            if value == samples[u + CAUSAL_DISTANCES[c, 0], row + q + CAUSAL_DISTANCES[c, 1]]:
+            if value == samples[u + _CAUSAL[c, 0], row + q + _CAUSAL[c, 1]]:
                 run = (before >> (RUN_BITS * c)) & LONGEST_RUN
-                runs |= min(run + 1, np.int64(LONGEST_RUN)) << (RUN_BITS * c)
+                runs |= pixel.next_run(run) << (RUN_BITS * c)
         state.runs[now, u, row + q] = runs
         if coded[q]:
             level = scratch.run_levels[q]
             state.own_tries[z, level] += 1
             if value == scratch.candidates[q]:
-                share = (scratch.repeat_weights[q] << 20) // scratch.coded_widths[q]
-                state.own_hits[z, level] += min(share, np.int64(CERTAIN))
+                state.own_hits[z, level] += pixel.repeat_share(scratch.repeat_weights[q], scratch.coded_widths[q])

@@ -1,4 +1,4 @@
-"""What encoder and decoder remember of a tile while they walk through it: arrays, in the skewed layout of `layout`."""
+"""What encoder and decoder remember of a tile while they walk through it, in the skewed layout of `wavefront`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.cpu import skew
-from lhic.families.ax.cpu.experts import MAX_REGRESSORS, ExpertTable, padded
-from lhic.families.ax.cpu.register_tiles import COLUMNS, GRAM_ROWS, QUAD
+from lhic.families.ax.cpu.fit import padded
+from lhic.families.ax.cpu.tiles import COLUMNS, GRAM_ROWS, QUAD
+from lhic.families.ax.experts import ExpertTable
+from lhic.families.ax.spec import FAR_PLANES, MAX_REGRESSORS, N_LEVELS, N_RUN_LEVELS, NEAR_PLANES, n_features
+from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, n_waves, picture_shape
 
-# Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 5).
-N_LEVELS = 80  # contexts of the expected error, half an octave each
-UNIT = 1024  # magnitudes in 1/1024 of a level
-FIRST_MAGNITUDE = 1024  # expected error before anything is known
-FIRST_RATIO = 256  # expected error as found and as expected, 1/256
-FIRST_COUNT = 4
-
-N_RUN_LEVELS = 16  # contexts of a repeated spectrum: planes in a row that were equal to a neighbour's
 LEARNT_AT_ONCE = 128  # samples, of some waves, whose products are added up at once
 N_LOGS = 6  # rows of `Scratch.logs`
 
@@ -74,7 +68,7 @@ class State(NamedTuple):
 
 
 class Mixtures(NamedTuple):
-    """Mixtures of a wave's samples: working memory, see `mixture_tiles`.
+    """Mixtures of a wave's samples: working memory, see `mixture`.
 
     parts : float64 (K, 2, n), means and factors;  weights : int64 (K, n)
     near, steps : float64, int32 (n,), mean of the heaviest component in 1/256, its scale in levels
@@ -141,16 +135,16 @@ def new_state(
     n_recent : planes R of what only the next planes read, all without it; see `walk.recent_planes`.
     """
     n_planes, n_rows, n_columns = shape
-    skewed = skew.skewed_shape(*shape)
+    skewed = picture_shape(*shape)
     n_experts = len(table.about_mean)
     sizes = padded(np.diff(table.starts))
     recent = (min(n_recent or n_planes, n_planes), *skewed[1:])
-    n_epochs = -(-skew.n_waves(n_rows, n_columns) // epoch) + 1
+    n_epochs = -(-n_waves(n_rows, n_columns) // epoch) + 1
     coefficients = np.tile(table.first_coefficients[0], (n_planes, 1))
     coefficients[:1] = table.first_coefficients[1]
     rows, columns = np.indices((n_rows, n_columns))
     coded = np.zeros(skewed[1:], np.bool_)
-    coded[2 * rows + columns + skew.WAVE_MARGIN, rows + skew.ROW_MARGIN] = ~mask
+    coded[2 * rows + columns + WAVE_MARGIN, rows + ROW_MARGIN] = ~mask
     return State(
         *(np.zeros(skewed, np.int32) for _ in range(2)),
         np.zeros(recent, np.int32),
@@ -190,7 +184,7 @@ def new_mixtures(components: int, n: int) -> Mixtures:
     )
 
 
-def new_scratch(config: AxConfig, n_features: int, n_rows: int, n_columns: int) -> Scratch:
+def new_scratch(config: AxConfig, n_rows: int, n_columns: int) -> Scratch:
     n_experts, width, components = len(config.experts()), config.width, config.components
     n = most_samples(n_rows, n_columns)
     m = max(n, LEARNT_AT_ONCE) + 2 * QUAD
@@ -210,9 +204,9 @@ def new_scratch(config: AxConfig, n_features: int, n_rows: int, n_columns: int) 
         np.zeros((n_experts, n)),
         np.zeros((N_LOGS, n)),
         np.zeros((4, n)),
-        np.zeros((7, n)),
+        np.zeros((1 + NEAR_PLANES + FAR_PLANES, n)),
         np.zeros((MAX_REGRESSORS, MAX_REGRESSORS + QUAD)),
-        np.zeros((n_features, n), np.float32),
+        np.zeros((n_features(n_experts), n), np.float32),
         np.zeros((2, width, n), np.float32),
         np.zeros((3 * components, n), np.float32),
         new_mixtures(components + bool(config.repeats), n),

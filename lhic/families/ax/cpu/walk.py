@@ -17,19 +17,16 @@ from typing import NamedTuple
 import numpy as np
 
 from lhic.coder.mixture import WEIGHT_BITS
-from lhic.families.ax.cpu.context import begin_plane, describe_wave, end_epoch, learn_wave, predict_wave
+from lhic.families.ax import pixel
+from lhic.families.ax.cpu.coder import decode_wave, encode_wave, model_value, widths_of
+from lhic.families.ax.cpu.features import describe_wave
+from lhic.families.ax.cpu.learn import begin_plane, end_epoch, learn_wave
+from lhic.families.ax.cpu.mixture import add_repeats, mixtures_of
 from lhic.families.ax.cpu.network import run_network
-from lhic.families.ax.cpu.skew import PLANE_LAG, ROW_MARGIN, WAVE_MARGIN, n_waves, wave_rows
-from lhic.families.ax.cpu.state import UNIT
-from lhic.families.ax.cpu.symbols import (
-    PRECISION,
-    add_repeats,
-    decode_wave,
-    encode_wave,
-    mixtures_of,
-    model_value,
-    widths_of,
-)
+from lhic.families.ax.cpu.pictures import wave_rows
+from lhic.families.ax.cpu.predict import predict_wave
+from lhic.families.ax.spec import PLANE_LAG, PRECISION, UNIT
+from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, n_waves
 from lhic.kernels.jit import njit
 
 ENCODE, DECODE, OBSERVE = 0, 1, 2
@@ -129,7 +126,7 @@ def walk_block(
                     i = first + q
                     j = wave - 2 * i
                     if not coded[q]:
-                        value = min(max((np.int64(scratch.base[q]) + 32) >> 6, state.low[z]), state.high[z])
+                        value = pixel.filled_value(np.int64(scratch.base[q]), state.low[z], state.high[z])
                     elif mode == DECODE:
                         value = model_value(np.int64(scratch.mixtures.levels[q]), z, levels)
                     else:

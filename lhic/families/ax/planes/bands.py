@@ -117,17 +117,19 @@ def centre_fits(n_positions: int, centre: int) -> bool:
 # --- deciding ---------------------------------------------------------------------------------------------------------
 
 
-def describe(samples: np.ndarray, max_error: int) -> Band:
+def describe(samples: np.ndarray, max_error: int, exact: int | None = None) -> Band:
     """The band to store some samples as.
 
     samples : integers (n,), those with data, at least one
+    exact : a sample to be isolated if it is an extreme one, so that it comes back exactly
     """
     levels, counts = _histogram(samples)
     below = above = None
-    if len(levels) > 1 and is_isolated(levels[1] - levels[0], levels[-1] - levels[1]):
+    if len(levels) > 1 and (levels[0] == exact or is_isolated(levels[1] - levels[0], levels[-1] - levels[1])):
         below = int(levels[0])
     first = int(below is not None)
-    if len(levels) > first + 1 and is_isolated(levels[-1] - levels[-2], levels[-2] - levels[first]):
+    rest = levels[first:]
+    if len(rest) > 1 and (rest[-1] == exact or is_isolated(rest[-1] - rest[-2], rest[-2] - rest[0])):
         above = int(levels[-1])
     regular = slice(first, len(levels) - (above is not None))
     lo, hi = int(levels[regular][0]), int(levels[regular][-1])

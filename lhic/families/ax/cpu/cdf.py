@@ -1,12 +1,7 @@
-"""Mixtures and cumulative frequencies of four samples at once, and the decoder's search on them.
+"""Cumulative frequencies of four samples at once, and the decoder's search on them (docs/format_lhic_ax.md, section 7).
 
-Computes what docs/format_lhic_ax.md, sections 6 and 7, and docs/format_rans.md, section 4, define, on vectors with a
-sample in each lane.  Distances and the sigmoid's arguments are float64, exact because a distance times a mantissa is
-below 2^42, and a power of two times that loses nothing; the rest are integers.
-
-Arrays have a column for each sample of a wave: ``parts`` float64 (K, 2, n), means and factors, the factor of scale
-index c being ``E[c mod 32] 2^4 2^-(c / 32)``; ``weights`` int64 (K, n).  A kernel works on the columns q .. q + 3,
-which must all be memory with finite numbers.
+Distances and the sigmoid's arguments are float64, exact because a distance times a mantissa is below 2^42, and a power
+of two times that loses nothing; the rest are integers.
 """
 
 from __future__ import annotations
@@ -18,30 +13,21 @@ from llvmlite import ir
 
 from lhic.coder.mixture import (
     ARGUMENT_BITS,
-    EXP2_TABLE,
-    LOGIT_STEPS,
-    MANTISSA_BITS,
     MEAN_BITS,
-    MEAN_LIMIT,
-    SCALE_MAX,
-    SCALE_MIN_LOG2,
-    SCALE_STEPS,
     SIGMOID_BITS,
     SIGMOID_OCTAVES,
     SIGMOID_TABLE,
     TABLE_BITS,
     WEIGHT_BITS,
 )
-from lhic.families.ax.cpu.network import LOGIT_SHIFT, MEAN_SHIFT, SCALE_SHIFT
-from lhic.families.ax.cpu.register_tiles import QUAD
+from lhic.families.ax.cpu.mixture import LANES
+from lhic.families.ax.spec import PRECISION, TOTAL
 from lhic.kernels.vectors import (
     DOUBLE,
-    FLOAT,
     INDEX,
     INT32,
     Vector,
     constant,
-    element,
     kernel,
     load,
     loop,
@@ -53,93 +39,13 @@ from lhic.kernels.vectors import (
     where,
 )
 
-# Format: changing any of these changes every stream (docs/format_lhic_ax.md, sections 6 and 7).
-PRECISION = 24
-TOTAL = 1 << PRECISION
-SCALE_OFFSET = -81  # 256 - 320 - 17: the grid's offset, 1/1024 of a level in half steps, and 32 log2(ln 2)
-
-LANES = QUAD  # samples of a tile
 _INTEGERS, _LONGS, _DOUBLES = vector(INT32, LANES), vector(INDEX, LANES), vector(DOUBLE, LANES)
-
-_ARGUMENT_SHIFT = ARGUMENT_BITS - MEAN_BITS - SCALE_MIN_LOG2 - MANTISSA_BITS
 _ARGUMENT_MAX = SIGMOID_OCTAVES << ARGUMENT_BITS
 _FRACTION_BITS = ARGUMENT_BITS - TABLE_BITS
-_SCALES = np.arange(SCALE_MAX + 1)
-# Factor of |distance| for each scale index.
-FACTORS = EXP2_TABLE[_SCALES % SCALE_STEPS] * 2.0 ** (_ARGUMENT_SHIFT - _SCALES // SCALE_STEPS)
-# Relative weight of each distance below the greatest logit, up to the first 0.
-_BELOW = np.arange((MANTISSA_BITS + 1) * LOGIT_STEPS + 1)
-RAW_WEIGHTS = EXP2_TABLE[_BELOW % LOGIT_STEPS] >> _BELOW // LOGIT_STEPS
-assert RAW_WEIGHTS[-1] == 0
 # Value at the left of each cell, and in the upper half the difference to its right.
-SIGMOID_LINES = SIGMOID_TABLE[:-1] | np.diff(SIGMOID_TABLE) << 32
+_SIGMOID_LINES = SIGMOID_TABLE[:-1] | np.diff(SIGMOID_TABLE) << 32
 assert np.diff(SIGMOID_TABLE).max() << _FRACTION_BITS < 1 << 32
 _LOW_HALF = (1 << 32) - 1
-
-
-@kernel
-def mixture_tile(builder, outputs, base, scale, log_scale, parts, weights, near, steps, q, n_components, stride, row):
-    """Means, factors and weights from the network's sums; where a search begins, and its first step.
-
-    Arguments: addresses of outputs, float32 (3 K, stride), of base, scale and log_scale, float64, of parts and weights
-    with a row length of `row`, of near, float64, mean of the heaviest component, and steps, int32, about its scale.
-    """
-    scale, base = load(builder, scale, q, _DOUBLES), load(builder, base, q, _DOUBLES)
-    octaves = load(builder, log_scale, q, _DOUBLES).to(INT32) * 2 + SCALE_OFFSET
-
-    def output(part, k):
-        line = builder.mul(builder.add(builder.mul(constant(part), n_components), k), stride)
-        return load(builder, outputs, builder.add(line, q), vector(FLOAT, LANES)).to(INT32)
-
-    def place(k):
-        return builder.add(builder.mul(k, row), q)
-
-    def greatest_logit(k, values):
-        return [(output(2, k) >> LOGIT_SHIFT).maximum(Vector(builder, values[0])).value]
-
-    (greatest,) = loop(builder, n_components, 1, [same(_INTEGERS, -(1 << 30))], greatest_logit)
-
-    def component(k, values):
-        total, first, first_mean, first_scale = (Vector(builder, value) for value in values)
-        mean = (((output(0, k) >> MEAN_SHIFT).to(DOUBLE) * scale) * 2.0**-10).floor() + base * 4.0
-        mean = mean.minimum(float(MEAN_LIMIT)).maximum(-float(MEAN_LIMIT))
-        index = (octaves + (output(1, k) >> SCALE_SHIFT)).minimum(SCALE_MAX).maximum(0)
-        below = Vector(builder, greatest) - (output(2, k) >> LOGIT_SHIFT)
-        raw = table_entries(builder, RAW_WEIGHTS, below.minimum(len(RAW_WEIGHTS) - 1))
-        mean_place = builder.add(place(k), builder.mul(k, row))
-        store(builder, mean, parts, mean_place)
-        store(builder, table_entries(builder, FACTORS, index), parts, builder.add(mean_place, row))
-        store(builder, raw, weights, place(k))
-        number = Vector(builder, builder.trunc(k, INT32)).spread(LANES)
-        is_first = below.equals(0).both(first < 0)
-        return [
-            (total + raw).value,
-            where(is_first, number, first).value,
-            where(is_first, mean, first_mean).value,
-            where(is_first, index, first_scale).value,
-        ]
-
-    start = [same(_LONGS, 0), same(_INTEGERS, -1), same(_DOUBLES, 0.0), same(_INTEGERS, 0)]
-    total, first, first_mean, first_scale = (
-        Vector(builder, value) for value in loop(builder, n_components, 1, start, component)
-    )
-    total = total.to(INT32).to(DOUBLE)
-
-    def weigh(k, values):
-        # raw 2^14 + total < 2^37: the floor of the quotient, rounded as it is, is that of the true one.
-        raw = load(builder, weights, place(k), _LONGS).to(INT32).to(DOUBLE)
-        weight = ((raw * 2.0**WEIGHT_BITS) / total).to(INT32).to(INDEX)
-        store(builder, weight, weights, place(k))
-        return [(Vector(builder, values[0]) - weight).value]
-
-    (left_over,) = loop(builder, n_components, 1, [same(_LONGS, 1 << WEIGHT_BITS)], weigh)
-    for lane in range(LANES):
-        at = builder.add(place(builder.sext(first.lane(lane), INDEX)), constant(lane))
-        pointer = element(builder, weights, at, INDEX)
-        builder.store(builder.add(builder.load(pointer), Vector(builder, left_over).lane(lane)), pointer)
-    store(builder, first_mean, near, q)
-    octave = (first_scale >> SCALE_STEPS.bit_length() - 1) + SCALE_MIN_LOG2
-    store(builder, Vector(builder, same(_INTEGERS, 1)) << octave.maximum(0), steps, q)
 
 
 class _Plane(NamedTuple):
@@ -212,7 +118,7 @@ class _Plane(NamedTuple):
 def _sigmoid(builder, distance: Vector, factor: Vector) -> Vector:
     """Sigmoid, 0 .. 2^24, int64, of distances in 1/256 level: `mixture.reference_sigmoid`."""
     argument = (abs(distance) * factor).minimum(float(_ARGUMENT_MAX)).to(INT32)
-    line = table_entries(builder, SIGMOID_LINES, argument.unsigned_shift(_FRACTION_BITS))
+    line = table_entries(builder, _SIGMOID_LINES, argument.unsigned_shift(_FRACTION_BITS))
     fraction = (argument & ((1 << _FRACTION_BITS) - 1)).to(INDEX)
     value = (line & _LOW_HALF) + (line.unsigned_shift(32) * fraction).unsigned_shift(_FRACTION_BITS)
     return where(distance < 0.0, value.like(1 << SIGMOID_BITS) - value, value)

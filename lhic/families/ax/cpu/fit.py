@@ -1,10 +1,8 @@
-"""Experts: linear predictors fitted to what is decoded, by encoder and decoder alike, to the same bit.
+"""How the experts are fitted to what is decoded, by encoder and decoder alike, to the same bit.
 
-Decides the experts' predictions of one wave, and how they learn from it.  The normal equations are sums of integers
-below 2^53, so float64 holds them exactly in whatever order they are added; predictions are such sums as well, because
-coefficients are rounded to multiples of 2^-20.  Only the solution between the two depends on rounding: it uses
-``+ - * / sqrt`` alone, which IEEE 754 rounds correctly, in the order written here, without fused multiply-add
-(docs/format_lhic_ax.md, section 4).
+The normal equations are sums of integers below 2^53, so float64 holds them exactly in whatever order they are added.
+Only their solution depends on rounding: it uses ``+ - * / sqrt`` alone, which IEEE 754 rounds correctly, in the order
+written here, without fused multiply-add (docs/format_lhic_ax.md, section 4).
 
 Source: least squares over previous bands, J. Mielikainen, P. Toivanen, "Clustered DPCM for the lossless compression of
 hyperspectral images", IEEE TGRS 41(12), 2003; weights by the expected error: weighted least squares.
@@ -13,70 +11,34 @@ hyperspectral images", IEEE TGRS 41(12), 2003; weights by the expected error: we
 from __future__ import annotations
 
 from math import sqrt
-from typing import NamedTuple
 
 import numpy as np
 
-from lhic.families.ax.config import CONSTANT, CONSTANT_INPUT, DETAIL, INSIDE, NEIGHBOUR, AxConfig
-from lhic.families.ax.cpu.register_tiles import (
-    COLUMNS,
+from lhic.families.ax.cpu.pictures import wave_rows
+from lhic.families.ax.cpu.predict import inside, source_of
+from lhic.families.ax.cpu.tiles import (
     GRAM_ROWS,
     QUAD,
     gather_tile,
     gram_tile,
     pivot_tile,
-    predict_tile,
     solve_tile_4,
     solve_tile_8,
 )
-from lhic.families.ax.cpu.skew import ROW_MARGIN, WAVE_MARGIN
+from lhic.families.ax.experts import CONSTANT, INSIDE, NEIGHBOUR
+from lhic.families.ax.spec import (
+    COEFFICIENT_BITS,
+    COEFFICIENT_LIMIT,
+    CONSTANT_INPUT,
+    DEGENERATE,
+    DEGENERATE_ROOT,
+    FORGET_SHIFT,
+    RELATIVE_RIDGE,
+    RIDGE,
+)
+from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
 from lhic.kernels.jit import njit
 from lhic.kernels.vectors import address
-
-# Format: changing any of these changes every stream (docs/format_lhic_ax.md, section 4).
-COEFFICIENT_BITS = 20
-COEFFICIENT_LIMIT = 2.0**26  # |coefficient| <= 64
-FRACTION_BITS = 6  # predictions in 1/64
-RIDGE = 1024.0
-RELATIVE_RIDGE = 2.0**-23
-DEGENERATE = 2.0**-36  # a pivot this small against its diagonal says nothing
-FORGET_SHIFT = 4  # an expert that forgets keeps 15/16 per epoch
-WEIGHT_STEPS = 31  # weights 1 .. 32
-
-MAX_REGRESSORS = 64
-
-
-class ExpertTable(NamedTuple):
-    """All experts of a model as arrays; expert e has the regressors ``starts[e] .. starts[e + 1] - 1``.
-
-    regressors : int64 (n, 4);  starts : int64 (E + 1,);  about_mean, forgets : bool (E,)
-    first_coefficients : float64 (2, n), multiples of 2^-20 times 2^20: with earlier planes, and without
-    repeats, blend : see `AxConfig`
-    """
-
-    regressors: np.ndarray
-    starts: np.ndarray
-    about_mean: np.ndarray
-    forgets: np.ndarray
-    first_coefficients: np.ndarray
-    repeats: int
-    blend: int
-
-
-def expert_table(config: AxConfig) -> ExpertTable:
-    experts = config.experts()
-    sizes = [len(expert.regressors) for expert in experts]
-    assert max(sizes) <= MAX_REGRESSORS
-    first = [np.concatenate([expert.start for expert in experts]), np.concatenate([e.start_first for e in experts])]
-    return ExpertTable(
-        np.concatenate([expert.regressors for expert in experts]),
-        np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-        np.array([expert.about_mean for expert in experts]),
-        np.array([expert.forgets for expert in experts]),
-        np.array(first) * 2.0**COEFFICIENT_BITS,
-        config.repeats,
-        config.blend,
-    )
 
 
 @njit(inline="always")
@@ -85,54 +47,75 @@ def padded(size):
     return (size + QUAD - 1) // QUAD * QUAD
 
 
-@njit(inline="always")
-def _source(regressor, samples, details, z, u, row):
-    """Address of a regressor's int32 for the sample at (u, row) in skewed coordinates; the next samples' follow."""
-    kind, back, du, di = regressor
-    picture = address(details) if kind == DETAIL else address(samples)
-    return picture + 4 * (((z - back) * samples.shape[1] + u + du) * samples.shape[2] + row + di)
+@njit
+def learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
+    """Add the samples of an epoch to the normal equations, as many waves at a time as `scratch.inputs` has room for.
 
-
-@njit(inline="always")
-def _inside(u, row, n, du, di, n_columns):
-    """First of the samples 0 .. n - 1 from (u, row) on whose neighbour is inside the image, and the first after."""
-    # The neighbour's column is `column` less twice the sample's row.
-    first, column = row - ROW_MARGIN, u - WAVE_MARGIN + du - 2 * di
-    begin = min(max(-di - first, (column - n_columns) // 2 + 1 - first, 0), n)
-    return begin, max(min(column // 2 - first + 1, n), begin)
+    The sums are needed at the epoch's end alone: until then the weights are kept, and inputs are still in the pictures.
+    """
+    columns = scratch.inputs.shape[1] - 2 * QUAD
+    begin, end = epoch * state.weights.shape[1], (epoch + 1) * state.weights.shape[1]
+    at = 0
+    for wave in range(begin, end):
+        at += _recall_wave(z, wave, at, n_rows, n_columns, state, scratch)
+    offset = side = 0
+    for e in range(table.about_mean.size):
+        regressors = table.regressors[table.starts[e] : table.starts[e + 1]]
+        size = padded(regressors.shape[0])
+        gram = state.grams[z, offset : offset + size * size].reshape(size, size)
+        moment = state.moments[z, side : side + size]
+        offset += size * size
+        side += size
+        targets = scratch.recalled[1 if table.about_mean[e] else 0]
+        wave, at = begin, 0
+        while wave < end:
+            n = 0
+            while wave < end:
+                first, n_here = wave_rows(wave, n_rows, n_columns)
+                if n + padded(n_here) > columns:
+                    break
+                gather(
+                    regressors, state.samples, state.details, scratch.recalled[2, at + n :], z, wave + WAVE_MARGIN,
+                    first + ROW_MARGIN, n_here, n_columns, n, scratch.inputs,
+                )  # fmt: skip
+                n += padded(n_here)
+                wave += 1
+            own, weights = targets[at : at + n], scratch.recalled[3, at : at + n]
+            accumulate(scratch.inputs, own, weights, regressors.shape[0], n, gram, moment, scratch.weighted)
+            at += n
 
 
 @njit
-def predict(regressors, coefficients, samples, details, means, z, u, row, n, n_columns, sources, used, predictions):
-    """Sums of products in 1/64, rounded down, of the n samples of a wave that begin at `row` (skewed coordinates).
-
-    Exact in any order: every partial sum is an integer below 2^53, that of the means with all neighbours' coefficients
-    included.  sources : int64 (MAX_REGRESSORS,);  used : float64 (MAX_REGRESSORS + 2,), working memory
-    """
-    count, constant, of_mean = 0, 0.0, 0.0
-    for r in range(coefficients.size):
-        kind, back, du, di = regressors[r, 0], regressors[r, 1], regressors[r, 2], regressors[r, 3]
-        if kind == CONSTANT:
-            constant += CONSTANT_INPUT * coefficients[r]
-        elif z >= back:
-            sources[count] = _source((kind, back, du, di), samples, details, z, u, row)
-            used[count] = coefficients[r]
-            count += 1
-            if kind == NEIGHBOUR or kind == INSIDE:
-                of_mean -= coefficients[r]
-    used[count], used[count + 1] = constant, of_mean
-    for q in range(0, n, COLUMNS):
-        predict_tile(address(sources), address(used), count, address(means), address(predictions), q)
-    for r in range(coefficients.size):
-        if regressors[r, 0] == INSIDE:
-            du, di = regressors[r, 2], regressors[r, 3]
-            begin, end = _inside(u, row, n, du, di, n_columns)
-            for q in range(begin):
-                predictions[q] -= coefficients[r] * (samples[z, u + du, row + di + q] - means[q])
-            for q in range(end, n):
-                predictions[q] -= coefficients[r] * (samples[z, u + du, row + di + q] - means[q])
+def _recall_wave(z, wave, at, n_rows, n_columns, state, scratch):
+    """Samples, details, means and weights of a wave, from column `at` on; returns how many columns they take."""
+    first, n = wave_rows(wave, n_rows, n_columns)
+    u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
+    weights = state.weights[z % state.residuals.shape[0], wave % state.weights.shape[1]]
+    samples, details = state.samples[z, u, row : row + n], state.details[z, u, row : row + n]
+    recalled = scratch.recalled[:, at : at + padded(n)]
+    recalled[:, n:] = 0.0
     for q in range(n):
-        predictions[q] = np.floor(predictions[q] * 2.0 ** (FRACTION_BITS - COEFFICIENT_BITS))
+        recalled[0, q] = samples[q]
+        recalled[1, q] = details[q]
+        recalled[2, q] = samples[q] - details[q]
+        recalled[3, q] = weights[q]
+    return padded(n)
+
+
+@njit
+def fit_experts(z, table, state, scratch):
+    """Coefficients of plane z from its normal equations."""
+    offset = side = 0
+    for e in range(table.about_mean.size):
+        start, end = table.starts[e], table.starts[e + 1]
+        size = padded(end - start)
+        gram = state.grams[z, offset : offset + size * size].reshape(size, size)
+        moment = state.moments[z, side : side + size]
+        offset += size * size
+        side += size
+        solve(gram, moment, scratch.factor, state.coefficients[z, start:end])
+        if table.forgets[e]:
+            forget(gram, moment)
 
 
 @njit
@@ -144,11 +127,11 @@ def gather(regressors, samples, details, means, z, u, row, n, n_columns, at, inp
     for r in range(regressors.shape[0]):
         kind, back, du, di = regressors[r, 0], regressors[r, 1], regressors[r, 2], regressors[r, 3]
         if kind == CONSTANT:
-            inputs[r, at : at + n] = CONSTANT_INPUT
+            inputs[r, at : at + n] = float(CONSTANT_INPUT)
         elif z < back:
             inputs[r, at : at + n] = 0.0
         else:
-            source = _source((kind, back, du, di), samples, details, z, u, row)
+            source = source_of((kind, back, du, di), samples, details, z, u, row)
             gather_tile(source, address(inputs) + 8 * (r * inputs.shape[1] + at), n)
             if back == 0 and du == -2 and di == -2 and row == ROW_MARGIN:
                 inputs[r, at] = 0.0
@@ -156,7 +139,7 @@ def gather(regressors, samples, details, means, z, u, row, n, n_columns, at, inp
                 for q in range(n):
                     inputs[r, at + q] -= means[q]
             if kind == INSIDE:
-                begin, end = _inside(u, row, n, du, di, n_columns)
+                begin, end = inside(u, row, n, du, di, n_columns)
                 inputs[r, at : at + begin] = 0.0
                 inputs[r, at + end : at + n] = 0.0
 
@@ -251,6 +234,6 @@ def _solve_pivots(gram, factor, j0):
                 factor[k, j] = 0.0
             for i in range(j, j0 + QUAD):
                 factor[j, i] = gram[i, j]
-            factor[j, j] = 2.0**40
+            factor[j, j] = DEGENERATE_ROOT
         for i in range(j + 1, j0 + QUAD):
             factor[j, i] /= factor[j, j]

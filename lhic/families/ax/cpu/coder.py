@@ -1,80 +1,22 @@
-"""From a mixture to coded symbols: the upper part of a level, then the lower part, from one integer CDF.
+"""From mixtures to coded symbols and back: the upper part of a level, then the lower part, from one integer CDF.
 
 Level l of a plane has the interval [F(l), F(l + 1)) of 2^24.  With d bits in the lower part, the upper part l >> d has
 the interval from its cell's first level to the next cell's, and the lower part is coded inside it, stretched to 2^24
-again (docs/format_lhic_ax.md, section 7).  Encoder and decoder evaluate F by the same
-`mixture_tiles` code.
+again (docs/format_lhic_ax.md, section 7).
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from lhic.coder.mixture import MEAN_BITS, WEIGHT_BITS
+from lhic.coder.mixture import MEAN_BITS
 from lhic.coder.rans_kernels import advance, peek
-from lhic.families.ax.cpu.mixture_tiles import (
-    FACTORS,
-    LANES,
-    PRECISION,
-    SCALE_OFFSET,
-    TOTAL,
-    interval_tile,
-    mixture_tile,
-    search_tile,
-)
+from lhic.families.ax import pixel
+from lhic.families.ax.cpu.cdf import interval_tile, search_tile
+from lhic.families.ax.cpu.mixture import LANES
+from lhic.families.ax.spec import PRECISION, TOTAL
 from lhic.kernels.jit import njit
 from lhic.kernels.vectors import address
-
-__all__ = ["PRECISION", "SCALE_OFFSET", "TOTAL"]
-
-NARROWEST = FACTORS[0]
-
-
-class Levels(NamedTuple):
-    """Model values of the planes' levels, as `levels.Layout` has them: int64 copies for the kernels.
-
-    first, n_levels, table_start : int64 (P,);  table : int64
-    """
-
-    first: np.ndarray
-    n_levels: np.ndarray
-    table_start: np.ndarray
-    table: np.ndarray
-
-
-@njit
-def mixtures_of(outputs, n, base, scale, log_scale, mixtures):
-    """Mixtures of a wave from the network's sums, and `arithmetic.log2_16` of the scale."""
-    n_components, row = outputs.shape[0] // 3, mixtures.weights.shape[1]
-    for q in range(0, n, LANES):
-        mixture_tile(
-            address(outputs), address(base), address(scale), address(log_scale),
-            address(mixtures.parts), address(mixtures.weights), address(mixtures.near),
-            address(mixtures.steps), q, n_components, outputs.shape[1], row,
-        )  # fmt: skip
-
-
-@njit
-def add_repeats(n, scratch):
-    """Make the candidates one more component of a wave's mixtures, the last."""
-    mixtures = scratch.mixtures
-    parts, weights = mixtures.parts, mixtures.weights
-    last = weights.shape[0] - 1
-    parts[last, 1, :n] = NARROWEST
-    for q in range(n):
-        parts[last, 0, q] = scratch.candidates[q] << MEAN_BITS
-        weights[last, q] = 1 << WEIGHT_BITS
-    for k in range(last):
-        for q in range(n):
-            weight = (weights[k, q] * ((1 << WEIGHT_BITS) - scratch.repeat_weights[q])) >> WEIGHT_BITS
-            weights[k, q] = weight
-            weights[last, q] -= weight
-    for q in range(n):
-        if scratch.repeat_weights[q] > 1 << (WEIGHT_BITS - 1):  # where a search begins decides nothing
-            mixtures.near[q] = parts[last, 0, q]
-            mixtures.steps[q] = 1
 
 
 @njit
@@ -82,10 +24,8 @@ def widths_of(two_parts, n, scratch):
     """Probabilities with which a wave's samples were coded, from the intervals of their parts."""
     freqs = scratch.mixtures.freqs
     for q in range(n):
-        width = np.int64(freqs[1, q])
-        if two_parts:
-            width = (width * np.int64(freqs[0, q])) >> PRECISION
-        scratch.coded_widths[q] = max(width, np.int64(1))
+        cell_width = np.int64(freqs[0, q]) if two_parts else np.int64(TOTAL)
+        scratch.coded_widths[q] = pixel.coded_width(cell_width, np.int64(freqs[1, q]))
 
 
 @njit(inline="always")
@@ -153,10 +93,9 @@ def decode_wave(z, lower_bits, levels, mixtures, coded, n, states, words, cursor
             lane = (lane + 1) % n_lanes
         _peek_all(states, lane, per_sample, coded, q, n_here, search)
         for s in range(n_here):
-            # the greatest F whose stretched value is not above the slot
             start, end = np.int64(search[LOW_VALUE, s]), np.int64(search[HIGH_VALUE, s])
             search[CELL_START, s], search[CELL_END, s] = start, end
-            search[SLOT, s] = start + (((search[SLOT, s] + 1) * (end - start) - 1) >> PRECISION)
+            search[SLOT, s] = start + pixel.slot_in_cell(np.int64(search[SLOT, s]), end - start)
             search[STEP, s] = mixtures.steps[q + s]
         _search(z, 0, levels, mixtures, q)
         lane = cursor[0] % n_lanes
@@ -169,8 +108,8 @@ def decode_wave(z, lower_bits, levels, mixtures, coded, n, states, words, cursor
                     return False
                 lane = lane + 1 if lane + 1 < n_lanes else 0
             width = cell_end - cell_start
-            start = ((search[LOW_VALUE, s] - cell_start) << PRECISION) // width
-            end = ((search[HIGH_VALUE, s] - cell_start) << PRECISION) // width
+            start = pixel.stretched(np.int64(search[LOW_VALUE, s]), cell_start, width)
+            end = pixel.stretched(np.int64(search[HIGH_VALUE, s]), cell_start, width)
             if not advance(states, lane, words, cursor, start, end - start, PRECISION):
                 return False
             lane = lane + 1 if lane + 1 < n_lanes else 0

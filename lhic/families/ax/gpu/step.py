@@ -1,33 +1,20 @@
-"""A step of the torch engine by kernels: what `Batch.look`, `components`, `learn` and `end_epochs` do, in few launches.
-
-Decides the launches and what is kept between them; `triton_step` and `triton_kernels` hold the kernels.
-"""
+"""The launches of a step's kernels, and what is kept between them."""
 
 from __future__ import annotations
 
 from math import gcd
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from lhic.families.ax.config import CONSTANT, INSIDE, NEIGHBOUR
-from lhic.families.ax.cpu import experts
-from lhic.families.ax.cpu.context import n_features
-from lhic.families.ax.cpu.skew import PLANE_LAG
-
-if TYPE_CHECKING:
-    from lhic.families.ax.gpu.torch_engine import Batch
+from lhic.families.ax.experts import CONSTANT, INSIDE, NEIGHBOUR
+from lhic.families.ax.gpu import coder, features, fit, learn, mixture
+from lhic.families.ax.gpu.batch import AT_ONCE, Batch
+from lhic.families.ax.spec import PLANE_LAG, n_features
 
 MIX_BLOCK = 64  # samples of a program
 FIT_SAMPLES = 32  # of a product of matrices
-AT_ONCE = 8  # products that are loaded together
 LEAST_SIDE = 16  # of a matrix that is multiplied
-
-
-def of(batch: Batch) -> KernelStep | None:
-    """The kernels' side of a batch, where there are kernels."""
-    return KernelStep(batch) if batch.kernels else None
 
 
 def power_of_two(n: int, least: int = 1) -> int:
@@ -35,7 +22,7 @@ def power_of_two(n: int, least: int = 1) -> int:
     return max(least, 1 << (n - 1).bit_length())
 
 
-class KernelStep:
+class Step:
     """What a batch keeps of a step: n tiles, Z planes, q samples; every kernel writes all of it anew."""
 
     def __init__(self, batch: Batch):
@@ -48,7 +35,7 @@ class KernelStep:
         def longs(*shape):
             return torch.ones(shape, dtype=torch.int64, device=device)
 
-        self.base, self.scale, self.mean, self.raw, self.level, self.activity, self.mag = (
+        self.base, self.scale, self.mean, self.raw, self.level, self.activity, self.magnitude = (
             longs(*shape) for _ in range(7)
         )
         self.given, self.candidate, self.run_level, self.repeat_weight = (longs(*shape) * 0 for _ in range(4))
@@ -56,88 +43,69 @@ class KernelStep:
         self.is_coded = torch.zeros(shape, dtype=torch.int8, device=device)
         self.features = torch.zeros((n_features(e), self.n_all), dtype=torch.int8, device=device)
         self.sums = torch.zeros((3 * config.components, self.n_all), dtype=torch.float32, device=device)
-        k = config.components + (self.repeats > 0)
-        self.components = torch.zeros((*shape, 4, k), dtype=torch.int32, device=device)
+        self.n_components = config.components + (self.repeats > 0)
+        self.components = torch.zeros((*shape, 4, self.n_components), dtype=torch.int32, device=device)
         # Of the epoch's waves.  Triton does not multiply what it has read as int8 as float64.
         of_epoch = batch.n_tiles, batch.n_planes, config.epoch, batch.n_most
         self.weights = torch.zeros(of_epoch, dtype=torch.int32, device=device)
 
-        self.experts = [len(expert.regressors) for expert in batch.experts]
-        self.sizes = batch.tensor(np.array(self.experts))
-        about = [batch.offsets, batch.backs, torch.zeros_like(batch.backs), torch.zeros_like(batch.backs)]
-        regressors = torch.stack([a[batch.n_fixed :] for a in about], 1)
-        regressors[:, 2], regressors[:, 3] = batch.minus_mean, batch.constant
-        self.regressors = torch.cat([regressors, batch.inside], 1)
-        self.regressors = torch.cat([self.regressors, self.regressors[:1].expand(AT_ONCE, -1)]).contiguous()
-        self.layers = [layer.float().contiguous() for layer in self._layers()]
-
-        self.period = config.epoch // gcd(PLANE_LAG, config.epoch)
-        self.systems = torch.full((batch.n_tiles, batch.n_ending, e), -1, dtype=torch.int64, device=device)
+        self.period = config.epoch // gcd(PLANE_LAG, config.epoch)  # one plane in so many ends its epoch in a step
+        n_ending = -(-batch.n_active // self.period)
+        self.systems = torch.full((batch.n_tiles, n_ending, e), -1, dtype=torch.int64, device=device)
         self.work = solver_memory(self.systems.numel(), batch.n_regressors, device)
-        self.grid, self.ending = (batch.n_active, batch.n_tiles), (batch.n_ending, batch.n_tiles)
+        self.grid, self.ending = (batch.n_active, batch.n_tiles), (n_ending, batch.n_tiles)
         self.size = power_of_two(batch.n_most, 2)
         self.n_warps = min(max(self.size // 32, 1), 4)  # a sample for each thread
 
-    def _layers(self) -> tuple[torch.Tensor, ...]:
-        """First, middle and last weights, biases of the hidden layers and of the last; 0 for a middle that is none."""
-        layers, biases = self.batch.layers, self.batch.biases
-        middle = torch.stack(layers[1:-1]) if len(layers) > 2 else layers[0].new_zeros(1)
-        return layers[0], middle, layers[-1], torch.stack(biases[:-1]), biases[-1]
+    def _shape(self) -> tuple[int, ...]:
+        batch = self.batch
+        return batch.n_planes, batch.n_active, batch.n_most, batch.n_rows, batch.n_columns, batch.waves
 
     def look(self) -> torch.Tensor:
         """Components of the step's mixtures, int32 (n, Z, q, 4, K)."""
-        from lhic.families.ax.gpu import triton_step
-
-        batch, tables, config = self.batch, self.batch.tables, self.batch.config
-        triton_step.look_wave[self.grid](
-            batch.t, batch.buffer, batch.offsets, self.regressors, self.sizes, batch.about_mean,
+        batch, config = self.batch, self.batch.config
+        features.look_wave[self.grid](
+            batch.t, batch.buffer, batch.offsets, batch.regressors, batch.sizes, batch.about_mean,
             batch.coefficients, batch.coded, batch.exists, batch.low, batch.high,
             batch.magnitude, batch.error, batch.ratio, batch.ratio_count, batch.own_count, batch.hits, batch.tries,
-            tables.log, tables.power, tables.run_level,
+            batch.log_table, batch.power_table, batch.run_level_table,
             self.features, self.base, self.scale, self.mean, self.predictions, self.near, self.raw,
-            self.level, self.activity, self.mag, self.is_coded, self.candidate, self.run_level, self.repeat_weight,
+            self.level, self.activity, self.magnitude, self.is_coded,
+            self.candidate, self.run_level, self.repeat_weight,
             batch.buffer.shape[1], batch.plane_apart, batch.wave_apart, *self._shape(), batch.n_epochs, self.n_all,
             EPOCH=config.epoch, E=batch.n_experts, R=batch.n_regressors, Q=self.size, AT_ONCE=AT_ONCE,
             BLEND=config.blend, REPEATS=self.repeats, INSIDE=batch.looks_inside, num_warps=self.n_warps,
         )  # fmt: skip
         n, width, k = len(self.features), config.width, config.components
-        triton_step.mix[(-(-self.n_all // MIX_BLOCK),)](
-            self.features, *self.layers, self.sums, self.base, self.scale, self.candidate, self.repeat_weight,
-            self.components, tables.log, tables.exp2, self.n_all, n, width,
+        mixture.mix[(-(-self.n_all // MIX_BLOCK),)](
+            self.features, *batch.net, self.sums, self.base, self.scale, self.candidate, self.repeat_weight,
+            self.components, batch.log_table, batch.exp2_table, self.n_all, n, width,
             DEPTH=config.depth, FEATURES=power_of_two(n, LEAST_SIDE), WIDTH=power_of_two(width, LEAST_SIDE),
             OUTPUTS=power_of_two(3 * k, LEAST_SIDE), K=k, MIXTURES=power_of_two(k), REPEATS=self.repeats > 0,
             BLOCK=MIX_BLOCK, num_warps=8,
         )  # fmt: skip
         return self.components
 
-    def _shape(self) -> tuple[int, ...]:
-        batch = self.batch
-        return batch.n_planes, batch.n_active, batch.n_most, batch.n_rows, batch.n_columns, batch.waves
-
     def intervals(self, values: torch.Tensor, levels: torch.Tensor, lower_bits: int, found: torch.Tensor) -> None:
         """Find a step's intervals and take its values as known.
 
         values, levels : int32 (n, P * H * W);  found : int32 (n, P * H * W + 1, 2, 2)
         """
-        from lhic.families.ax.gpu import triton_step
-
-        batch, k = self.batch, self.components.shape[-1]
-        triton_step.find_intervals[self.grid](
+        batch, k = self.batch, self.n_components
+        coder.find_intervals[self.grid](
             batch.t, values, levels, self.components, self.is_coded,
-            batch.n_levels, batch.first, batch.table_start, batch.level_table, batch.tables.sigmoid32,
+            batch.n_levels, batch.first, batch.table_start, batch.level_table, batch.sigmoid_table,
             self.given, self.widths, found, *self._shape(),
             K=k, MIXTURES=power_of_two(k), Q=self.size, LOWER_BITS=lower_bits, num_warps=4,
         )  # fmt: skip
 
     def learn(self) -> None:
-        """Take note of the values `given` where samples are coded."""
-        from lhic.families.ax.gpu import triton_step
-
+        """Take note of the values `given` where samples are coded, and of the `widths` with which they were."""
         batch = self.batch
-        triton_step.learn_wave[self.grid](
+        learn.learn_wave[self.grid](
             batch.t, batch.buffer, batch.offsets, self.given, self.widths, self.is_coded, batch.exists,
             batch.low, batch.high, self.base, self.scale, self.mean, self.predictions, self.raw,
-            self.level, self.activity, self.mag, self.candidate, self.run_level, self.repeat_weight,
+            self.level, self.activity, self.magnitude, self.candidate, self.run_level, self.repeat_weight,
             batch.own_magnitude, batch.own_count, batch.own_error, batch.own_ratio, batch.own_ratio_count,
             batch.own_hits, batch.own_tries, self.weights,
             batch.buffer.shape[1], batch.picture_apart, batch.plane_apart, batch.wave_apart, *self._shape(), self.n_all,
@@ -146,36 +114,33 @@ class KernelStep:
 
     def end_epochs(self) -> None:
         """Fit the experts of those planes whose epoch ends with the step, and open their next tables."""
-        from lhic.families.ax.gpu import triton_step
-
         batch, shape = self.batch, self._shape()
         epoch, period = batch.config.epoch, self.period
         n_samples = min(FIT_SAMPLES, power_of_two(batch.n_most, LEAST_SIDE))
         for e, expert in enumerate(batch.experts):
             n, kinds = len(expert.regressors), set(expert.regressors[:, 0].tolist())
             size, rest = matrix_sides(n)
-            triton_step.fit[self.ending](
-                batch.t, batch.buffer, self.regressors, self.weights, batch.gram, batch.moment, self.systems,
+            fit.add_epoch[self.ending](
+                batch.t, batch.buffer, batch.regressors, self.weights, batch.gram, batch.moment, self.systems,
                 batch.exists, batch.buffer.shape[1], batch.picture_apart, batch.plane_apart, batch.wave_apart, *shape,
-                n, ABOUT_MEAN=bool(expert.about_mean), FORGETS=e in batch.forgets, EXPERT=e, E=batch.n_experts,
+                n, ABOUT_MEAN=bool(expert.about_mean), FORGETS=expert.forgets, EXPERT=e, E=batch.n_experts,
                 R=batch.n_regressors, SIZE=size, REST=rest, Q=n_samples, EPOCH=epoch, PERIOD=period,
                 HAS_MEAN=not kinds.isdisjoint((NEIGHBOUR, INSIDE)), HAS_CONSTANT=CONSTANT in kinds,
                 INSIDE=INSIDE in kinds, num_warps=max(size // 8, 2),
             )  # fmt: skip
-        solve(batch.gram, batch.moment, batch.coefficients, self.systems, self.sizes, self.work)
-        triton_step.next_tables[self.ending](
+        solve(batch.gram, batch.moment, batch.coefficients, self.systems, batch.sizes, self.work)
+        learn.next_tables[self.ending](
             batch.t, batch.magnitude, batch.error, batch.ratio, batch.ratio_count, batch.hits, batch.tries,
             batch.own_magnitude, batch.own_count, batch.own_error, batch.own_ratio, batch.own_ratio_count,
-            batch.own_hits, batch.own_tries, batch.tables.first_hits,
+            batch.own_hits, batch.own_tries, batch.first_hits,
             batch.n_planes, batch.n_active, batch.waves, batch.n_epochs, E=batch.n_experts,
             EXPERTS=power_of_two(batch.n_experts), EPOCH=epoch, PERIOD=period, REPEATS=self.repeats, num_warps=1,
         )  # fmt: skip
 
 
 def matrix_sides(n: int) -> tuple[int, int]:
-    """Sides of the matrices that hold n <= 64 regressors: a power of two, and 16 more or none."""
-    size = power_of_two(n, LEAST_SIDE)
-    return (size // 2, LEAST_SIDE) if 2 * LEAST_SIDE < n <= size // 2 + LEAST_SIDE else (size, 0)
+    """Sides of the matrices that hold n <= 48 regressors: a power of two, and 16 more or none."""
+    return (2 * LEAST_SIDE, LEAST_SIDE) if n > 2 * LEAST_SIDE else (power_of_two(n, LEAST_SIDE), 0)
 
 
 def solver_memory(n_systems: int, n_regressors: int, device: torch.device) -> torch.Tensor:
@@ -188,17 +153,13 @@ def solve(
     gram: torch.Tensor, moment: torch.Tensor, coefficients: torch.Tensor, systems: torch.Tensor, sizes: torch.Tensor,
     work: torch.Tensor,
 ) -> None:  # fmt: skip
-    """Coefficients of some systems, in place: `torch_engine.solve` by a kernel.
+    """Coefficients of some systems, in place.
 
     gram : float64 (..., R, R);  moment, coefficients : float64 (..., R)
     systems : int64, numbers of those to solve, -1: none;  sizes : int64 (E,), of the systems with number e, e + E, ...
     work : `solver_memory` of so many systems
     """
-    from lhic.families.ax.gpu import triton_kernels
-
-    triton_kernels.solve_system[(systems.numel(),)](
+    fit.solve_system[(systems.numel(),)](
         gram, moment, work, coefficients, systems, sizes, E=len(sizes), R=gram.shape[-1], SIZE=work.shape[-1],
-        AT_ONCE=AT_ONCE, RIDGE=float(experts.RIDGE), RELATIVE_RIDGE=experts.RELATIVE_RIDGE,
-        DEGENERATE=experts.DEGENERATE, ONE_COEFFICIENT=2.0**experts.COEFFICIENT_BITS,
-        LIMIT=float(experts.COEFFICIENT_LIMIT), num_warps=1, enable_fp_fusion=False,
+        AT_ONCE=AT_ONCE, num_warps=1, enable_fp_fusion=False,
     )  # fmt: skip

@@ -1,0 +1,211 @@
+"""What the network sees: the base prediction, the expected error, and the features in units of it.
+
+A feature is 16 times a quantity in units of the expected error, clipped to -127 .. 127 (docs/format_lhic_ax.md,
+section 5).  The same functions serve encoder, decoder and training.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lhic.families.ax import pixel
+from lhic.families.ax.cpu.arithmetic import EXACT, log2_16, log2_16_row
+from lhic.families.ax.cpu.blend import blend_wave, causal_sums
+from lhic.families.ax.cpu.pictures import neighbours
+from lhic.families.ax.cpu.repeats import find_repeats
+from lhic.families.ax.spec import (
+    AROUND,
+    CROSS,
+    FAR_PLANES,
+    MIN_MAGNITUDE,
+    NEAR_PLANES,
+    OF_AROUND,
+    OF_COUNT,
+    OF_CURVATURE,
+    OF_EARLIER_MAGNITUDE,
+    OF_EXPECTED,
+    OF_FAR_PLANES,
+    OF_FIRST_ROW,
+    OF_HIGH,
+    OF_LOW,
+    OF_MAGNITUDE,
+    OF_NEAR_PLANES,
+    OF_PLANE,
+    OF_RAW_SCALE,
+    OF_RESIDUALS,
+    OF_SAMPLES,
+    OF_SCALE,
+    OF_SIDES,
+    OF_SLOPES,
+    OWN,
+    UNIT,
+)
+from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, distances, skewed
+from lhic.kernels.jit import njit
+
+_AROUND, _OWN = distances(AROUND), distances(OWN)
+_W, _N, _E, _S = (skewed(place) for place in CROSS)
+
+
+@njit(fastmath=EXACT)
+def _raw_scales(around, activity, magnitude, n, expected, raw_scale):
+    for q in range(n):
+        expected[q] = pixel.expected_error(np.float64(activity[q]), magnitude)
+        raw_scale[q] = pixel.raw_scale(around[q], expected[q])
+
+
+@njit
+def _scales(raw_scale, log_raw, ratio, ratio_count, n, level, scale):
+    """Expected error, corrected by what errors of its level turned out to be."""
+    for q in range(n):
+        level[q] = pixel.scale_level(np.int64(log_raw[q]))
+        scale[q] = pixel.corrected_scale(np.int64(raw_scale[q]), ratio[level[q]], ratio_count[level[q]])
+
+
+@njit(fastmath=EXACT)
+def _inverses(scale, gain, n, inverse):
+    """Inverse of the expected error, in the unit of each plane back."""
+    for q in range(n):
+        inverse[0, q] = pixel.inverse_scale(scale[q])
+    for back in range(1, inverse.shape[0]):
+        own, of_plane = inverse[0], inverse[back]
+        for q in range(n):
+            of_plane[q] = pixel.inverse_back(own[q], gain[back])
+
+
+@njit(fastmath=EXACT)
+def _scaled(source, inverse, n, feature):
+    """A row of residuals."""
+    for q in range(n):
+        feature[q] = pixel.in_units(np.float64(source[q]), inverse[q], 16)
+
+
+@njit(fastmath=EXACT)
+def _scaled_differences(source, factor, base, inverse, bits, n, feature):
+    """A row of samples (factor 64) or predictions (1), less the base."""
+    for q in range(n):
+        feature[q] = pixel.in_units(factor * source[q] - base[q], inverse[q], bits)
+
+
+@njit(fastmath=EXACT)
+def _less(logs, log_scale, n, feature):
+    for q in range(n):
+        feature[q] = pixel.limited(logs[q] - log_scale[q])
+
+
+@njit(fastmath=EXACT)
+def _ends(base, low, high, log_scale, log_magnitude, inverse, n, features, f):
+    for q in range(n):
+        features[f + OF_MAGNITUDE, q] = pixel.limited(log_magnitude - log_scale[q])
+        features[f + OF_SCALE, q] = pixel.scale_feature(log_scale[q])
+        features[f + OF_LOW, q] = pixel.in_units(base[q] - low, inverse[q], 18)
+        features[f + OF_HIGH, q] = pixel.in_units(high - base[q], inverse[q], 18)
+
+
+@njit(fastmath=EXACT)
+def _slopes(plane, u, row, n, slope, curvature):
+    """Differences to the four neighbours in the earlier plane, times 256, and their sum."""
+    here, west, north = plane[u, row : row + n], neighbours(plane, u, row, n, _W), neighbours(plane, u, row, n, _N)
+    east, south = neighbours(plane, u, row, n, _E), neighbours(plane, u, row, n, _S)
+    for q in range(n):
+        at, w, n_, e, s = np.float64(here[q]), np.float64(west[q]), np.float64(north[q]), east[q], np.float64(south[q])
+        slope[q] = 256.0 * pixel.slope_sum(at, w, n_, np.float64(e), s)
+        curvature[q] = w + n_ + e + s - 4.0 * at
+
+
+@njit(fastmath=EXACT)
+def _slope_features(logs, curvature, log_scale, inverse, n, features, f):
+    for q in range(n):
+        features[f + OF_SLOPES, q] = pixel.slope_feature(logs[q], log_scale[q])
+        features[f + OF_CURVATURE, q] = pixel.in_units(curvature[q], inverse[q], 14)
+
+
+@njit
+def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scratch):
+    """Base prediction, expected error, features and repeats of a wave whose experts have predicted."""
+    if table.repeats:
+        find_repeats(z, wave, first, n, epoch, table, state, scratch)
+    n_experts = table.about_mean.size
+    n_slots = state.residuals.shape[0]
+    u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
+    features, work, base, scale, raw_scale = (
+        scratch.features, scratch.work, scratch.base, scratch.scale, scratch.raw_scale,
+    )  # fmt: skip
+    magnitude = max(state.magnitude[z, epoch], np.int64(MIN_MAGNITUDE))
+    log_magnitude = log2_16(magnitude)
+    # this plane's magnitude in 1/1024 of each earlier plane's
+    gain = np.empty(1 + NEAR_PLANES + FAR_PLANES)
+    for back in range(1, gain.size):
+        earlier = max(state.magnitude[z - back, epoch], np.int64(MIN_MAGNITUDE)) if z >= back else magnitude
+        gain[back] = pixel.gain_of(magnitude, earlier)
+    earlier = max(state.magnitude[z - 1, epoch], np.int64(MIN_MAGNITUDE)) if z > 0 else magnitude
+
+    log_error = np.empty(n_experts)
+    blend_wave(z, u, row, n, epoch, magnitude, earlier, table, state, scratch, log_error)
+
+    log_scale, log_raw, logs, expected = scratch.logs[0], scratch.logs[1], scratch.logs[2], scratch.logs[3]
+    around = work[3]
+    causal_sums(state.residuals[z % n_slots], u, row, n, around)
+    if z > 0:
+        activity = state.activity[(z - 1) % n_slots, u, row : row + n]
+        _raw_scales(around, activity, float(magnitude), n, expected, raw_scale)
+    else:
+        work[0, :n] = UNIT
+        _raw_scales(around, work[0], float(magnitude), n, expected, raw_scale)
+    log2_16_row(raw_scale, n, 0.0, log_raw)
+    _scales(raw_scale, log_raw, state.ratio[z, epoch], state.ratio_count[z, epoch], n, scratch.level, scale)
+    log2_16_row(scale, n, 0.0, log_scale)
+    _inverses(scale, gain, n, scratch.inverse)
+
+    inverse = scratch.inverse[0]
+    for e in range(n_experts):
+        _scaled_differences(scratch.predictions[e], 1.0, base, inverse, 16, n, features[e])
+        _less(scratch.near[e], log_scale, n, features[n_experts + e])
+        features[2 * n_experts + e, :n] = pixel.limited(log_error[e] - log_magnitude)
+    f = 3 * n_experts
+    for k in range(_OWN.shape[0]):
+        at, shifted = u + _OWN[k, 0], row + _OWN[k, 1]
+        samples = state.samples[z, at, shifted : shifted + n]
+        _scaled_differences(samples, 64.0, base, inverse, 17, n, features[f + OF_SAMPLES + k])
+        _scaled(state.residuals[z % n_slots, at, shifted : shifted + n], inverse, n, features[f + OF_RESIDUALS + k])
+    for back in range(1, 1 + NEAR_PLANES + FAR_PLANES):
+        own = f + OF_NEAR_PLANES + (back - 1) * (1 + _AROUND.shape[0])
+        if back > NEAR_PLANES:
+            own = f + OF_FAR_PLANES + back - 1 - NEAR_PLANES
+        n_around = _AROUND.shape[0] if back <= NEAR_PLANES else 0
+        if z >= back:
+            plane = state.residuals[(z - back) % n_slots]
+            _scaled(plane[u, row : row + n], scratch.inverse[back], n, features[own])
+            for k in range(n_around):
+                at, shifted = u + _AROUND[k, 0], row + _AROUND[k, 1]
+                _scaled(plane[at, shifted : shifted + n], scratch.inverse[back], n, features[own + 1 + k])
+        else:
+            features[own : own + 1 + n_around, :n] = 0
+    for q in range(n):
+        around[q] *= 2.0
+    log2_16_row(around, n, 16.0, logs)
+    _less(logs, log_scale, n, features[f + OF_AROUND])
+    log2_16_row(expected, n, 16.0, logs)
+    _less(logs, log_scale, n, features[f + OF_EXPECTED])
+    _less(log_raw, log_scale, n, features[f + OF_RAW_SCALE])
+    _ends(base, 64.0 * state.low[z], 64.0 * state.high[z], log_scale, log_magnitude, inverse, n, features, f)
+    features[f + OF_EARLIER_MAGNITUDE, :n] = pixel.limited(log2_16(earlier) - log_magnitude)
+    features[f + OF_COUNT, :n] = pixel.count_feature(log2_16(state.own_count[z] + 1))
+    features[f + OF_PLANE, :n] = 8 * min(z, 8)
+    features[f + OF_FIRST_ROW, :n] = 0
+    features[f + OF_SIDES, :n] = 0
+    if first == 0:
+        features[f + OF_FIRST_ROW, 0] = 64
+    left_most, right_most = wave - 2 * (first + n - 1), wave - 2 * first
+    if left_most == 0:
+        features[f + OF_SIDES, n - 1] = 64
+    if right_most == n_columns - 1:
+        features[f + OF_SIDES, 0] = 64
+    if z > 0:
+        slope, curvature = work[0], work[1]
+        _slopes(state.samples[z - 1], u, row, n, slope, curvature)
+        log2_16_row(slope, n, 16.0, logs)
+        _slope_features(logs, curvature, log_scale, inverse, n, features, f)
+    else:
+        features[f + OF_SLOPES, :n] = 0
+        features[f + OF_CURVATURE, :n] = 0

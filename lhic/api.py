@@ -188,9 +188,19 @@ def _encode(
 
 
 def _header(cube: Cube, model: Model, parameters: bytes, metadata: dict) -> Header:
-    tile = model.tile_shape(*cube.shape[1:])
-    identity = model.name, model.family, model.weights_hash
-    return Header(cube.dtype, tuple(cube.shape), *tile, *identity, parameters, metadata)
+    n_bands, n_rows, n_columns = cube.shape
+    tile_rows, tile_columns = model.tile_shape(n_rows, n_columns)
+    return Header(
+        dtype=cube.dtype,
+        shape=(n_bands, n_rows, n_columns),
+        tile_rows=tile_rows,
+        tile_columns=tile_columns,
+        model_name=model.name,
+        family=model.family,
+        weights_hash=model.weights_hash,
+        parameters=parameters,
+        metadata=metadata,
+    )
 
 
 def _with_nodata(metadata: dict | None, nodata: int | None, cube: Cube) -> dict:

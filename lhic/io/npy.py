@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -133,8 +134,7 @@ class CubeWriter:
         described = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": tuple(shape)}
         npy_format.write_array_header_1_0(file, described)
         self._begin = file.tell()
-        n_bytes, disk = n_bytes_of(shape, dtype), os.fstatvfs(file.fileno())
-        left = disk.f_bavail * disk.f_frsize
+        n_bytes, left = n_bytes_of(shape, dtype), shutil.disk_usage(file.name).free
         if n_bytes > left:
             raise OSError(errno.ENOSPC, f"expected room for {n_bytes:,} bytes, found {left:,}")
         file.truncate(self._begin + n_bytes)

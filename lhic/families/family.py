@@ -9,13 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
-from lhic.cube import n_bytes_of
+from lhic.cube import Cube, CubeSink, n_bytes_of
 from lhic.io.memory import check_memory, memory_budget
-from lhic.io.npy import Window
 from lhic.io.threads import n_threads
 from lhic.stream.header import Header, StreamIndex
 from lhic.stream.metadata import nodata_of
@@ -27,24 +26,6 @@ INDEX_BYTES = 400
 
 Progress = Callable[[int], None]
 """Called with the number of samples finished since the last call, always from the thread that asked for the work."""
-
-
-class Cube(Protocol):
-    """An array, or what gives windows of one that is larger than memory."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]: ...
-
-    @property
-    def dtype(self) -> np.dtype: ...
-
-    def __getitem__(self, window: Window) -> np.ndarray: ...
-
-
-class CubeSink(Protocol):
-    """An array, or what takes windows of one that is larger than memory."""
-
-    def __setitem__(self, window: Window, samples: np.ndarray) -> None: ...
 
 
 def silent(n_samples: int) -> None:

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence, Sized
 
 import numpy as np
 
-from lhic.cube import n_bytes_of
+from lhic.cube import Cube, CubeSink, Window, n_bytes_of
 from lhic.errors import CorruptStreamError, UsageError
-from lhic.families.family import INDEX_BYTES, Cube, CubeSink, Encoded, Family, Model, Work
-from lhic.io.npy import Window
+from lhic.families.family import INDEX_BYTES, Encoded, Family, Model, Work
 from lhic.stream.header import Header, StreamIndex
 from lhic.stream.tiles import Section, Stream, check_samples_crc, check_sections_crc, lazy_sections, samples_crc
 from lhic.stream.whole import StreamWriter

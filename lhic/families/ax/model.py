@@ -18,6 +18,7 @@ from itertools import pairwise
 import numpy as np
 
 from lhic.coder import RansDecoder, RansEncoder
+from lhic.cube import Cube
 from lhic.errors import CheckpointError, ConfigError, CorruptStreamError, UsageError
 from lhic.families.ax import changes, gpu
 from lhic.families.ax.config import LIMITS, AxConfig
@@ -30,7 +31,7 @@ from lhic.families.ax.parameters import FAMILY, GROUP_PLANES, LOWER_BITS, MAX_TI
 from lhic.families.ax.planes.near_lossless import check_max_error
 from lhic.families.ax.planes.tile import Layout, Planes, check_nodata, join_tile, read_side, split_tile
 from lhic.families.ax.spec import PLANE_LAG, PRECISION
-from lhic.families.family import Cube, Encoded, Model, Work
+from lhic.families.family import Encoded, Model, Work
 from lhic.stream.tiles import Section, TileGrid
 from lhic.stream.varint import Reader, write_varint
 

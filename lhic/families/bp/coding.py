@@ -19,6 +19,7 @@ import torch
 
 from lhic.coder import Mixture, RansDecoder, RansEncoder, interval
 from lhic.coder.rans import MAX_PRECISION
+from lhic.cube import Cube
 from lhic.errors import CheckpointError, ConfigError, CorruptStreamError, UsageError
 from lhic.families.bp.config import LhicBpConfig
 from lhic.families.bp.engines import CompiledEngine, PlanePass, TorchEngine
@@ -29,7 +30,7 @@ from lhic.families.bp.partition import alphabet_sizes, join, plane_to_unit, spli
 from lhic.families.bp.quantise import round_and_list
 from lhic.families.bp.side import read_corrections, read_escapes, write_corrections, write_escapes
 from lhic.families.bp.wavefront_numba import Coders
-from lhic.families.family import Cube, Encoded, Model, Progress, Work
+from lhic.families.family import Encoded, Model, Progress, Work
 from lhic.stream.tiles import TileGrid
 
 # Format v1: changing any of these changes every stream (docs/format_lhic_bp.md).

@@ -6,6 +6,7 @@ Knows neither files nor streams nor models; never changes a value.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,7 @@ def _dtype_names() -> str:
     return "an integer dtype (" + ", ".join(map(str, DTYPES)) + ")"
 
 
-def likely_band_axis(cube: np.ndarray) -> int:
+def likely_band_axis(cube: Any) -> int:
     """The axis that looks like the bands: 0, where they are expected, unless another one clearly does.
 
     Spectra have a shape, which most of a scene's variance is due to; images have none, or little.  Of 22 cubes of 9

@@ -19,7 +19,7 @@ from lhic.io.npy import Window
 from lhic.io.threads import n_threads
 from lhic.stream.header import Header, StreamIndex
 from lhic.stream.metadata import nodata_of
-from lhic.stream.tiles import Stream, Tile, check_samples_crc, samples_crc, tile_sections
+from lhic.stream.tiles import Section, Stream, Tile, check_samples_crc, samples_crc, tile_sections
 from lhic.stream.whole import StreamWriter
 
 INDEX_BYTES = 400
@@ -169,7 +169,7 @@ class Model(ABC):
         self,
         shapes: Sequence[tuple[int, int, int]],
         dtype: np.dtype,
-        sections: Sequence[Sequence[bytes]],
+        sections: Sequence[Sequence[bytes | Section]],
         parameters: bytes,
         n_bands: int,
         work: Work,
@@ -231,7 +231,8 @@ class Model(ABC):
     def _batches(self, header: Header, work: Work) -> Iterator[list[Tile]]:
         """Consecutive tiles that fit the memory together, but one at least, and no more than are best."""
         native, left = header.dtype.newbyteorder("="), work.memory - work.held - INDEX_BYTES * len(header.grid)
-        batch, n_samples, n_bytes = [], 0, 0
+        batch: list[Tile] = []
+        n_samples = n_bytes = 0
         for tile in header.grid:
             shape = header.shape[0], tile.n_rows, tile.n_columns
             size, memory = shape[0] * shape[1] * shape[2], self.coding_bytes(shape, native)

@@ -5,7 +5,6 @@ The notebooks and `study` share it; it knows nothing of either.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.measure import provenance, rows
-from benchmarks.measure.measurement import Options, check_codec
+from benchmarks.measure.measurement import Options, check_codec, choose
 from benchmarks.measure.run import run
 from lhic.data import Item, check_converted, open_dataset
 from lhic.errors import ConfigError
@@ -58,10 +57,7 @@ class Plan:
         """The cubes, in the order of the dataset."""
         root = None if self.root is None else provenance.REPOSITORY / self.root
         found = [item for item in open_dataset(self.dataset, root, self.split) if item.name not in self.exclude]
-        if self.max_cubes is None or self.max_cubes >= len(found):
-            return found
-        chosen = random.Random(self.seed).sample(range(len(found)), self.max_cubes)
-        return [found[i] for i in sorted(chosen)]
+        return choose(found, self.max_cubes, self.seed)
 
     def check(self) -> None:
         """Raise what would stop the work, before any is done: a dataset not there or converted in part, a codec.

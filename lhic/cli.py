@@ -1,50 +1,65 @@
-"""The command line: ``lhic encode | decode | preview | info | models | train | import-lhic-bp``.
+"""The command line: ``lhic encode | decode | verify | preview | info | models | train | import-lhic-bp``.
 
 A thin wrapper: it reads and writes files, shows progress on stderr and turns errors into one line and an exit code
-(2 for usage, 1 for data).  Results go to stdout.
+(2 for usage, 1 for data, 128 and the signal's number).  Results go to stdout, or to stderr if the output does.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 import lhic
+from lhic import console
 from lhic.comparison import Comparison, check_comparable
-from lhic.errors import InvalidCubeError, LhicError, UsageError, message_of, named
+from lhic.cube import likely_band_axis
+from lhic.errors import (
+    CorruptStreamError,
+    InvalidCubeError,
+    LhicError,
+    TruncatedStreamError,
+    UsageError,
+    message_of,
+    named,
+)
 from lhic.extras import needs
-from lhic.families.registry import DEFAULT_MODEL, DEVICES
-from lhic.io.atomic import atomic_write
+from lhic.families.registry import DEFAULT_MODEL, DEVICES, weights_files
+from lhic.io.atomic import atomic_write, check_not_input
 from lhic.io.npy import CubeReader
-from lhic.io.source import open_source
+from lhic.io.source import STANDARD, Source, open_source
 from lhic.stream.header import read_index
+from lhic.stream.metadata import write_metadata
 
 EXIT_DATA = 1
-EXIT_INTERRUPTED = 130
 BAR_DELAY_S = 2.0  # what is done, or fails, in less time shows no progress bar
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    options = build_parser().parse_args(arguments)
+    console.prepare()
     try:
-        options.command(options)
+        with console.ended_by_signals():
+            options = _parse(arguments)
+            options.command(options)
     except LhicError as error:
         return _complain(error, error.exit_code)
     except OSError as error:
         return _complain(f"{error.filename or 'file'}: {error.strerror or error}", EXIT_DATA)
     except MemoryError:
-        return _complain(
-            "expected enough memory for a batch of tiles, found too little; set LHIC_MEMORY_BUDGET", EXIT_DATA
-        )
+        return _complain("expected enough memory for a batch of tiles, found too little; set LHIC_MEMORY_BUDGET", 1)
     except KeyboardInterrupt:
-        return _complain("interrupted; nothing was written", EXIT_INTERRUPTED)
+        return _complain("interrupted; nothing is half-written", 128 + signal.SIGINT)
+    except console.Ended as end:
+        return _complain(f"ended by {end.signal.name}; nothing is half-written", 128 + end.signal)
     return 0
 
 
@@ -53,193 +68,144 @@ def _complain(message: object, exit_code: int) -> int:
     return exit_code
 
 
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    try:
+        return build_parser().parse_args(arguments)
+    finally:
+        console.say("", end="")  # what argparse did: help, perhaps
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lhic",
         description="Lossless compression of hyperspectral cubes.",
-        epilog="Exit codes: 0 done, 1 bad data, 2 bad usage, 130 interrupted. Examples: 'lhic COMMAND --help'.",
+        epilog="Exit codes: 0 done, 1 bad data, 2 bad usage, 130 interrupted. A file '-' is standard input or output. "
+        "Examples: 'lhic COMMAND --help'.",
     )
     parser.add_argument("--version", action="version", version=f"lhic {lhic.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-
-    encode = _add(commands, "encode", run_encode, "compress a .npy cube", ENCODE_EXAMPLES)
-    encode.add_argument("input", metavar="IN.npy", type=Path, help="integer array (bands, rows, columns)")
-    encode.add_argument("output", metavar="OUT.lhic", type=Path, help="stream to write")
-    _add_model(
-        encode, f"one that 'lhic models' lists, or a .safetensors file (default: {DEFAULT_MODEL})", DEFAULT_MODEL
-    )
-    _add_device(encode)
-    encode.add_argument(
-        "--param-d", type=int, metavar="D", help="bits in the lower of a sample's two parts (default: 8)"
-    )
-    encode.add_argument(
-        "--max-error", type=int, default=0, metavar="E", help="let samples change by up to E (default: 0, lossless)"
-    )
-    encode.add_argument(
-        "--tuning-steps",
-        type=int,
-        metavar="N",
-        help="fit the network of lhic-ax to the cube by N steps, e.g. 300, and send what changed, where that pays "
-        "(default: up to the model; decoding takes no longer)",
-    )
-    encode.add_argument(
-        "--metadata", type=Path, metavar="FILE.json", help="wavelengths, fwhm, nodata, crs, ... to store"
-    )
-    _add_quiet(encode)
-
-    decode = _add(commands, "decode", run_decode, "restore the .npy cube", DECODE_EXAMPLES)
-    decode.add_argument("input", metavar="IN.lhic", type=Path, help="stream")
-    decode.add_argument("output", metavar="OUT.npy", type=Path, help="cube to write")
-    _add_model(decode, "weights to use when they are not where 'lhic models' looks", None)
-    _add_device(decode)
-    decode.add_argument(
-        "--verify", type=Path, metavar="ORIGINAL.npy", help="compare; on a difference, fail and write nothing"
-    )
-    decode.add_argument("--tile", type=int, metavar="N", help="decode this tile alone; tiles count from 0, row by row")
-    _add_quiet(decode)
-
-    preview = _add(commands, "preview", run_preview, "show three bands as a picture", PREVIEW_EXAMPLES)
-    preview.add_argument("input", metavar="IN.lhic", type=Path, help="stream")
-    preview.add_argument("output", metavar="OUT.png", type=Path, help="picture to write")
-    preview.add_argument(
-        "--bands",
-        metavar="R,G,B",
-        help="counted from 0 (default: nearest to 640, 550 and 460 nm; without wavelengths, spread over the cube)",
-    )
-    _add_model(preview, "weights to use when they are not where 'lhic models' looks", None)
-    _add_device(preview)
-    _add_quiet(preview)
-
-    info = _add(commands, "info", run_info, "say what a stream holds, without weights", INFO_EXAMPLES)
-    info.add_argument("input", metavar="IN.lhic", type=Path, help="stream")
-    info.add_argument("--json", action="store_true", help="everything, as one JSON object")
-
-    models = _add(commands, "models", run_models, "list the models found", "example:\n  lhic models\n")
-    models.add_argument("--json", action="store_true", help="as a JSON list, with paths and full hashes")
-
-    train = _add(commands, "train", run_train, "train a model from a YAML configuration", TRAIN_EXAMPLES)
-    train.add_argument("config", metavar="CONFIG", type=Path, help="YAML file, see configs/ and docs/training.md")
-    train.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/<name of the configuration>)")
-    _add_device(train)
-    _add_quiet(train)
-
-    importer = _add(commands, "import-lhic-bp", run_import, "convert published LHIC-BP checkpoints", IMPORT_EXAMPLES)
-    importer.add_argument("--config", type=Path, required=True, metavar="CONFIG.yml", help="published configuration")
-    importer.add_argument("--msp", type=Path, required=True, metavar="MSP.pth", help="state dictionary, MSP network")
-    importer.add_argument("--lsp", type=Path, required=True, metavar="LSP.pth", help="state dictionary, LSP network")
-    importer.add_argument("output", metavar="OUT.safetensors", type=Path, help="weights file to write")
+    for add in (add_encode, add_decode, add_verify, add_preview, add_info, add_models, add_train, add_import):
+        add(commands)
     return parser
 
 
-ENCODE_EXAMPLES = """examples:
+# --- encode -----------------------------------------------------------------------------------------------------------
+
+
+def add_encode(commands) -> None:
+    examples = """examples:
   lhic encode cube.npy cube.lhic
   lhic encode cube.npy cube.lhic --model lhic-bp-xs --param-d 8 --device cpu
   lhic encode cube.npy cube.lhic --metadata bands.json
   lhic encode cube.npy cube.lhic --max-error 2
   lhic encode cube.npy cube.lhic --tuning-steps 300
+  cat cube.npy | lhic encode - - | ssh host 'cat > cube.lhic'
 """
-DECODE_EXAMPLES = """examples:
-  lhic decode cube.lhic again.npy
-  lhic decode cube.lhic again.npy --verify cube.npy
-  lhic decode cube.lhic corner.npy --tile 0
-"""
-PREVIEW_EXAMPLES = """examples:
-  lhic preview cube.lhic look.png
-  lhic preview cube.lhic look.png --bands 45,27,11
-"""
-INFO_EXAMPLES = """examples:
-  lhic info cube.lhic
-  lhic info cube.lhic --json
-"""
-TRAIN_EXAMPLES = """examples:
-  lhic train configs/lhic-bp-xs.yml
-  lhic train configs/lhic-bp.yml --device cuda --out runs/full
-A run that was stopped goes on where it was when the same command is given again.
-"""
-IMPORT_EXAMPLES = """example:
-  lhic import-lhic-bp --config config.yml --msp msp_ckpt.pth --lsp lsp_ckpt.pth lhic-bp.safetensors
-"""
-
-
-def _add(commands, name: str, function, summary: str, examples: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(command=function)
-    return parser
-
-
-def _add_model(parser: argparse.ArgumentParser, text: str, default: str | None) -> None:
-    parser.add_argument("--model", metavar="NAME|PATH", default=default, help=text)
-
-
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--device", choices=DEVICES, default="auto", help="where to compute; auto, the default, is up to the model"
-    )
-
-
-def _add_quiet(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-
-
-@contextmanager
-def _progress_bar(n_samples: int, title: str, quiet: bool):
-    """Progress bar over samples on stderr; yields the function that advances it."""
-    looks = {"unit": "S", "unit_scale": True, "delay": BAR_DELAY_S}
-    with tqdm(total=n_samples, desc=title, disable=quiet, file=sys.stderr, **looks) as bar:
-        yield bar.update
+    add = _command(commands, "encode", run_encode, "compress a .npy cube", examples).add_argument
+    add("input", metavar="IN.npy", help="integer array (bands, rows, columns)")
+    add("output", metavar="OUT.lhic", help="stream to write")
+    models = "one that 'lhic models' lists, or a .safetensors file"
+    add("--model", metavar="NAME|PATH", default=DEFAULT_MODEL, help=f"{models} (default: {DEFAULT_MODEL})")
+    add("--param-d", type=int, metavar="D", help="bits in the lower of a sample's two parts (default: 8)")
+    add("--max-error", type=int, default=0, metavar="E", help="let samples change by up to E (default: 0, lossless)")
+    tuning = "fit the network of lhic-ax to the cube by N steps, e.g. 300, and send what changed, where that pays "
+    add("--tuning-steps", type=int, metavar="N", help=tuning + "(default: up to the model; decoding takes no longer)")
+    add("--metadata", type=Path, metavar="FILE.json", help="wavelengths, fwhm, nodata, crs, ... to store")
+    _add(add, "--device", "--threads", "--force", "--quiet")
 
 
 def run_encode(options: argparse.Namespace) -> None:
+    wanted = {"param_d": options.param_d, "tuning_steps": options.tuning_steps, "max_error": options.max_error or None}
+    extra = {name: value for name, value in wanted.items() if value is not None}  # no error is what every family does
     with CubeReader(options.input) as cube:  # tells a bad cube first
-        n_samples, n_bytes = cube.size, cube.nbytes
-    metadata = _read_json(options.metadata) if options.metadata else None
-    wanted = {"param_d": options.param_d, "tuning_steps": options.tuning_steps}
-    extra = {name: value for name, value in wanted.items() if value is not None}
-    if options.max_error:  # 0 is what every family does
-        extra["max_error"] = options.max_error
-    with _progress_bar(n_samples, "encode", options.quiet) as progress:
-        keywords = {"metadata": metadata, "progress": progress, **extra}
-        found = lhic.encode_file(options.input, options.output, options.model, options.device, **keywords)
-    print(
+        if options.metadata is not None:
+            check_not_input(options.output, options.metadata)
+            extra["metadata"] = _read_metadata(options.metadata, cube.shape[0])
+        _warn_of_axes(cube)
+        with _progress_bar(cube.size, options) as progress:
+            keywords = {"overwrite": options.force, "threads": options.threads, "progress": progress, **extra}
+            found = lhic.encode_file(cube, options.output, options.model, options.device, **keywords)
+    _tell(
+        options,
         f"{options.output}: {found['stream_bytes']} bytes, {found['bits_per_sample']:.4f} bits per sample, "
-        f"{n_bytes / found['stream_bytes']:.2f} times smaller, {_loss(found['max_error'])}"
+        f"{cube.nbytes / found['stream_bytes']:.2f} times smaller, {_loss(found['max_error'])}",
     )
+
+
+def _warn_of_axes(cube: CubeReader) -> None:
+    """A ``.npy`` file does not say which axis is which, and in another order cubes are coded, but longer."""
+    axis = likely_band_axis(cube)
+    if axis:
+        advice = f"numpy.moveaxis(cube, {axis}, 0) puts them first"
+        expected = f"expected the axes bands, rows, columns, found bands that look like axis {axis} of {cube.shape}"
+        print(f"lhic: warning: {message_of(cube.path)}: {expected}; {advice}", file=sys.stderr)
 
 
 def _loss(max_error: int) -> str:
     return f"near-lossless, |error| <= {max_error}" if max_error else "lossless"
 
 
+def _read_metadata(path: Path, n_bands: int) -> dict:
+    """Of a JSON file, in UTF-8 whatever the locale."""
+    try:
+        metadata = json.loads(path.read_text("utf-8-sig"))
+        if metadata is None:
+            raise InvalidCubeError(f"{path}: expected a JSON object, found null")
+        with named(path):
+            write_metadata(metadata, n_bands)
+    except FileNotFoundError:
+        raise UsageError(f"{path}: expected a JSON file, found nothing there") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidCubeError(f"{path}: expected JSON in UTF-8, found otherwise ({error})") from error
+    return metadata
+
+
+# --- decode, verify ---------------------------------------------------------------------------------------------------
+
+
+def add_decode(commands) -> None:
+    examples = """examples:
+  lhic decode cube.lhic again.npy
+  lhic decode cube.lhic again.npy --verify cube.npy
+  lhic decode cube.lhic corner.npy --tile 0
+"""
+    add = _command(commands, "decode", run_decode, "restore the .npy cube", examples).add_argument
+    add("input", metavar="IN.lhic", help="stream")
+    add("output", metavar="OUT.npy", help="cube to write")
+    add("--verify", metavar="ORIGINAL.npy", help="compare; on a difference, fail and write nothing")
+    add("--tile", type=int, metavar="N", help="decode this tile alone; tiles count from 0, row by row")
+    _add(add, "--model", "--device", "--threads", "--force", "--quiet")
+
+
 def run_decode(options: argparse.Namespace) -> None:
-    with open_source(options.input) as stream, named(options.input):
-        header, max_error = read_index(stream).header, lhic.inspect(stream)["max_error"]
-    if options.tile is not None:
-        _decode_tile(options, max_error)
-        return
-    keywords = {"model": options.model, "verify": options.verify}
-    with _progress_bar(header.n_samples, "decode", options.quiet) as progress:
-        error = lhic.decode_file(options.input, options.output, options.device, progress=progress, **keywords)
-    print(f"{options.output}: {header.dtype} {header.shape}{_verdict(error, max_error)}")
+    _check_one_standard_input(options.input, options.verify)
+    with _open_stream(options) as stream:
+        info = lhic.inspect(stream)
+        if options.tile is not None:
+            shape, error = _decode_tile(stream, info["max_error"], options)
+        else:
+            shape = tuple(info["shape"])
+            with _progress_bar(math.prod(info["shape"]), options) as progress:
+                keywords = {"model": options.model, "verify": options.verify, "overwrite": options.force}
+                keywords |= {"threads": options.threads, "progress": progress}
+                error = lhic.decode_file(stream, options.output, options.device, **keywords)
+    _tell(options, f"{options.output}: {info['dtype']} {shape}{_verdict(error, info['max_error'])}")
 
 
-def _decode_tile(options: argparse.Namespace, max_error: int) -> None:
-    with open_source(options.input) as stream, named(options.input):
-        tile, error = lhic.decode_tile(stream, options.tile, options.device, model=options.model), None
-        if options.verify:
-            header = read_index(stream).header
-            with CubeReader(options.verify) as original:
-                check_comparable(original, header.shape, header.dtype, original.path)
-                comparison = Comparison(original, original.path, max_error)
-                comparison[header.grid[options.tile].window] = tile
-                error = comparison.verdict()
-        lhic.save_cube(options.output, tile)
-    print(f"{options.output}: {tile.dtype} {tile.shape}{_verdict(error, max_error)}")
+def _decode_tile(stream: Source, max_error: int, options: argparse.Namespace) -> tuple[tuple[int, ...], int | None]:
+    """Shape of the tile, and its largest error if it is compared."""
+    check_not_input(options.output, stream.fileno(), options.verify, *weights_files(options.model))
+    keywords = {"model": options.model, "threads": options.threads}
+    tile, error = lhic.decode_tile(stream, options.tile, options.device, **keywords), None
+    if options.verify:
+        header = read_index(stream).header
+        with CubeReader(options.verify) as original:
+            check_comparable(original, header.shape, header.dtype, original.path)
+            comparison = Comparison(original, original.path, max_error)
+            comparison[header.grid[options.tile].window] = tile
+            error = comparison.verdict()
+    lhic.save_cube(options.output, tile, options.force)
+    return tile.shape, error
 
 
 def _verdict(error: int | None, max_error: int) -> str:
@@ -250,23 +216,71 @@ def _verdict(error: int | None, max_error: int) -> str:
     return ", equal to the original"
 
 
+def _check_one_standard_input(*paths: str | None) -> None:
+    if paths.count(STANDARD) > 1:
+        raise UsageError(f"{STANDARD}: expected standard input to stand for one file, found it twice")
+
+
+def add_verify(commands) -> None:
+    examples = """examples:
+  lhic verify cube.lhic
+  lhic verify cube.lhic cube.npy
+"""
+    summary = "decode a stream, check it, and write nothing"
+    add = _command(commands, "verify", run_verify, summary, examples).add_argument
+    add("input", metavar="IN.lhic", help="stream")
+    add("original", metavar="ORIGINAL.npy", nargs="?", help="cube to compare with")
+    _add(add, "--model", "--device", "--threads", "--quiet")
+
+
+def run_verify(options: argparse.Namespace) -> None:
+    _check_one_standard_input(options.input, options.original)
+    with _open_stream(options) as stream:
+        info = lhic.inspect(stream)
+        with _progress_bar(math.prod(info["shape"]), options) as progress:
+            keywords = {"model": options.model, "threads": options.threads, "progress": progress}
+            error = lhic.verify(stream, options.original, options.device, **keywords)
+    _tell(options, f"{options.input}: all checksums match{_verdict(error, info['max_error'])}")
+
+
+# --- preview ----------------------------------------------------------------------------------------------------------
+
+
+def add_preview(commands) -> None:
+    examples = """examples:
+  lhic preview cube.lhic look.png
+  lhic preview cube.lhic look.png --bands 45,27,11
+"""
+    add = _command(commands, "preview", run_preview, "show three bands as a picture", examples).add_argument
+    add("input", metavar="IN.lhic", help="stream")
+    add("output", metavar="OUT.png", help="picture to write")
+    defaults = "nearest to 640, 550 and 460 nm; without wavelengths, spread over the cube"
+    add("--bands", metavar="R,G,B", help=f"counted from 0 (default: {defaults})")
+    _add(add, "--model", "--device", "--threads", "--force", "--quiet")
+
+
 def run_preview(options: argparse.Namespace) -> None:
     with needs("formats", "preview"):
         from imagecodecs import png_encode  # a large library that the other commands do without
 
+    if Path(options.output).suffix.lower() not in (".png", ""):
+        raise UsageError(
+            f"{options.output}: expected a name that ends in .png, which is what is written, found another"
+        )
     bands = None if options.bands is None else _three_numbers(options.bands)
-    with atomic_write(options.output) as file, named(options.input):
-        with (
-            open_source(options.input) as stream,
-            _progress_bar(read_index(stream).header.n_samples, "preview", options.quiet) as progress,
-        ):
-            found = lhic.preview(stream, bands, options.device, model=options.model, progress=progress)
-        file.write(png_encode(found.image))
+    with _open_stream(options) as stream:
+        check_not_input(options.output, stream.fileno(), *weights_files(options.model))
+        n_samples = math.prod(lhic.inspect(stream)["shape"])
+        with atomic_write(options.output, options.force) as file, _progress_bar(n_samples, options) as progress:
+            keywords = {"model": options.model, "threads": options.threads, "progress": progress}
+            found = lhic.preview(stream, bands, options.device, **keywords)
+            file.write(png_encode(found.image))
     n_rows, n_columns = found.image.shape[:2]
-    print(
+    _tell(
+        options,
         f"{options.output}: {n_columns} x {n_rows} pixels of bands {', '.join(map(str, found.bands))}; "
         f"read {found.bytes_read} of {found.stream_bytes} bytes ({found.bytes_read / found.stream_bytes:.1%}), "
-        f"computed {found.samples_computed / found.n_samples:.1%} of the samples"
+        f"computed {found.samples_computed / found.n_samples:.1%} of the samples",
     )
 
 
@@ -278,12 +292,30 @@ def _three_numbers(text: str) -> list[int]:
     return [first, second, third]
 
 
+# --- info, models -----------------------------------------------------------------------------------------------------
+
+
+def add_info(commands) -> None:
+    examples = """examples:
+  lhic info cube.lhic
+  lhic info cube.lhic --json
+"""
+    add = _command(commands, "info", run_info, "say what a stream holds, without weights", examples).add_argument
+    add("input", metavar="IN.lhic", help="stream")
+    add("--json", action="store_true", help="everything, as one JSON object")
+
+
 def run_info(options: argparse.Namespace) -> None:
-    with open_source(options.input) as stream, named(options.input):
-        info, n_bytes = lhic.inspect(stream), len(stream)
-    if options.json:
-        print(json.dumps(info, indent=1))
-        return
+    with _open_stream(options) as stream:
+        info = lhic.inspect(stream)
+        console.say(json.dumps(info, indent=1) if options.json else _description(info))
+        expected, found = info["stream_bytes"], len(stream)
+        if found != expected:
+            kind = TruncatedStreamError if found < expected else CorruptStreamError
+            raise kind(f"{stream.name}: expected {expected} bytes, found {found}")
+
+
+def _description(info: dict) -> str:
     by_section = [sum(sizes) for sizes in zip(*info["tiles"], strict=True)]
     sections = ", ".join(f"{name} {n}" for name, n in zip(info["section_names"], by_section, strict=True))
     parameters = ", ".join(f"{key} {value}" for key, value in info["parameters"].items())
@@ -298,25 +330,41 @@ def run_info(options: argparse.Namespace) -> None:
         "rate": f"{info['bits_per_sample']:.4f} bits per sample",
         "metadata": ", ".join(info["metadata"]) or "none",
     }
-    if not info["complete"]:
-        lines["warning"] = f"the file has {n_bytes} bytes, not {info['stream_bytes']}"
-    for key, value in lines.items():
-        print(f"{key:<11}{value}")
+    return "\n".join(f"{key:<11}{message_of(value)}" for key, value in lines.items())
+
+
+def add_models(commands) -> None:
+    add = _command(commands, "models", run_models, "list the models found", "example:\n  lhic models\n").add_argument
+    add("--json", action="store_true", help="as a JSON list, with paths and full hashes")
 
 
 def run_models(options: argparse.Namespace) -> None:
     entries = lhic.list_models()
     if options.json:
-        print(json.dumps([{**vars(entry), "path": str(entry.path)} for entry in entries], indent=1))
+        console.say(json.dumps([{**vars(entry), "path": str(entry.path)} for entry in entries], indent=1))
         return
     if not entries:
         raise UsageError("models: expected weights in ckpt/ or in a folder of LHIC_CKPT, found none")
     width = max(len(entry.name) for entry in entries)
     for entry in entries:
         default = "  (default)" if entry.name == DEFAULT_MODEL else ""
-        print(
-            f"{entry.name:<{width}}  {entry.family}  {entry.file_bytes:>9} bytes  sha256 {entry.sha256[:16]}{default}"
-        )
+        size = f"{entry.file_bytes:>9} bytes"
+        console.say(f"{entry.name:<{width}}  {entry.family}  {size}  sha256 {entry.sha256[:16]}{default}")
+
+
+# --- train, import ----------------------------------------------------------------------------------------------------
+
+
+def add_train(commands) -> None:
+    examples = """examples:
+  lhic train configs/lhic-bp-xs.yml
+  lhic train configs/lhic-bp.yml --device cuda --out runs/full
+A run that was stopped goes on where it was when the same command is given again.
+"""
+    add = _command(commands, "train", run_train, "train a model from a YAML configuration", examples).add_argument
+    add("config", metavar="CONFIG", type=Path, help="YAML file, see configs/ and docs/training.md")
+    add("--out", type=Path, metavar="DIR", help="run folder (default: runs/<name of the configuration>)")
+    _add(add, "--device", "--quiet")
 
 
 def run_train(options: argparse.Namespace) -> None:
@@ -326,22 +374,74 @@ def run_train(options: argparse.Namespace) -> None:
     run(options.config, device=options.device, out_dir=out, progress=not options.quiet)
 
 
+def add_import(commands) -> None:
+    examples = """example:
+  lhic import-lhic-bp --config config.yml --msp msp_ckpt.pth --lsp lsp_ckpt.pth lhic-bp.safetensors
+"""
+    summary = "convert published LHIC-BP checkpoints"
+    add = _command(commands, "import-lhic-bp", run_import, summary, examples).add_argument
+    add("--config", type=Path, required=True, metavar="CONFIG.yml", help="published configuration")
+    add("--msp", type=Path, required=True, metavar="MSP.pth", help="state dictionary, MSP network")
+    add("--lsp", type=Path, required=True, metavar="LSP.pth", help="state dictionary, LSP network")
+    add("output", metavar="OUT.safetensors", type=Path, help="weights file to write")
+    _add(add, "--force")
+
+
 def run_import(options: argparse.Namespace) -> None:
     with needs("train", "import-lhic-bp"):
         from lhic.families.bp.published import import_published
 
-    weights = import_published(options.config, options.msp, options.lsp, options.output)
-    print(f"{options.output}: {weights.name}, {len(weights.tensors)} tensors, sha256 {weights.sha256.hex()[:16]}")
+    files = options.config, options.msp, options.lsp, options.output
+    weights = import_published(*files, overwrite=options.force)
+    _tell(
+        options, f"{options.output}: {weights.name}, {len(weights.tensors)} tensors, sha256 {weights.sha256.hex()[:16]}"
+    )
 
 
-def _read_json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise UsageError(f"{path}: expected a JSON file, found nothing there") from None
-    except ValueError as error:
-        raise InvalidCubeError(f"{path}: expected JSON, found otherwise ({error})") from error
+# --- what commands share ----------------------------------------------------------------------------------------------
+
+SHARED_OPTIONS: dict[str, dict[str, Any]] = {
+    "--model": {"metavar": "NAME|PATH", "help": "weights to use when they are not where 'lhic models' looks"},
+    "--device": {
+        "choices": DEVICES,
+        "default": "auto",
+        "help": "where to compute; auto, the default, is up to the model",
+    },
+    "--threads": {
+        "type": int,
+        "metavar": "N",
+        "help": "how many may compute (default: LHIC_THREADS, else the cores there are)",
+    },
+    "--force": {"action": "store_true", "help": "replace the output if it exists"},
+    "--quiet": {"action": "store_true", "help": "no progress bar"},
+}
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _command(commands, name: str, function: Callable, summary: str, examples: str) -> argparse.ArgumentParser:
+    description = summary[0].upper() + summary[1:] + "."
+    form = argparse.RawDescriptionHelpFormatter
+    parser = commands.add_parser(name, help=summary, description=description, epilog=examples, formatter_class=form)
+    parser.set_defaults(command=function, name=name)
+    return parser
+
+
+def _add(add: Callable, *names: str) -> None:
+    for name in names:
+        add(name, **SHARED_OPTIONS[name])
+
+
+def _open_stream(options: argparse.Namespace) -> Source:
+    return open_source(options.input, "an lhic stream")
+
+
+@contextmanager
+def _progress_bar(n_samples: int, options: argparse.Namespace) -> Iterator[Callable[[int], object]]:
+    """Progress bar over samples on stderr; yields the function that advances it."""
+    looks = {"unit": "S", "unit_scale": True, "delay": BAR_DELAY_S}
+    with tqdm(total=n_samples, desc=options.name, disable=options.quiet, file=sys.stderr, **looks) as bar:
+        yield bar.update
+
+
+def _tell(options: argparse.Namespace, result: str) -> None:
+    """Say the result where it does not run into the output."""
+    console.say(message_of(result), sys.stderr if getattr(options, "output", None) == STANDARD else sys.stdout)

@@ -48,8 +48,10 @@ class Comparison:
             wrong = errors > self.max_error
             if wrong.any():
                 self.n_wrong += int(wrong.sum())
-                inside = (band, *(int(axis[0]) for axis in np.nonzero(wrong)))
-                found = tuple(axis.start + i if axis.start else i for axis, i in zip(window, inside, strict=True))
+                row, column = (int(axis[0]) for axis in np.nonzero(wrong))
+                inside = band, row, column
+                bands, rows, columns = (axis.start or 0 for axis in window)
+                found = bands + band, rows + row, columns + column
                 if self.first is None or found < self.first:
                     self.first, self.pair = found, (samples[inside], original[inside])
 
@@ -57,7 +59,7 @@ class Comparison:
         """Greatest absolute error, None without an original; `VerificationError` if that is too much."""
         if self.original is None:
             return None
-        if self.n_wrong:
+        if self.first:
             expected = f"samples within {self.max_error}" if self.max_error else "equal samples"
             band, row, column = self.first
             raise VerificationError(

@@ -81,8 +81,9 @@ def named(name: object) -> Iterator[None]:
 
 
 def message_of(error: object) -> str:
-    """The message of an error, or any text, on one line."""
-    return " ".join(str(error).split())
+    """The message of an error, or any text, on one line; characters that control a console are escaped."""
+    text = " ".join(str(error).split())
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def one_line(error: BaseException) -> str:

@@ -112,7 +112,8 @@ shown = pd.concat({"pixels": throughput.growth(size, "pixels"), "bands": through
 grown = shown.reset_index(level=0, names="with").reset_index(drop=True)
 tables.write_table(grown, table_folder, "throughput_growth", f"Exponent of the time; {timing}, one thread.")
 for name, table in (("size", size), ("bands", bands)):
-    counted = table.astype(dict.fromkeys(["threads", "bands", "rows", "columns", "samples"], str))
+    counts = table.columns.intersection(["threads", "bands", "rows", "columns", "samples", "pixels"])
+    counted = table.astype(dict.fromkeys(counts, str))
     tables.write_table(counted, table_folder, f"throughput_{name}", f"Speed by {name}; {timing}.")
 grown.round(2)
 

@@ -27,7 +27,7 @@ class StoredModel(Model):
             raise UsageError(f"stored: expected param_d, found {unknown}")
         return json.dumps(options).encode()
 
-    def encode_tiles(self, tiles, parameters, work):
+    def encode_tiles(self, tiles, parameters, work, nodata=None):
         step, encoded = describe_parameters(parameters).get("max_error", 0) + 1, []
         for tile in tiles:
             work.progress(tile.size)

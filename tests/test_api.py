@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 import lhic
-from lhic.errors import CorruptStreamError, InvalidCubeError, MemoryBudgetError, ModelMismatchError, UsageError
+from lhic.errors import (
+    CorruptStreamError,
+    InvalidCubeError,
+    MemoryBudgetError,
+    ModelMismatchError,
+    UsageError,
+    VerificationError,
+)
+from lhic.families.raw import RawModel
+from lhic.io.source import open_source
 from lhic.stream.header import Header
 from lhic.stream.whole import write_stream
 from tests.common import check_round_trip, cubes_by_intent
@@ -100,3 +109,132 @@ def test_near_lossless(stored_models):
     assert np.array_equal(again, cube // 5 * 5) and lhic.inspect(stream)["max_error"] == 4
     assert np.array_equal(lhic.decode_tile(stream, 3), again[:, 8:, 8:])
     assert lhic.inspect(store(cube))["max_error"] == 0
+
+
+# --- what streams from elsewhere may announce -------------------------------------------------------------------------
+
+
+def test_a_stream_is_refused_before_any_work_if_another_cube_was_expected(stored_models, tmp_path, monkeypatch):
+    cube = np.arange(3 * 9 * 10, dtype=">i2").reshape(3, 9, 10)
+    stream = store(cube)
+    (tmp_path / "cube.lhic").write_bytes(stream)
+
+    def check(error, words, **limits):
+        with pytest.raises(error, match=words):
+            lhic.decode(stream, **limits)
+        with pytest.raises(error, match=rf"cube\.lhic: {words}"):
+            lhic.decode_file(tmp_path / "cube.lhic", tmp_path / "again.npy", **limits)
+        assert not (tmp_path / "again.npy").exists()
+
+    fitting = {"max_bytes": 540, "expected_shape": [3, 9, 10], "expected_dtype": ">i2"}
+    assert np.array_equal(lhic.decode(stream, **fitting), cube)
+    monkeypatch.setattr("lhic.families.registry.load_model", lambda *_: pytest.fail("weights were loaded"))
+    check(MemoryBudgetError, r"stream: expected at most 539 bytes of samples \(max_bytes\), found 540", max_bytes=539)
+    check(VerificationError, r"stream: expected \(3, 9\) samples", expected_shape=(3, 9))
+    check(VerificationError, "stream: expected .* of int16, found .* of >i2", expected_dtype="int16")
+    check(UsageError, "max_bytes: expected a whole number", max_bytes="1G")
+    check(UsageError, "expected_shape, expected_dtype", expected_dtype="short-ish")
+    check(UsageError, "expected_shape, expected_dtype", expected_shape=5)
+
+
+def test_sections_are_as_many_as_the_family_has(stored_models):
+    header = Header(np.dtype("int8"), (1, 1, 1), 8, 8, "stored", "stored", bytes(32), b"{}", {})
+    for sections in [(b"a",), (b"a", b"b", b"c")]:
+        for read in (lhic.decode, lhic.inspect, lhic.preview):
+            with pytest.raises(CorruptStreamError, match="expected 2 sections a tile for stored"):
+                read(write_stream(header, [sections], [0]))
+
+
+# --- streams, wherever they are ---------------------------------------------------------------------------------------
+
+
+def test_a_stream_may_be_bytes_of_any_kind_a_path_or_an_open_file(stored_models, tmp_path):
+    cube = np.arange(3 * 9 * 10, dtype="int16").reshape(3, 9, 10)
+    stream = store(cube)
+    path = tmp_path / "cube.lhic"
+    path.write_bytes(stream)
+    for one in (stream, bytearray(stream), memoryview(stream), np.frombuffer(stream, np.uint8), path, str(path)):
+        assert np.array_equal(lhic.decode(one), cube) and np.array_equal(lhic.decode_tile(one, 3), cube[:, 8:, 8:])
+        assert lhic.inspect(one) == lhic.inspect(stream) and lhic.verify(one, cube) == 0
+        assert np.array_equal(lhic.preview(one).image, lhic.preview(stream).image)
+    with open_source(path) as source:
+        assert np.array_equal(lhic.decode(source), cube) and lhic.verify(source) is None
+    path.write_bytes(stream[:-1])
+    for read in (lhic.decode, lhic.verify):
+        with pytest.raises(CorruptStreamError, match=r"^\S+cube\.lhic: stream: expected"):
+            read(path)
+    with pytest.raises(UsageError, match="gone: expected an lhic stream, found nothing there"):
+        lhic.decode("gone")
+    for odd in (None, 5, [1, 2], np.zeros(3)[::2]):
+        with pytest.raises(UsageError, match="stream: expected bytes, or a path"):
+            lhic.decode(odd)
+
+
+@pytest.mark.parametrize("tile", ["0", 0.0, None, -1, 4, True])
+def test_a_tile_has_a_number(stored_models, tile):
+    stream = store(np.zeros((3, 9, 10), "int16"))
+    with pytest.raises(UsageError, match=r"^tile: expected a whole number of 0\.\.3, found"):
+        lhic.decode_tile(stream, tile)
+    assert lhic.decode_tile(stream, np.int64(3)).shape == (3, 1, 2)
+
+
+@pytest.mark.parametrize("call", [lhic.encode, lambda cube, **more: lhic.decode(lhic.encode(cube), **more)])
+def test_a_memory_budget_or_number_of_threads_that_is_none_is_told(call):
+    cube = np.zeros((2, 3, 4), "int16")
+    for budget in ("1G", 0, -5, [1]):
+        with pytest.raises(UsageError, match=r"^memory_budget: expected a positive number of bytes, found"):
+            call(cube, memory_budget=budget)
+    for threads in ("2", 0, 1.5):
+        with pytest.raises(UsageError, match=r"^threads: expected a whole number of at least 1, found"):
+            call(cube, threads=threads)
+
+
+def test_verify(stored_models, tmp_path):
+    cube = np.arange(3 * 9 * 10, dtype="int16").reshape(3, 9, 10)
+    stream, near = store(cube), store(cube, max_error=4)
+    np.save(tmp_path / "cube.npy", cube)
+    assert lhic.verify(stream) is None and lhic.verify(stream, cube) == 0 and lhic.verify(near, cube) == 4
+    assert lhic.verify(stream, tmp_path / "cube.npy") == 0
+    with pytest.raises(
+        VerificationError, match=r"^original: expected equal samples, found 1 .* band 2, row 0, column 1"
+    ):
+        lhic.verify(stream, np.where(cube == cube[2, 0, 1], np.int16(0), cube))
+    with pytest.raises(VerificationError, match=r"^\S+cube\.npy: expected shape"):
+        lhic.verify(store(cube[:2]), tmp_path / "cube.npy")
+    with pytest.raises(InvalidCubeError, match=r"^original: "):
+        lhic.verify(stream, cube.astype(float))
+    with pytest.raises(CorruptStreamError):
+        lhic.verify(stream[:-1] + bytes([stream[-1] ^ 1]), cube)
+
+
+# --- samples without data ---------------------------------------------------------------------------------------------
+
+
+def test_masked_samples_become_nodata_or_are_refused():
+    cube = np.arange(2 * 3 * 4, dtype=">i2").reshape(2, 3, 4)
+    masked = np.ma.masked_less(cube, 5)
+    with pytest.raises(InvalidCubeError, match=r"expected nodata=\.\.\., a value of >i2 for masked samples, found 5"):
+        lhic.encode(masked)
+    for more in ({"nodata": -9}, {"nodata": np.int16(-9)}, {"metadata": {"nodata": -9}}):
+        stream = lhic.encode(masked, RawModel(), **more)
+        again = lhic.decode(stream)
+        assert again.dtype == cube.dtype and np.array_equal(again, masked.filled(-9))
+        assert lhic.inspect(stream)["metadata"] == {"nodata": -9}
+    assert np.array_equal(cube, np.ma.getdata(masked)), "the input was changed"
+    with pytest.raises(InvalidCubeError, match="expected nodata=7 for masked samples alone"):
+        lhic.encode(masked, nodata=7)
+    for odd in ({"metadata": {"nodata": -9.5}}, {"metadata": {"nodata": 1e300}}):
+        with pytest.raises(InvalidCubeError, match="for masked samples, found 5"):
+            lhic.encode(masked, **odd)
+    without = np.ma.masked_less(cube, -5)
+    assert lhic.encode(without, RawModel()) == lhic.encode(cube, RawModel())
+
+
+def test_nodata_is_a_value_of_the_cube_s_dtype():
+    cube = np.zeros((1, 2, 3), "uint8")
+    for odd in (-1, 256, 1.5, "0", True):
+        with pytest.raises(UsageError, match=r"^nodata: expected a whole number of 0\.\.255"):
+            lhic.encode(cube, nodata=odd)
+    with pytest.raises(UsageError, match="nodata: expected the value of the metadata, 3, found 4"):
+        lhic.encode(cube, nodata=4, metadata={"nodata": 3})
+    assert lhic.inspect(lhic.encode(cube, nodata=3, metadata={"nodata": 3}))["metadata"] == {"nodata": 3}

@@ -7,12 +7,13 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from lhic import cli, preview
+import lhic
+from lhic import api, cli
 from lhic.cli import main
 from lhic.data import open_dataset
 from lhic.errors import LhicError
 from lhic.io.npy import save_cube
-from tests.common import REPOSITORY
+from tests.common import REPOSITORY, shared_path
 
 SHIPPED = REPOSITORY / "ckpt" / "lhic-bp-xs.safetensors"
 
@@ -33,7 +34,8 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
     return code, captured.out, captured.err
 
 
-def test_encode_info_decode(stored_models, cube_file, tmp_path, capsys):
+def test_encode_info_decode(stored_models, cube_file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "BAR_DELAY_S", 3600.0)
     stream, again = tmp_path / "cube.lhic", tmp_path / "again.npy"
     (tmp_path / "bands.json").write_text(json.dumps({"wavelengths": [*range(400, 700, 10)]}))
     code, out, err = run(
@@ -50,7 +52,7 @@ def test_encode_info_decode(stored_models, cube_file, tmp_path, capsys):
     code, out, err = run(capsys, "decode", stream, again, "--verify", cube_file, "--quiet")
     assert code == 0 and "equal to the original" in out and err == ""
     assert np.array_equal(np.load(again), np.load(cube_file))
-    code, out, err = run(capsys, "decode", stream, again, "--tile", "3", "--verify", cube_file)
+    code, out, err = run(capsys, "decode", stream, again, "--tile", "3", "--verify", cube_file, "--force")
     assert code == 0 and np.array_equal(np.load(again), np.load(cube_file)[:, 8:, 8:])
 
 
@@ -59,7 +61,7 @@ def test_near_lossless(stored_models, cube_file, tmp_path, capsys):
     encode = ["encode", cube_file, stream, "--model", "stored", "--quiet"]
     code, out, _ = run(capsys, *encode)
     assert code == 0 and ", lossless" in out
-    code, out, _ = run(capsys, *encode, "--max-error", "3")
+    code, out, _ = run(capsys, *encode, "--force", "--max-error", "3")
     assert code == 0 and "near-lossless, |error| <= 3" in out
     assert "near-lossless, |error| <= 3" in run(capsys, "info", stream)[1]
     code, out, _ = run(capsys, "decode", stream, again, "--verify", cube_file, "--quiet")
@@ -69,7 +71,8 @@ def test_near_lossless(stored_models, cube_file, tmp_path, capsys):
     save_cube(tmp_path / "far.npy", cube + (cube == cube.max()) * np.int16(9))
     arguments = ["decode", stream, tmp_path / "x.npy", "--verify", tmp_path / "far.npy"]
     check_failure(capsys, tmp_path, 1, ["far.npy", "within 3"], *arguments)
-    check_failure(capsys, tmp_path, 2, ["lhic-bp", "max_error"], *encode[:3], "--model", SHIPPED, "--max-error", "1")
+    refused = ["encode", cube_file, tmp_path / "x.lhic", "--model", SHIPPED, "--max-error", "1"]
+    check_failure(capsys, tmp_path, 2, ["lhic-bp", "max_error"], *refused)
 
 
 def test_tuning(cube_file, tmp_path, capsys):
@@ -77,8 +80,8 @@ def test_tuning(cube_file, tmp_path, capsys):
     encode = ["encode", cube_file, stream, "--quiet"]
     assert run(capsys, *encode, "--model", "lhic-ax-fast", "--tuning-steps", "2")[0] == 0
     assert run(capsys, "decode", stream, again, "--verify", cube_file, "--quiet")[0] == 0
-    check_failure(capsys, tmp_path, 2, ["tuning_steps: expected 0..", "found -1"], *encode, "--tuning-steps", "-1")
     stream.unlink()
+    check_failure(capsys, tmp_path, 2, ["tuning_steps: expected 0..", "found -1"], *encode, "--tuning-steps", "-1")
     arguments = [*encode, "--model", SHIPPED, "--tuning-steps", "2"]
     check_failure(capsys, tmp_path, 2, ["lhic-bp", "tuning_steps"], *arguments)
 
@@ -100,17 +103,17 @@ def test_preview(stored_models, cube_file, tmp_path, capsys):
     code, out, _ = run(capsys, "preview", stream, picture, "--bands", "20,10,0")
     assert code == 0 and "10 x 9 pixels of bands 20, 10, 0" in out and "100.0% of the samples" in out
     image = imagecodecs.png_decode(picture.read_bytes())
-    assert np.array_equal(image, preview(stream.read_bytes(), (20, 10, 0)).image)
-    code, out, _ = run(capsys, "preview", stream, picture, "--bands", "0,0,0", "--quiet")
+    assert np.array_equal(image, lhic.preview(stream.read_bytes(), (20, 10, 0)).image)
+    code, out, _ = run(capsys, "preview", stream, picture, "--bands", "0,0,0", "--quiet", "--force")
     assert code == 0 and "50.0% of the samples" in out
-    code, out, _ = run(capsys, "preview", stream, picture, "--quiet")
+    code, out, _ = run(capsys, "preview", stream, picture, "--quiet", "--force")
     assert code == 0 and "bands 15, 10, 5" in out
 
     for bands, word in [("1,2", "--bands"), ("a,b,c", "--bands"), ("1,2,30", "0..29"), ("1,2,3,4", "--bands")]:
         check_failure(capsys, tmp_path, 2, [word], "preview", stream, tmp_path / "x.png", "--bands", bands)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "imagecodecs", None)
-        check_failure(capsys, tmp_path, 1, ["imagecodecs", "installed"], "preview", stream, tmp_path / "x.png")
+        check_failure(capsys, tmp_path, 1, ["imagecodecs", "lhic[formats]"], "preview", stream, tmp_path / "x.png")
     (tmp_path / "empty").write_bytes(b"")
     check_failure(capsys, tmp_path, 1, ["empty"], "preview", tmp_path / "empty", tmp_path / "x.png")
     check_failure(capsys, tmp_path, 2, ["gone"], "preview", tmp_path / "gone", tmp_path / "x.png")
@@ -135,7 +138,9 @@ def test_models(stored_models, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["encode"], ["decode"], ["preview"], ["info"], ["models"], ["train"], ["import-lhic-bp"]]
+    "command",
+    [[], *([name] for name in "encode decode verify preview info models train import-lhic-bp".split())],
+    ids=" ".join,
 )
 def test_help(command, capsys):
     code, out, _ = run(capsys, *command, "--help")
@@ -210,7 +215,17 @@ def test_bad_streams(stored_models, cube_file, tmp_path, capsys):
     for name in ("foreign", "newer", "empty"):
         check_failure(capsys, tmp_path, 1, [name], "info", tmp_path / name)
     check_failure(capsys, tmp_path, 1, ["weights"], "decode", stream, tmp_path / "x.npy", "--model", "stored-too")
-    check_failure(capsys, tmp_path, 2, ["tile 9"], "decode", stream, tmp_path / "x.npy", "--tile", 9)
+    check_failure(
+        capsys,
+        tmp_path,
+        2,
+        ["tile: expected a whole number of 0..3", "9"],
+        "decode",
+        stream,
+        tmp_path / "x.npy",
+        "--tile",
+        9,
+    )
 
 
 def test_failed_verification_writes_nothing(stored_models, cube_file, tmp_path, capsys):
@@ -222,6 +237,178 @@ def test_failed_verification_writes_nothing(stored_models, cube_file, tmp_path, 
         save_cube(tmp_path / name, variant)
         arguments = ["decode", stream, tmp_path / "x.npy", "--verify", tmp_path / name]
         check_failure(capsys, tmp_path, 1, [name, "expected"], *arguments)
+
+
+def test_verify(stored_models, cube_file, tmp_path, capsys):
+    stream = tmp_path / "cube.lhic"
+    run(capsys, "encode", cube_file, stream, "--model", "stored", "--quiet")
+    before = sorted(tmp_path.rglob("*"))
+    assert run(capsys, "verify", stream, "--quiet") == (0, f"{stream}: all checksums match\n", "")
+    code, out, _ = run(capsys, "verify", stream, cube_file, "--quiet")
+    assert code == 0 and out == f"{stream}: all checksums match, equal to the original\n"
+    assert sorted(tmp_path.rglob("*")) == before, "something was written"
+
+    save_cube(tmp_path / "other.npy", np.load(cube_file) + np.int16(1))
+    check_failure(capsys, tmp_path, 1, ["other.npy", "2700 that differ"], "verify", stream, tmp_path / "other.npy")
+    damaged = bytearray(stream.read_bytes())
+    damaged[-20] ^= 1
+    (tmp_path / "damaged").write_bytes(damaged)
+    check_failure(capsys, tmp_path, 1, ["damaged"], "verify", tmp_path / "damaged")
+    check_failure(capsys, tmp_path, 2, ["standard input"], "verify", "-", "-")
+
+
+def commands_that_write(cube_file, tmp_path, capsys) -> dict[str, list]:
+    """Command line of each, without the output that comes last."""
+    stream = tmp_path / "cube.lhic"
+    assert run(capsys, "encode", cube_file, stream, "--model", "stored", "--quiet")[0] == 0
+    return {
+        "encode": ["encode", "--model", "stored", cube_file],
+        "decode": ["decode", stream],
+        "tile": ["decode", "--tile", "0", stream],
+        "preview": ["preview", stream],
+    }
+
+
+def test_an_existing_output_is_replaced_only_with_force(stored_models, cube_file, tmp_path, capsys):
+    for name, command in commands_that_write(cube_file, tmp_path, capsys).items():
+        out = tmp_path / f"{name}.png"
+        out.write_bytes(b"precious")
+        check_failure(capsys, tmp_path, 2, [f"{name}.png", "--force"], *command, out)
+        assert out.read_bytes() == b"precious"
+        assert run(capsys, *command, out, "--force", "--quiet")[0] == 0
+        assert out.read_bytes() != b"precious"
+
+
+def test_an_output_that_is_an_input_is_refused(stored_models, cube_file, tmp_path, capsys):
+    """Whatever name it has, and even with force; the original, metadata and weights are inputs, too."""
+    commands = commands_that_write(cube_file, tmp_path, capsys)
+    inputs = {"encode": cube_file, **dict.fromkeys(["decode", "tile", "preview"], tmp_path / "cube.lhic")}
+    cases = []
+    for name, command in commands.items():
+        (tmp_path / f"{name}.soft").symlink_to(inputs[name])
+        (tmp_path / f"{name}.hard.png").hardlink_to(inputs[name])
+        (tmp_path / f"{name}.png").symlink_to(inputs[name])
+        cases += [(command, tmp_path / f"{name}.hard.png"), (command, tmp_path / f"{name}.png")]
+        if name != "preview":
+            cases += [(command, tmp_path / f"{name}.soft"), (command, inputs[name])]
+    metadata = tmp_path / "bands.json"
+    metadata.write_text("{}")
+    cases.append(([*commands["encode"], "--metadata", metadata], metadata))
+    for name in ("decode", "tile"):
+        cases.append(([*commands[name], "--verify", cube_file], cube_file))
+    weights = stored_models / "stored.safetensors"
+    cases += [(commands["encode"], weights), (commands["decode"], weights)]
+    (tmp_path / "elsewhere").mkdir()
+    elsewhere = (tmp_path / "elsewhere" / "mine.safetensors").resolve()
+    elsewhere.write_bytes(weights.read_bytes())
+    cases.append((["encode", "--model", elsewhere, cube_file], elsewhere))
+    contents = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for command, out in cases:
+        check_failure(
+            capsys, tmp_path, 2, [str(out), "another file than those that are read"], *command, out, "--force"
+        )
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == contents
+
+
+BAD_METADATA = {
+    "list": b"[1, 2]",
+    "number": b"5",
+    "text": b'"x"',
+    "null": b"null",
+    "empty list": b"[]",
+    "pairs": b'[["nodata", 1]]',
+    "surrogate": b'{"extra": {"n": "\\ud800"}}',
+    "surrogate key": b'{"\\ud800": 1}',
+    "deep": b'{"extra": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "UTF-16": json.dumps({"crs": "x"}).encode("utf-16"),
+    "Latin-1": '{"crs": "µm"}'.encode("latin-1"),
+    "infinity": b'{"nodata": 1e999}',
+    "NaN": b'{"nodata": NaN}',
+    "long number": b'{"nodata": 1' + b"0" * 5000 + b"}",
+    "wrong type": b'{"nodata": "-32768"}',
+    "wrong length": b'{"wavelengths": [1, 2, 3]}',
+    "empty": b"",
+    "folder": None,
+}
+
+
+@pytest.mark.parametrize("kind", BAD_METADATA)
+def test_metadata_that_cannot_be_kept_are_one_line_with_the_name_of_their_file(
+    kind, stored_models, cube_file, tmp_path, capsys
+):
+    bad = tmp_path / "bad.json"
+    bad.mkdir() if kind == "folder" else bad.write_bytes(BAD_METADATA[kind])
+    arguments = ["encode", cube_file, tmp_path / "x.lhic", "--model", "stored", "--metadata", bad]
+    check_failure(capsys, tmp_path, 1, [f"{bad}: "], *arguments)
+    assert run(capsys, *arguments, "--quiet")[2].count(str(cube_file)) == 0, "the cube is not to blame"
+
+
+def test_metadata_of_other_programs(stored_models, cube_file, tmp_path, capsys):
+    """Each is kept as it is, or refused in one line that names its file."""
+    shared = shared_path("formats")
+    save_cube(tmp_path / "bands.npy", np.zeros((24, 20, 17), "uint16"))
+    kept = set()
+    for path in sorted(shared.glob("meta_*.json")):
+        out = tmp_path / f"{path.stem}.lhic"
+        code, _, err = run(capsys, "encode", tmp_path / "bands.npy", out, "--model", "stored", "--metadata", path)
+        if code:
+            assert code == 1 and err.count("\n") == 1 and err.startswith(f"lhic: error: {path}: ") and not out.exists()
+        else:
+            kept.add(path.stem)
+            found = json.loads(run(capsys, "info", out, "--json")[1])["metadata"]
+            assert found == json.loads(path.read_text("utf-8-sig"))
+    assert kept == {"meta_bom", "meta_utf8"}
+
+
+def test_cubes_of_other_programs(stored_models, tmp_path, capsys):
+    """Of .npy version 3.0, and with bytes behind the samples: what numpy reads."""
+    for name in ("u16_v3.npy", "u16_trailing.npy"):
+        path, stream, again = shared_path("formats", name), tmp_path / f"{name}.lhic", tmp_path / name
+        assert run(capsys, "encode", path, stream, "--model", "stored", "--quiet")[0] == 0
+        assert run(capsys, "decode", stream, again, "--verify", path, "--quiet")[0] == 0
+        assert np.array_equal(np.load(again), np.load(path))
+
+
+@pytest.mark.parametrize("name,axis", [("u16_bip.npy", 2), ("u16_bil_prisma.npy", 1), ("u16_v3.npy", 0)])
+def test_axes_that_look_swapped_are_warned_of(name, axis, stored_models, tmp_path, capsys):
+    code, _, err = run(capsys, "encode", shared_path("formats", name), tmp_path / "x.lhic", "--model", "stored")
+    assert code == 0
+    if axis:
+        assert err.startswith("lhic: warning: ") and err.count("\n") == 1
+        assert f"found bands that look like axis {axis} of" in err and f"numpy.moveaxis(cube, {axis}, 0)" in err
+    else:
+        assert err == ""
+
+
+def test_a_cut_stream_is_described_and_refused(stored_models, cube_file, tmp_path, capsys):
+    stream = tmp_path / "cube.lhic"
+    run(capsys, "encode", cube_file, stream, "--model", "stored", "--quiet")
+    whole = stream.read_bytes()
+    for data in (whole[:-5], whole + b"more"):
+        stream.write_bytes(data)
+        for options in ([], ["--json"]):
+            code, out, err = run(capsys, "info", stream, *options)
+            assert code == 1 and "stored" in out
+            assert err == f"lhic: error: {stream}: expected {len(whole)} bytes, found {len(data)}\n"
+
+
+def test_a_picture_has_a_name_that_says_what_it_is(stored_models, cube_file, tmp_path, capsys):
+    stream = tmp_path / "cube.lhic"
+    run(capsys, "encode", cube_file, stream, "--model", "stored", "--quiet")
+    for name in ("look.tif", "look.jpeg", "look.png.gz"):
+        check_failure(capsys, tmp_path, 2, [name, "ends in .png"], "preview", stream, tmp_path / name)
+    for name in ("look.PNG", "look"):
+        assert run(capsys, "preview", stream, tmp_path / name)[0] == 0
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_a_console_would_obey_is_escaped(stored_models, cube_file, tmp_path, capsys):
+    (tmp_path / "bands.json").write_text(json.dumps({"\x1b[2Jgone\nnew line": 1}))
+    stream = tmp_path / "cube.lhic"
+    run(capsys, "encode", cube_file, stream, "--model", "stored", "--metadata", tmp_path / "bands.json")
+    _, out, _ = run(capsys, "info", stream)
+    assert "\\x1b[2Jgone new line" in out and "\x1b" not in out
+    check_failure(capsys, tmp_path, 2, ["\\x1b[2J"], "info", tmp_path / "\x1b[2J")
 
 
 def test_every_error_has_an_exit_code_the_manual_names():
@@ -243,3 +430,14 @@ def test_part_of_the_bundled_patch_with_the_shipped_weights(tmp_path, capsys, cl
     assert stream.stat().st_size < (5 if clip else 7) / 8 * cube.size
     assert run(capsys, "decode", stream, again, "--verify", original)[0] == 0
     assert np.array_equal(np.load(again), cube) and np.load(again).dtype == cube.dtype
+
+
+@pytest.mark.parametrize("name", ["encode", "decode", "tile", "preview", "verify"])
+def test_threads(name, stored_models, cube_file, tmp_path, capsys, monkeypatch):
+    commands = commands_that_write(cube_file, tmp_path, capsys)
+    command = ["verify", tmp_path / "cube.lhic"] if name == "verify" else [*commands[name], tmp_path / "new"]
+    check_failure(capsys, tmp_path, 2, ["threads: expected a whole number", "0"], *command, "--threads", "0")
+    seen = []
+    monkeypatch.setattr(api, "n_threads", lambda threads=None: seen.append(threads) or 1)
+    assert run(capsys, *command, "--threads", "3", "--quiet")[0] == 0
+    assert 3 in seen

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from lhic.cube import check_cube, n_bytes_of
+from lhic.cube import check_cube, likely_band_axis, n_bytes_of
 from lhic.errors import InvalidCubeError
-from tests.common import cubes_by_intent
+from lhic.io.npy import CubeReader
+from tests.common import cubes_by_intent, shared_path
 
 
 @pytest.mark.parametrize("name,cube", cubes_by_intent().items())
@@ -36,3 +37,22 @@ def test_others_are_refused(bad, words):
 
 def test_bytes_of_any_shape():
     assert n_bytes_of((2**31 - 1,) * 3, np.dtype("int32")) == 4 * (2**31 - 1) ** 3
+
+
+@pytest.mark.parametrize("name,cube", cubes_by_intent().items())
+def test_small_cubes_are_not_suspected(name, cube):
+    assert likely_band_axis(cube) == 0
+
+
+def test_axes_in_another_order_are_noticed_in_most_cubes_and_the_right_order_in_all():
+    """Of real cubes, in files; the order (rows, columns, bands) and the right one, and that with rows and columns
+    exchanged."""
+    noticed = []
+    paths = sorted(shared_path("data", "cubes").glob("*.npy"))
+    for path in paths:
+        cube = np.load(path, mmap_mode="r")
+        with CubeReader(path) as reader:
+            assert likely_band_axis(reader) == 0, path.name
+        assert likely_band_axis(cube.transpose(0, 2, 1)) == 0, path.name
+        noticed += [likely_band_axis(cube.transpose(1, 2, 0)) == 2, likely_band_axis(cube.transpose(1, 0, 2)) == 1]
+    assert len(paths) == 20 and sum(noticed) >= 30

@@ -62,7 +62,7 @@ class Request:
             Unknown form, dataset or split; something is missing, or the dataset is converted in part.
         """
         check_form(self.form)
-        if not self.codecs or len(set(self.codecs)) < len(self.codecs):
+        if not all(self.codecs) or not self.codecs or len(set(self.codecs)) < len(self.codecs):
             raise UsageError(f"codecs: expected names, each once, found {','.join(self.codecs) or 'none'}")
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"limit: expected at least 1, found {self.limit}")

@@ -18,7 +18,8 @@ from lhic.io.memory import check_memory, memory_budget
 from lhic.io.npy import Window
 from lhic.io.threads import n_threads
 from lhic.stream.header import Header, StreamIndex
-from lhic.stream.tiles import Stream, Tile, check_samples_crc, samples_crc, tile_sections
+from lhic.stream.metadata import nodata_of
+from lhic.stream.tiles import Section, Stream, Tile, check_samples_crc, samples_crc, tile_sections
 from lhic.stream.whole import StreamWriter
 
 INDEX_BYTES = 400
@@ -31,8 +32,11 @@ Progress = Callable[[int], None]
 class Cube(Protocol):
     """An array, or what gives windows of one that is larger than memory."""
 
-    shape: tuple[int, int, int]
-    dtype: np.dtype
+    @property
+    def shape(self) -> tuple[int, int, int]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
 
     def __getitem__(self, window: Window) -> np.ndarray: ...
 
@@ -128,10 +132,18 @@ class Model(ABC):
         """
 
     @abstractmethod
-    def encode_tiles(self, tiles: Sequence[np.ndarray], parameters: bytes, work: Work) -> list[Encoded]:
+    def encode_tiles(
+        self, tiles: Sequence[np.ndarray], parameters: bytes, work: Work, nodata: int | None = None
+    ) -> list[Encoded]:
         """Code some tiles.
 
         tiles : arrays (S, h, w), one dtype, native byte order; shapes may differ in h and w
+        nodata : a sample that has to come back exactly, and never instead of another, also where others may not
+
+        Raises
+        ------
+        UsageError
+            The parameters ask for a loss with which that cannot be.
         """
 
     @abstractmethod
@@ -157,7 +169,7 @@ class Model(ABC):
         self,
         shapes: Sequence[tuple[int, int, int]],
         dtype: np.dtype,
-        sections: Sequence[Sequence[bytes]],
+        sections: Sequence[Sequence[bytes | Section]],
         parameters: bytes,
         n_bands: int,
         work: Work,
@@ -194,10 +206,10 @@ class Model(ABC):
     def encode_cube(self, cube: Cube, writer: StreamWriter, work: Work) -> None:
         """Code all tiles of a cube."""
         header = writer.header
-        native = header.dtype.newbyteorder("=")
+        native, nodata = header.dtype.newbyteorder("="), nodata_of(header.metadata, header.dtype)
         for batch in self._batches(header, work):
             tiles = [np.ascontiguousarray(cube[tile.window], native) for tile in batch]
-            for encoded in self.encode_tiles(tiles, header.parameters, work):
+            for encoded in self.encode_tiles(tiles, header.parameters, work, nodata):
                 writer.add_tile(encoded.sections, samples_crc(encoded.decoded))
 
     def decode_cube(self, stream: Stream, index: StreamIndex, cube: CubeSink, work: Work) -> None:
@@ -219,7 +231,8 @@ class Model(ABC):
     def _batches(self, header: Header, work: Work) -> Iterator[list[Tile]]:
         """Consecutive tiles that fit the memory together, but one at least, and no more than are best."""
         native, left = header.dtype.newbyteorder("="), work.memory - work.held - INDEX_BYTES * len(header.grid)
-        batch, n_samples, n_bytes = [], 0, 0
+        batch: list[Tile] = []
+        n_samples = n_bytes = 0
         for tile in header.grid:
             shape = header.shape[0], tile.n_rows, tile.n_columns
             size, memory = shape[0] * shape[1] * shape[2], self.coding_bytes(shape, native)

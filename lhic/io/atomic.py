@@ -35,8 +35,7 @@ def atomic_write(path: str | os.PathLike, overwrite: bool = False) -> Iterator[B
     OSError
         It cannot be written.  It names `path`.
     """
-    path = os.fspath(path)
-    status = _check_place(path, overwrite)
+    status, path = check_place(path, overwrite), os.fspath(path)
     is_plain = path != STANDARD and (status is None or stat.S_ISREG(status.st_mode))
     with _replaced(path, status) if is_plain else _written_through(path) as file:
         yield file
@@ -74,8 +73,9 @@ def _keeps(status: os.stat_result) -> bool:
     return stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)
 
 
-def _check_place(path: str, overwrite: bool) -> os.stat_result | None:
-    """What is at `path`, if anything; `UsageError` if it cannot be written."""
+def check_place(path: str | os.PathLike, overwrite: bool = False) -> os.stat_result | None:
+    """What is at `path`, if anything; `UsageError` if `atomic_write` would refuse it."""
+    path = os.fspath(path)
     try:
         status = _status_of_output(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -83,6 +83,8 @@ def _check_place(path: str, overwrite: bool) -> os.stat_result | None:
         if not path or not os.path.isdir(folder):
             raise UsageError(f"{path}: expected a place to write a file, found no folder {folder}") from None
         return None
+    if path == STANDARD and os.isatty(_standard_output()):
+        raise UsageError("standard output: expected a file or a pipe, found a terminal")
     if stat.S_ISDIR(status.st_mode):
         raise UsageError(f"{path}: expected a place to write a file, found a folder of that name")
     if _keeps(status) and not overwrite and path != STANDARD:

@@ -76,25 +76,25 @@ def control_group_memory(root: Path = Path("/")) -> Iterator[int]:
 
     root : where ``proc`` and ``sys`` are
     """
-    paths = {}
+    paths: dict[str, str] = {}
     for line in _lines(root / "proc/self/cgroup"):
         _, controllers, path = line.split(":", 2)
         paths |= dict.fromkeys(controllers.split(","), path)  # version 2 names no controllers
     for line in _lines(root / "proc/self/mountinfo"):
         mount, _, file_system = line.partition(" - ")
-        kind, _, options = file_system.split(" ", 2)
+        kind, *_, options = file_system.split(" ")
         if kind == "cgroup2":
-            path, names = paths.get(""), ("memory.max", "memory.current", "")
+            group, names = paths.get(""), ("memory.max", "memory.current", "")
         elif kind == "cgroup" and "memory" in options.split(","):
-            path, names = paths.get("memory"), ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
+            group, names = paths.get("memory"), ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
         else:
             continue
-        if path is not None:
+        if group is not None:
             mounted, at = (re.sub(r"\\(\d{3})", lambda m: chr(int(m[1], 8)), text) for text in mount.split()[3:5])
             top = root / at.lstrip("/")
-            below = Path(path).relative_to(mounted) if Path(path).is_relative_to(mounted) else Path()
-            for group in (top / below, *(top / part for part in below.parents)):
-                yield from _left_in_group(group, *names)
+            below = Path(group).relative_to(mounted) if Path(group).is_relative_to(mounted) else Path()
+            for folder in (top / below, *(top / part for part in below.parents)):
+                yield from _left_in_group(folder, *names)
 
 
 def _left_in_group(folder: Path, limit_name: str, used_name: str, prefix: str) -> Iterator[int]:

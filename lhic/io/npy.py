@@ -55,8 +55,8 @@ class CubeReader:
         self._source = open_source(path, "a .npy file")
         self.path = self._source.name
         try:
-            self.shape, self._is_fortran, self.dtype, self._begin = self._read_header()
-            self._check()
+            shape, self._is_fortran, self.dtype, self._begin = self._read_header()
+            self.shape = self._checked(shape)
         except BaseException:
             self.close()
             raise
@@ -72,16 +72,17 @@ class CubeReader:
             raise InvalidCubeError(f"{self.path}: expected a .npy file, found a header with shape {shape}")
         return shape, is_fortran, dtype, file.tell()
 
-    def _check(self) -> None:
-        begin, end = self._begin, self._begin + self.nbytes
-        if self.dtype.kind in "fc" and 0 < self.nbytes <= MAX_DESCRIBED_BYTES:
-            check_cube(np.frombuffer(self._source[begin:end].ljust(self.nbytes, b"\0"), self.dtype), self.path)
-        check_layout(self.shape, self.dtype, self.path)
+    def _checked(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
+        """The shape of a cube of which all samples are there."""
+        n_bytes = n_bytes_of(shape, self.dtype)
+        begin, end = self._begin, self._begin + n_bytes
+        if self.dtype.kind in "fc" and 0 < n_bytes <= MAX_DESCRIBED_BYTES:
+            check_cube(np.frombuffer(self._source[begin:end].ljust(n_bytes, b"\0"), self.dtype), self.path)
+        checked = check_layout(shape, self.dtype, self.path)
         if not self._source[end - 1 : end]:
             found = max(len(self._source) - begin, 0)
-            raise InvalidCubeError(
-                f"{self.path}: expected {self.nbytes} bytes of samples, found {found}: incomplete file"
-            )
+            raise InvalidCubeError(f"{self.path}: expected {n_bytes} bytes of samples, found {found}: incomplete file")
+        return checked
 
     @property
     def size(self) -> int:
@@ -97,7 +98,7 @@ class CubeReader:
         if self._is_fortran:
             bounds, shape = bounds[::-1], shape[::-1]
         samples = np.empty([end - begin for begin, end in bounds], self.dtype)
-        view = memoryview(samples.reshape(-1)).cast("B") if samples.size else memoryview(b"")
+        view = samples.reshape(-1).data.cast("B") if samples.size else memoryview(b"")
         position = 0
         for first, n_samples in _runs(shape, bounds):
             run = view[position : position + n_samples * self.dtype.itemsize]
@@ -145,7 +146,7 @@ class CubeWriter:
         bounds = [axis.indices(n)[:2] for axis, n in zip(window, self.shape, strict=True)]
         samples = np.ascontiguousarray(samples, self.dtype)
         assert samples.shape == tuple(end - begin for begin, end in bounds)
-        view, position = memoryview(samples.reshape(-1)).cast("B"), 0
+        view, position = samples.reshape(-1).data.cast("B"), 0
         for first, n_samples in _runs(self.shape, bounds):
             self._file.seek(self._begin + first * self.dtype.itemsize)
             end = position + n_samples * self.dtype.itemsize

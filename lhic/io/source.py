@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, TextIO, overload
 
 from lhic.errors import UsageError
 
@@ -60,6 +60,12 @@ class Source:
     def __len__(self) -> int:
         self._spool(sys.maxsize)
         return self._n_bytes
+
+    @overload
+    def __getitem__(self, key: int) -> int: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> bytes: ...
 
     def __getitem__(self, key: int | slice) -> int | bytes:
         if not isinstance(key, slice):
@@ -119,12 +125,14 @@ def open_source(path: str | os.PathLike, expected: str = "a file") -> Source:
     OSError
         It cannot be read.
     """
-    path = os.fspath(path)
-    is_standard, name = path == STANDARD, "standard input" if path == STANDARD else path
+    name = os.fspath(path)
+    where: str | int = name
+    is_standard = name == STANDARD
     if is_standard:
-        path = descriptor_of(sys.__stdin__, name)
+        name = "standard input"
+        where = descriptor_of(sys.__stdin__, name)
     try:
-        file = open(path, "rb", buffering=0, closefd=not is_standard)
+        file = open(where, "rb", buffering=0, closefd=not is_standard)
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{name}: expected {expected}, found nothing there") from None
     except IsADirectoryError:

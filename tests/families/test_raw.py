@@ -36,7 +36,7 @@ class Verbose(StoredModel):
         super().__init__("verbose", {}, bytes(32))
         self.waste = bytes(n_wasted)
 
-    def encode_tiles(self, tiles, parameters, work):
+    def encode_tiles(self, tiles, parameters, work, nodata=None):
         encoded = super().encode_tiles(tiles, parameters, work)
         return [Encoded((even + self.waste, odd), decoded) for (even, odd), decoded in encoded]
 

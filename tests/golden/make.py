@@ -18,6 +18,7 @@ from lhic.families.ax.integer_net import shapes
 from lhic.families.ax.model import AxModel
 from lhic.families.ax.parameters import StreamParameters
 from lhic.families.bp.config import LhicBpConfig
+from lhic.families.family import Work
 from lhic.families.raw import RawModel
 from lhic.families.weights import Weights, save_weights
 from lhic.io.atomic import atomic_write
@@ -116,7 +117,7 @@ class PinnedModel(AxModel):
     def tile_shape(self, n_rows: int, n_columns: int) -> tuple[int, int]:
         return self.tile or (n_rows, n_columns)
 
-    def plan(self, cube: np.ndarray) -> bytes:
+    def plan(self, cube: np.ndarray, work: Work) -> bytes:
         return self.parameters.to_bytes()
 
 

@@ -1,6 +1,9 @@
 """Windows of a cube in a file, and a file made of windows."""
 
 import itertools
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -106,3 +109,84 @@ def test_a_cube_that_is_too_large_is_refused_before_reading(tmp_path, monkeypatc
         np.lib.format.write_array_header_1_0(file, described)
     with pytest.raises(InvalidCubeError, match=r"vast\.npy: expected 2000000000000000 bytes"):
         load_cube(tmp_path / "vast.npy")
+
+
+def write_npy(path, header: bytes, version=(1, 0), samples: bytes = bytes(100)) -> None:
+    length = len(header).to_bytes(2 if version == (1, 0) else 4, "little")
+    path.write_bytes(b"\x93NUMPY" + bytes(version) + length + header + samples)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"((((",
+        b"(" * 9000,
+        b"{'descr': '<i2', 'fortran_order': False, 'shape': (-2, 3, 4)}",
+        b"{'descr': '<i2', 'fortran_order': False, 'shape': (True, 3, 4)}",
+        b"{'descr': '<i2', 'fortran_order': False, 'shape': (2, 3, 4.0)}",
+        b"{'descr': '<i2', 'fortran_order': False, 'shape': [2, 3, 4]}",
+        b"{'descr': '<i2', 'fortran_order': 0, 'shape': (2, 3, 4)}",
+        b"{'descr': 'no such', 'fortran_order': False, 'shape': (2, 3, 4)}",
+        b"{'descr': '<i2', 'fortran_order': False, 'shape': (%d, 3, 4)}" % 2**70,
+        b"{'descr': '|V0', 'fortran_order': False, 'shape': (%d, 3, 4)}" % 2**70,
+        b"{'descr': '<f8', 'fortran_order': False, 'shape': (%s)}" % (b"1, " * 70),
+        b"{'descr': '<i2', 'fortran_order': False, 'shape': (2, 3, 4), 'more': 1}",
+        b"{'descr': '<i2', 'shape': (2, 3, 4)}",
+        b"__import__('os').system('exit')",
+        b"1" * 5000,
+        b"\xff\xfe\x00",
+        b"",
+    ],
+    ids=lambda header: header[:12].hex(),
+)
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0), (9, 9)])
+def test_odd_headers_are_one_line(tmp_path, header, version):
+    write_npy(tmp_path / "odd.npy", header, version)
+    for function in (CubeReader, load_cube):
+        with pytest.raises(InvalidCubeError, match=r"odd\.npy: expected") as caught:
+            function(tmp_path / "odd.npy")
+        assert "\n" not in str(caught.value)
+
+
+def test_version_3_and_bytes_behind_the_samples(tmp_path):
+    """As numpy reads them; version 3 is written where names of fields are not Latin-1."""
+    header = b"{'descr': '<i2', 'fortran_order': False, 'shape': (2, 3, 4)}\n"
+    cube = np.arange(24, dtype="<i2").reshape(2, 3, 4)
+    for version in [(1, 0), (2, 0), (3, 0)]:
+        write_npy(tmp_path / "cube.npy", header, version, cube.tobytes() + b"more")
+        assert np.array_equal(load_cube(tmp_path / "cube.npy"), cube)
+
+
+def test_threads_share_a_reader(tmp_path):
+    cube = np.random.default_rng(0).integers(0, 1000, (20, 30, 40), "int16")
+    for order in "CF":
+        np.save(tmp_path / "cube.npy", np.asarray(cube, order=order))
+        places = [(slice(i, i + 2), slice(i, i + 5), slice(0, 40 - i)) for i in range(18)] * 8
+        with CubeReader(tmp_path / "cube.npy") as reader, ThreadPoolExecutor(8) as pool:
+            for window, found in zip(places, pool.map(reader.__getitem__, places), strict=True):
+                assert np.array_equal(found, cube[window])
+
+
+def test_short_reads_are_not_taken_for_whole_ones(tmp_path, monkeypatch):
+    cube = np.random.default_rng(0).integers(0, 1000, (20, 30, 40), "int16")
+    np.save(tmp_path / "cube.npy", cube)
+    whole = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda file, views, position: whole(file, [views[0][:101]], position))
+    assert np.array_equal(load_cube(tmp_path / "cube.npy"), cube)
+
+
+def test_a_pipe_is_a_cube_file(tmp_path):
+    cube = np.random.default_rng(0).integers(0, 1000, (20, 30, 40), "int16")
+    np.save(tmp_path / "cube.npy", cube)
+    os.mkfifo(tmp_path / "pipe")
+    threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes((tmp_path / "cube.npy").read_bytes())).start()
+    assert np.array_equal(load_cube(tmp_path / "pipe"), cube)
+
+
+def test_an_existing_file_is_replaced_only_if_asked(tmp_path):
+    save_cube(tmp_path / "cube.npy", np.zeros((2, 3, 4), "int16"))
+    with pytest.raises(UsageError, match="overwrite=True"):
+        save_cube(tmp_path / "cube.npy", np.ones((2, 3, 4), "int16"))
+    assert not load_cube(tmp_path / "cube.npy").any()
+    save_cube(tmp_path / "cube.npy", np.ones((2, 3, 4), "int16"), overwrite=True)
+    assert load_cube(tmp_path / "cube.npy").all()

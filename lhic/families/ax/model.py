@@ -7,6 +7,7 @@ Format: docs/format_lhic_ax.md.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,13 +25,13 @@ from lhic.families.ax.cpu import walk
 from lhic.families.ax.cpu.state import Scratch, State, new_scratch, new_state
 from lhic.families.ax.integer_net import IntegerNet, from_tensors
 from lhic.families.ax.levels import levels_of
-from lhic.families.ax.observe import Observations, observe
+from lhic.families.ax.observe import observe
 from lhic.families.ax.parameters import FAMILY, GROUP_PLANES, LOWER_BITS, MAX_TILE_PIXELS, StreamParameters
 from lhic.families.ax.planes.near_lossless import check_max_error
-from lhic.families.ax.planes.tile import Layout, Planes, join_tile, read_side, split_tile
+from lhic.families.ax.planes.tile import Layout, Planes, check_nodata, join_tile, read_side, split_tile
 from lhic.families.ax.spec import PLANE_LAG, PRECISION
 from lhic.families.family import Cube, Encoded, Model, Work
-from lhic.stream.tiles import TileGrid
+from lhic.stream.tiles import Section, TileGrid
 from lhic.stream.varint import Reader, write_varint
 
 MAX_LANES = 8
@@ -126,9 +127,7 @@ class AxModel(Model):
         seen = observe(tile, self.settings, TUNING_SAMPLES, rng, max_error, n_threads=work.threads)
         n = len(seen.error)
         order, share = rng.permutation(n), seen.share
-        held_out, rest = (
-            Observations(*(a[part] for a in seen[:5]), share) for part in (order[: n // 5], order[n // 5 :])
-        )
+        held_out, rest = seen.of(order[: n // 5]), seen.of(order[n // 5 :])
         if not n // 5:
             return b""
         tensors = self.net.tensors()
@@ -139,7 +138,7 @@ class AxModel(Model):
             return b""
         coded = changes.write_changes(steps)
         saved = tune.bits_per_sample(tensors, held_out) - tune.bits_per_sample(better, held_out)
-        return coded if saved * cube.size * share > 8 * len(coded) else b""
+        return coded if saved * math.prod(cube.shape) * share > 8 * len(coded) else b""
 
     def net_of(self, settings: StreamParameters) -> IntegerNet:
         """The network that codes a stream.
@@ -156,12 +155,14 @@ class AxModel(Model):
             known = self._changed = settings.changes, from_tensors(self.settings, tensors, self.name)
         return known[1]
 
-    def encode_tiles(self, tiles: Sequence[np.ndarray], parameters: bytes, work: Work) -> list[Encoded]:
+    def encode_tiles(
+        self, tiles: Sequence[np.ndarray], parameters: bytes, work: Work, nodata: int | None = None
+    ) -> list[Encoded]:
         """See `lhic.families.family.Model`."""
         settings = StreamParameters.from_bytes(parameters)
         return self._in_batches(
             [tile.size for tile in tiles],
-            lambda k: _EncodeJob(self, tiles[k], settings, work.threads),
+            lambda k: _EncodeJob(self, tiles[k], settings, work.threads, nodata),
             lambda jobs: self._run(jobs, settings, work),
             _EncodeJob.encoded,
         )
@@ -187,7 +188,7 @@ class AxModel(Model):
         self,
         shapes: Sequence[tuple[int, int, int]],
         dtype: np.dtype,
-        sections: Sequence[Sequence[bytes]],
+        sections: Sequence[Sequence[bytes | Section]],
         parameters: bytes,
         n_bands: int,
         work: Work,
@@ -215,11 +216,13 @@ class AxModel(Model):
         work = Work()
         settings = StreamParameters.from_bytes(self.plan(cube, work, **options))
         costs = np.zeros((2, *cube.shape))
-        for tile in TileGrid(*cube.shape[1:], *self.tile_shape(*cube.shape[1:])):
+        _, n_rows, n_columns = cube.shape
+        for tile in TileGrid(n_rows, n_columns, *self.tile_shape(n_rows, n_columns)):
             job = _EncodeJob(self, np.ascontiguousarray(cube[tile.window]), settings, work.threads)
             job.wants_intervals = True
             self._run([job], settings, work)
-            np.add.at(costs[(slice(None), *tile.window)], (slice(None), job.layout.band), job.bit_costs())
+            own = costs[(slice(None), *tile.window)]
+            np.add.at(own.swapaxes(0, 1), job.layout.band, job.bit_costs().swapaxes(0, 1))
         return costs
 
     def _in_batches(self, sizes: Sequence[int], prepare: Callable, run: Callable, finish: Callable) -> list:
@@ -330,7 +333,9 @@ def _batches(sizes: Sequence[int], samples_at_once: int) -> list[range]:
 class _Job:
     """A tile on its way through the walk.  Planes taller than wide are walked through transposed."""
 
+    mode: int  # of the walk
     wants_intervals = False  # on the host, which then codes
+    decoders: Sequence[RansDecoder] = ()  # of the groups
 
     def __init__(self, model: AxModel, tile: Layout, settings: StreamParameters, n_planes: int, n_threads: int):
         self.model, self.layout, self.settings = model, tile, settings
@@ -345,6 +350,10 @@ class _Job:
         self._state: State | None = None
         self._left = 0
         self._scratch: list[Scratch] = []
+
+    def coding(self, first: int, end: int) -> walk.Coding:
+        """What the walk codes planes first .. end - 1 from, or to."""
+        raise NotImplementedError
 
     def oriented(self, planes: np.ndarray) -> np.ndarray:
         """Planes as the walk sees them, and back."""
@@ -415,10 +424,19 @@ class _Job:
 class _EncodeJob(_Job):
     mode = walk.ENCODE
 
-    def __init__(self, model: AxModel, tile: np.ndarray, settings: StreamParameters, n_threads: int):
-        planes, self.side = split_tile(tile, settings.max_error)
+    def __init__(
+        self,
+        model: AxModel,
+        tile: np.ndarray,
+        settings: StreamParameters,
+        n_threads: int,
+        nodata: int | None = None,
+    ):
+        planes, self.side = split_tile(tile, settings.max_error, nodata)
         super().__init__(model, planes, settings, len(planes.band), n_threads)
-        self.tile = tile
+        self.decoded = join_tile(planes, planes.values) if settings.max_error else tile
+        if nodata is not None:
+            check_nodata(tile, self.decoded, nodata, settings.max_error)
         self.planes = planes
         self.values = np.ascontiguousarray(self.oriented(planes.values), np.int32)
         self.codings: list[walk.Coding] = []
@@ -431,8 +449,8 @@ class _EncodeJob(_Job):
 
     def coding(self, first: int, end: int) -> walk.Coding:
         n_symbols = 2 * (end - first) * self.shape[0] * self.shape[1]
-        intervals = (np.empty(n_symbols, np.uint32) for _ in range(2))
-        self.codings.append(walk.Coding(self.values, self.level_of, *intervals, np.zeros(1, np.int64)))
+        starts, freqs = (np.empty(n_symbols, np.uint32) for _ in range(2))
+        self.codings.append(walk.Coding(self.values, self.level_of, starts, freqs, np.zeros(1, np.int64)))
         return self.codings[-1]
 
     def bit_costs(self) -> np.ndarray:
@@ -458,8 +476,7 @@ class _EncodeJob(_Job):
             encoder.push(coding.starts[:n_symbols], coding.freqs[:n_symbols])
             parts.append(encoder.finish())
         sections = self.side, b"".join(write_varint(len(part)) for part in parts), b"".join(parts)
-        decoded = join_tile(self.planes, self.planes.values) if self.settings.max_error else self.tile
-        return Encoded(sections, decoded)
+        return Encoded(sections, self.decoded)
 
 
 class _DecodeJob(_Job):

@@ -46,7 +46,7 @@ def learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
     """
     columns = scratch.inputs.shape[1] - 2 * QUAD
     begin, end = epoch * state.weights.shape[1], (epoch + 1) * state.weights.shape[1]
-    at = 0
+    at = np.int64(0)
     for wave in range(begin, end):
         at += _recall_wave(z, wave, at, n_rows, n_columns, state, scratch)
     offset = side = 0
@@ -60,7 +60,7 @@ def learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
         targets = scratch.recalled[1 if table.about_mean[e] else 0]
         wave, at = begin, 0
         while wave < end:
-            n = 0
+            n = np.int64(0)
             while wave < end:
                 first, n_here = wave_rows(wave, n_rows, n_columns)
                 if n + padded(n_here) > columns:

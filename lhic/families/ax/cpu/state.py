@@ -137,7 +137,7 @@ def new_state(
     n_planes, n_rows, n_columns = shape
     skewed = picture_shape(*shape)
     n_experts = len(table.about_mean)
-    sizes = padded(np.diff(table.starts))
+    sizes = padded.py_func(np.diff(table.starts))
     recent = (min(n_recent or n_planes, n_planes), *skewed[1:])
     n_epochs = -(-n_waves(n_rows, n_columns) // epoch) + 1
     coefficients = np.tile(table.first_coefficients[0], (n_planes, 1))

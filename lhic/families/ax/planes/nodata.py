@@ -1,8 +1,8 @@
 """Pixels without data: found without being told, kept out of the coded planes, stored as a mask.
 
 A pixel has no data if its samples are the same value in all bands that vary.  Whether leaving such pixels out
-saves more than the mask costs is decided by `find_nodata`.  Nodata in some bands of a pixel only is not seen here but
-as an isolated level (`bands`).  Format v1: docs/format_lhic_ax_side.md, section 2.
+saves more than the mask costs is decided by `find_nodata`, unless the value is told to it.  Nodata in some bands of a
+pixel only is not seen here but as an isolated level (`bands`).  Format v1: docs/format_lhic_ax_side.md, section 2.
 """
 
 from __future__ import annotations
@@ -26,16 +26,19 @@ def is_isolated(gap: int, span: int) -> bool:
     return gap > max(span, MIN_GAP)
 
 
-def find_nodata(bands: np.ndarray) -> tuple[np.ndarray, int]:
+def find_nodata(bands: np.ndarray, known: int | None = None) -> tuple[np.ndarray, int]:
     """Pixels without data.
 
     bands : integers (P, h, w), those bands of a tile that vary
+    known : a value to look for first, whatever the mask costs
     Returns a bool array (h, w), and the value of those pixels in all the bands (0 if there is no such pixel).
     """
     shape = bands.shape[1:]
     none = np.zeros(shape, bool), 0
     if not len(bands):
         return none
+    if known is not None and (mask := (bands == known).all(axis=0)).any():
+        return mask, known
     if len(bands) == 1:
         value = _isolated_extreme(bands[0])
         if value is None:

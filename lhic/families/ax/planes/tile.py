@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lhic.errors import CorruptStreamError
+from lhic.errors import CorruptStreamError, UsageError
 from lhic.families.ax.planes.bands import Band, Kind, centre_position, describe, read_bands, write_bands
 from lhic.families.ax.planes.near_lossless import cell_of, reconstruct
 from lhic.families.ax.planes.nodata import find_nodata, read_mask, write_mask
@@ -65,11 +65,14 @@ class Planes(Layout):
     values: np.ndarray
 
 
-def split_tile(tile: np.ndarray, max_error: int = 0) -> tuple[Planes, bytes]:
+def split_tile(tile: np.ndarray, max_error: int = 0, nodata: int | None = None) -> tuple[Planes, bytes]:
     """Planes of a tile, and the side section.
 
     tile : integers of 8, 16 or 32 bits (S, h, w), native byte order
     max_error : how far a sample may come back from where it was, see `near_lossless`
+    nodata : a sample that comes back exactly all the same, and never instead of another, where the format can do that:
+        in pixels that have it in all bands that vary, and as the least or greatest sample of a band; `check_nodata`
+        says where it cannot
 
     Examples
     --------
@@ -83,18 +86,34 @@ def split_tile(tile: np.ndarray, max_error: int = 0) -> tuple[Planes, bytes]:
     """
     flat = tile.reshape(len(tile), -1)
     varies = flat.min(axis=1) != flat.max(axis=1)
-    mask, nodata = find_nodata(tile[varies])
-    has_nodata = bool(mask.any())
+    exact = nodata if max_error else None
+    mask, masked = find_nodata(tile[varies], exact)
+    has_mask = bool(mask.any())
     data = ~mask.reshape(-1)
     bands = []
     for samples, live in zip(flat, varies, strict=True):
         if live:
-            bands.append(describe(samples[data] if has_nodata else samples, max_error))
+            bands.append(describe(samples[data] if has_mask else samples, max_error, exact))
         else:
             bands.append(Band(Kind.CONSTANT, int(samples[0]), int(samples[0])))
-    layout = _lay_out(bands, nodata if has_nodata else None, mask, tile.shape, tile.dtype, max_error)
+    layout = _lay_out(bands, masked if has_mask else None, mask, tile.shape, tile.dtype, max_error)
     planes = Planes(**vars(layout), values=_values(layout, tile))
     return planes, write_mask(mask) + write_bands(bands, layout.nodata)
+
+
+def check_nodata(tile: np.ndarray, decoded: np.ndarray, nodata: int, max_error: int) -> None:
+    """`UsageError` unless `nodata` comes back exactly and never instead of another sample.
+
+    A cell has one sample that stands for it, so within a band's range nodata and its neighbours are not kept apart.
+    """
+    wrong = ((tile == nodata) != (decoded == nodata)).any(axis=(1, 2))
+    if wrong.any():
+        band = int(wrong.argmax())
+        raise UsageError(
+            f"max_error {max_error}: expected nodata {nodata} outside the values of each band, found it among those of "
+            f"band {band} ({tile[band].min()} .. {tile[band].max()}), where it could not be told from them; encode "
+            f"without max_error, or with another value for nodata"
+        )
 
 
 def read_side(side: bytes, shape: tuple[int, int, int], dtype: np.dtype, max_error: int = 0) -> Layout:
@@ -155,10 +174,11 @@ def _lay_out(
                 n_levels.append(n_positions)
                 starts.append(-1)
             numbers.append(number)
-    columns = [np.array(column, np.int32) for column in (first, n_levels, starts)]
     table = np.concatenate(tables).astype(np.int32) if tables else np.zeros(0, np.int32)
     return Layout(
-        *columns,
+        np.array(first, np.int32),
+        np.array(n_levels, np.int32),
+        np.array(starts, np.int32),
         table,
         mask,
         np.array(numbers, np.int32),

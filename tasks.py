@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 import shutil
 import sys
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
 
-from invoke import Exit, task
+import invoke
+from invoke import Exit
 
 PYTHON = shlex.quote(sys.executable)
 SOURCES = "lhic benchmarks tests tasks.py bootstrap.py"
+
+
+def task(function: Callable | None = None, **options):
+    """An invoke task whose errors of lhic are one line and their exit code; options have no short forms but -h."""
+    if function is None:
+        return functools.partial(task, **options)
+
+    @functools.wraps(function)
+    def told(*arguments, **keywords):
+        try:
+            function(*arguments, **keywords)
+        except KeyboardInterrupt as error:
+            raise Exit("stopped", 130) from error
+        except Exception as error:
+            from lhic.errors import LhicError
+
+            if not isinstance(error, LhicError):
+                raise
+            raise Exit(f"error: {error}", error.exit_code) from error
+
+    return invoke.task(told, auto_shortflags=False, **options)
 
 
 @task
@@ -24,9 +48,11 @@ def setup(context):
 
 @task
 def lint(context):
-    """Check style and formatting of all Python sources."""
+    """Check style and formatting of all Python sources, the types of `lhic`, and who may import what."""
     context.run(f"{PYTHON} -m ruff check {SOURCES}")
     context.run(f"{PYTHON} -m ruff format --check --quiet {SOURCES}")
+    context.run(f"{PYTHON} -m mypy")
+    context.run(f"{shlex.quote(str(Path(sys.executable).with_name('lint-imports')))} --no-logo")
 
 
 @task(help={"fast": "leave out the tests marked slow", "k": "only tests whose name matches"})
@@ -43,12 +69,12 @@ def test_gpu(context):
     context.run(f"{PYTHON} -m pytest -m gpu", pty=sys.stdout.isatty())
 
 
-@task(help={"suite": "lhic-bp or ccsds123", "folder": "folder that holds the vectors"})
-def conformance(context, suite, folder):
+@task(help={"suite": "lhic-bp or ccsds123", "folder": "folder that holds the vectors; default: this one"})
+def conformance(context, suite="", folder="."):
     """Run every conformance vector found in a folder; exit 1 if one differs."""
     from benchmarks.measure.conformance import run_suite
 
-    _exit_on_error(run_suite, suite, Path(folder))
+    run_suite(suite, Path(folder))
 
 
 @task
@@ -61,35 +87,37 @@ def golden(context):
 
 @task(
     help={
-        "root": "hyspecnet-11k folder",
+        "root": "hyspecnet-11k folder; default: this one",
         "clip": "write int32 cubes clipped to [0, 10000], as the literature uses them; default: int16 as measured",
         "check": "convert nothing, compare patches, tiles and splits with the documented numbers",
     }
 )
-def data(context, root, clip=False, check=False):
+def data(context, root=".", clip=False, check=False):
     """Convert the TIFs of a HySpecNet-11k folder to 202-band cubes, or check that it is complete."""
     from lhic.data.hyspecnet import check_complete, convert_root
 
     if check:
-        counts = _exit_on_error(check_complete, Path(root))
+        counts = check_complete(Path(root))
         print("\n".join(f"{name:<12}{count}" for name, count in counts.items()))
     else:
-        written = _exit_on_error(convert_root, Path(root), clip=clip)
+        written = convert_root(Path(root), clip=clip)
         print(f"{len(written)} cubes written")
 
 
 @task(help={"config": "YAML, see configs/", "device": "auto, cpu or cuda"})
 def train(context, config="configs/lhic-ax.yml", device="auto"):
     """Train a model; a run that was stopped goes on where it was."""
-    context.run(f"{PYTHON} -m lhic.cli train {shlex.quote(config)} --device {device}", pty=sys.stdout.isatty())
+    from lhic.train import run
+
+    print(run(config, device).weights_path)
 
 
 @task(help={"name": "cross-validation or ablations", "out": "folder below results/; default: local/<name>"})
 def experiment(context, name, out=""):
     """Train lhic-ax again and again: without each scene and sensor, or with one part changed."""
-    from benchmarks.experiments.ax_experiments import run_experiment
+    from benchmarks.experiments import run_experiment
 
-    _exit_on_error(run_experiment, name, Path("results") / (out or f"local/{name.replace('-', '_')}"))
+    run_experiment(name, out)
 
 
 @task(
@@ -108,7 +136,7 @@ def study(context, profile="small", dataset="", root="", parameter=None, commit_
     from benchmarks.study.study import run_study
 
     overrides = _pairs(parameter or ())
-    report = _exit_on_error(run_study, profile, dataset or None, root or None, overrides, commit_to or None)
+    report = run_study(profile, dataset or None, root or None, overrides, commit_to or None)
     _open_if(open, report)
 
 
@@ -132,7 +160,7 @@ def study(context, profile="small", dataset="", root="", parameter=None, commit_
 )
 def bench(
     context,
-    codecs,
+    codecs="",
     dataset="bundled",
     split="",
     root="",
@@ -154,7 +182,7 @@ def bench(
     timing |= {"long_s": _real("long-s", long_s), "timeout_s": _real("timeout-s", timeout_s)}
     what = {"root": root or None, "split": split or None, "form": form, "limit": _whole("limit", limit) or None}
     where = {"scheduler": scheduler or None, "n_workers": _whole("workers", workers) or None, "out": out or None}
-    _exit_on_error(run_bench, dataset, codecs, threads, timing, what, where)
+    run_bench(dataset, codecs, threads, timing, what, where)
 
 
 @task(
@@ -170,7 +198,7 @@ def bench_gpu(context, model="lhic-ax", batches="1,4,16,64", passes="5"):
     from benchmarks.measure.gpu import bench_gpu
 
     sizes = [_whole("batches", size) for size in batches.split(",")]
-    table = _exit_on_error(bench_gpu, model, sizes, _whole("passes", passes))
+    table = bench_gpu(model, sizes, _whole("passes", passes))
     print(table.to_string(index=False))
 
 
@@ -180,7 +208,7 @@ def report(context, profile="local/small", open=False):
     from benchmarks.measure.provenance import shown
     from benchmarks.study.report import build
 
-    paths = _exit_on_error(build, profile)
+    paths = build(profile)
     print("\n".join(f"Report: {shown(path)}" for path in paths))
     _open_if(open, paths[-1])
 
@@ -205,7 +233,7 @@ def verify_results(
 
     n_rows, seed, max_s = _whole("sample", sample), _whole("seed", seed), _real("max-s", max_s) or None
     names = [name for name in codecs.split(",") if name]
-    _exit_on_error(verify_results, profile, n_rows, seed, root or None, max_s, allow_versions, names)
+    verify_results(profile, n_rows, seed, root or None, max_s, allow_versions, names)
 
 
 @task(help={"check": "only say whether the stored notebooks are up to date"})
@@ -213,7 +241,7 @@ def notebooks(context, check=False):
     """Write the .ipynb files, without outputs, from their paired .py scripts."""
     from benchmarks.study.notebooks import sync
 
-    _exit_on_error(sync, check=check)
+    sync(check=check)
 
 
 @task(help={"check": "only say whether they are up to date"})
@@ -221,14 +249,22 @@ def documents(context, check=False):
     """Copy the tables of results/ into the documents that show them."""
     from benchmarks.exhibits.documents import update
 
-    _exit_on_error(update, check=check)
+    update(check=check)
 
 
 @task
 def clean(context):
     """Remove caches and build products; results, runs and the environment stay."""
     root = Path(__file__).parent
-    for pattern in ("build", "dist", ".pytest_cache", ".ruff_cache", ".hypothesis"):
+    for pattern in (
+        "build",
+        "dist",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".mypy_cache",
+        ".import_linter_cache",
+        ".hypothesis",
+    ):
         shutil.rmtree(root / pattern, ignore_errors=True)
     for top in ("lhic", "benchmarks", "tests"):
         for cache in (root / top).rglob("__pycache__"):
@@ -261,15 +297,3 @@ def _number(name: str, text: str, kind: type, expected: str):
         return kind(text)
     except ValueError as error:
         raise Exit(f"error: --{name}: expected {expected}, found {text!r}", 2) from error
-
-
-def _exit_on_error(function, *arguments, **keywords):
-    """Errors of lhic become one line and their exit code."""
-    from lhic.errors import LhicError
-
-    try:
-        return function(*arguments, **keywords)
-    except LhicError as error:
-        raise Exit(f"error: {error}", error.exit_code) from error
-    except KeyboardInterrupt as error:
-        raise Exit("stopped", 130) from error

@@ -17,17 +17,16 @@ import numpy as np
 
 from lhic.arguments import whole_number
 from lhic.comparison import Comparison, check_comparable
-from lhic.cube import check_cube, n_bytes_of
+from lhic.cube import Cube, CubeSink, check_cube, n_bytes_of
 from lhic.errors import CorruptStreamError, InvalidCubeError, MemoryBudgetError, UsageError, VerificationError, named
-from lhic.families.family import Cube, CubeSink, Model, Progress, Work, silent
+from lhic.families.family import Model, Progress, Work, silent
 from lhic.families.raw import RawModel
 from lhic.families.registry import (
     DEFAULT_MODEL,
-    SUFFIX,
     as_model,
     family_of,
     model_for_stream,
-    weights_folders,
+    weights_files,
 )
 from lhic.io.atomic import atomic_write, check_not_input, check_place, temporary_beside
 from lhic.io.memory import memory_budget as budget_of
@@ -154,7 +153,7 @@ def encode_file(
     """
     work = _work(progress, threads, memory_budget)
     with _opened(cube, CubeReader) as reader:
-        check_not_input(stream, reader.fileno(), *_weights_files(model))
+        check_not_input(stream, reader.fileno(), *weights_files(model))
         with atomic_write(stream, overwrite) as file, temporary_beside(stream) as spool, named(reader.path):
             metadata = _with_nodata(metadata, nodata, reader)
             index = _encode(reader, file, spool, as_model(model, device), metadata, fallback, options, work)
@@ -189,9 +188,19 @@ def _encode(
 
 
 def _header(cube: Cube, model: Model, parameters: bytes, metadata: dict) -> Header:
-    tile = model.tile_shape(*cube.shape[1:])
-    identity = model.name, model.family, model.weights_hash
-    return Header(cube.dtype, tuple(cube.shape), *tile, *identity, parameters, metadata)
+    n_bands, n_rows, n_columns = cube.shape
+    tile_rows, tile_columns = model.tile_shape(n_rows, n_columns)
+    return Header(
+        dtype=cube.dtype,
+        shape=(n_bands, n_rows, n_columns),
+        tile_rows=tile_rows,
+        tile_columns=tile_columns,
+        model_name=model.name,
+        family=model.family,
+        weights_hash=model.weights_hash,
+        parameters=parameters,
+        metadata=metadata,
+    )
 
 
 def _with_nodata(metadata: dict | None, nodata: int | None, cube: Cube) -> dict:
@@ -227,12 +236,6 @@ def _filled(cube: np.ndarray, nodata: int | None) -> np.ndarray:
     if (~mask & (cube.data == nodata)).any():
         raise InvalidCubeError(f"cube: expected nodata={nodata} for masked samples alone, found others that have it")
     return np.where(mask, cube.dtype.type(nodata), cube.data).astype(cube.dtype)
-
-
-def _weights_files(model: ModelLike) -> list[str | os.PathLike]:
-    """Files that no output may replace: the weights that are found by name, and the one of that path."""
-    found = [path for folder in weights_folders() for path in folder.glob(f"*{SUFFIX}")]
-    return [*found, model] if isinstance(model, str | os.PathLike) else found
 
 
 # --- decode -----------------------------------------------------------------------------------------------------------
@@ -356,7 +359,7 @@ def decode_file(
     work = _work(progress, threads, memory_budget)
     with _opened_stream(stream) as data, _opened(verify, CubeReader) as original:
         inputs = [file.fileno() for file in (data, original) if isinstance(file, Source | CubeReader)]
-        check_not_input(cube, *inputs, *_weights_files(model))
+        check_not_input(cube, *inputs, *weights_files(model))
         index = _index_of(data, max_bytes, expected_shape, expected_dtype)
         return _decode(data, index, original, into, device, model, work)
 

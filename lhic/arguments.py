@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from operator import index
+from typing import Any
 
 from lhic.errors import UsageError
 
 
-def whole_number(value: object, name: str, low: int, high: int | None = None) -> int:
+def whole_number(value: Any, name: str, low: int, high: int | None = None) -> int:
     """The int that a number is, numpy's included; a bool or a float is none.
 
     Raises

@@ -9,18 +9,17 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 from tqdm import tqdm
 
 import lhic
+from lhic import console
 from lhic.comparison import Comparison, check_comparable
 from lhic.cube import likely_band_axis
 from lhic.errors import (
@@ -33,7 +32,7 @@ from lhic.errors import (
     named,
 )
 from lhic.extras import needs
-from lhic.families.registry import DEFAULT_MODEL, DEVICES
+from lhic.families.registry import DEFAULT_MODEL, DEVICES, weights_files
 from lhic.io.atomic import atomic_write, check_not_input
 from lhic.io.npy import CubeReader
 from lhic.io.source import STANDARD, Source, open_source
@@ -46,9 +45,9 @@ BAR_DELAY_S = 2.0  # what is done, or fails, in less time shows no progress bar
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    _prepare_consoles()
+    console.prepare()
     try:
-        with _ended_by_signals():
+        with console.ended_by_signals():
             options = _parse(arguments)
             options.command(options)
     except LhicError as error:
@@ -58,9 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _complain("expected enough memory for a batch of tiles, found too little; set LHIC_MEMORY_BUDGET", 1)
     except KeyboardInterrupt:
-        return _complain("interrupted; nothing was written", 128 + signal.SIGINT)
-    except Ended as end:
-        return _complain(f"ended by {end.signal.name}; nothing was written", 128 + end.signal)
+        return _complain("interrupted; nothing is half-written", 128 + signal.SIGINT)
+    except console.Ended as end:
+        return _complain(f"ended by {end.signal.name}; nothing is half-written", 128 + end.signal)
     return 0
 
 
@@ -73,7 +72,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     try:
         return build_parser().parse_args(arguments)
     finally:
-        _print("", end="")  # what argparse did: help, perhaps
+        console.say("", end="")  # what argparse did: help, perhaps
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -111,17 +110,17 @@ def add_encode(commands) -> None:
     add("--max-error", type=int, default=0, metavar="E", help="let samples change by up to E (default: 0, lossless)")
     tuning = "fit the network of lhic-ax to the cube by N steps, e.g. 300, and send what changed, where that pays "
     add("--tuning-steps", type=int, metavar="N", help=tuning + "(default: up to the model; decoding takes no longer)")
-    add("--metadata", type=Path, metavar="FILE.json", help="wavelengths, fwhm, nodata, crs, ... to store")
+    add("--metadata", metavar="FILE.json", help="wavelengths, fwhm, nodata, crs, ... to store")
     _add(add, "--device", "--threads", "--force", "--quiet")
 
 
 def run_encode(options: argparse.Namespace) -> None:
+    _check_one_standard_input(options.input, options.metadata)
     wanted = {"param_d": options.param_d, "tuning_steps": options.tuning_steps, "max_error": options.max_error or None}
     extra = {name: value for name, value in wanted.items() if value is not None}  # no error is what every family does
     with CubeReader(options.input) as cube:  # tells a bad cube first
         if options.metadata is not None:
-            check_not_input(options.output, options.metadata)
-            extra["metadata"] = _read_metadata(options.metadata, cube.shape[0])
+            extra["metadata"] = _read_metadata(options, cube.shape[0])
         _warn_of_axes(cube)
         with _progress_bar(cube.size, options) as progress:
             keywords = {"overwrite": options.force, "threads": options.threads, "progress": progress, **extra}
@@ -146,19 +145,18 @@ def _loss(max_error: int) -> str:
     return f"near-lossless, |error| <= {max_error}" if max_error else "lossless"
 
 
-def _read_metadata(path: Path, n_bands: int) -> dict:
-    """Of a JSON file, in UTF-8 whatever the locale."""
-    try:
-        metadata = json.loads(path.read_text("utf-8-sig"))
+def _read_metadata(options: argparse.Namespace, n_bands: int) -> dict:
+    """Of a JSON file, in UTF-8 whatever the locale; refused under the name of that file."""
+    with open_source(options.metadata, "a JSON file") as source, named(source.name):
+        check_not_input(options.output, source.fileno())
+        try:
+            metadata = json.loads(source[:].decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            raise InvalidCubeError(f"expected JSON in UTF-8, found otherwise ({error})") from error
         if metadata is None:
-            raise InvalidCubeError(f"{path}: expected a JSON object, found null")
-        with named(path):
-            write_metadata(metadata, n_bands)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: expected a JSON file, found nothing there") from None
-    except (ValueError, RecursionError) as error:
-        raise InvalidCubeError(f"{path}: expected JSON in UTF-8, found otherwise ({error})") from error
-    return metadata
+            raise InvalidCubeError("expected a JSON object, found null")
+        write_metadata(metadata, n_bands)
+        return metadata
 
 
 # --- decode, verify ---------------------------------------------------------------------------------------------------
@@ -195,7 +193,7 @@ def run_decode(options: argparse.Namespace) -> None:
 
 def _decode_tile(stream: Source, max_error: int, options: argparse.Namespace) -> tuple[tuple[int, ...], int | None]:
     """Shape of the tile, and its largest error if it is compared."""
-    check_not_input(options.output, stream.fileno(), options.verify)
+    check_not_input(options.output, stream.fileno(), options.verify, *weights_files(options.model))
     keywords = {"model": options.model, "threads": options.threads}
     tile, error = lhic.decode_tile(stream, options.tile, options.device, **keywords), None
     if options.verify:
@@ -270,7 +268,7 @@ def run_preview(options: argparse.Namespace) -> None:
         )
     bands = None if options.bands is None else _three_numbers(options.bands)
     with _open_stream(options) as stream:
-        check_not_input(options.output, stream.fileno())
+        check_not_input(options.output, stream.fileno(), *weights_files(options.model))
         n_samples = math.prod(lhic.inspect(stream)["shape"])
         with atomic_write(options.output, options.force) as file, _progress_bar(n_samples, options) as progress:
             keywords = {"model": options.model, "threads": options.threads, "progress": progress}
@@ -309,7 +307,7 @@ def add_info(commands) -> None:
 def run_info(options: argparse.Namespace) -> None:
     with _open_stream(options) as stream:
         info = lhic.inspect(stream)
-        _print(json.dumps(info, indent=1) if options.json else _description(info))
+        console.say(json.dumps(info, indent=1) if options.json else _description(info))
         expected, found = info["stream_bytes"], len(stream)
         if found != expected:
             kind = TruncatedStreamError if found < expected else CorruptStreamError
@@ -342,7 +340,7 @@ def add_models(commands) -> None:
 def run_models(options: argparse.Namespace) -> None:
     entries = lhic.list_models()
     if options.json:
-        _print(json.dumps([{**vars(entry), "path": str(entry.path)} for entry in entries], indent=1))
+        console.say(json.dumps([{**vars(entry), "path": str(entry.path)} for entry in entries], indent=1))
         return
     if not entries:
         raise UsageError("models: expected weights in ckpt/ or in a folder of LHIC_CKPT, found none")
@@ -350,7 +348,7 @@ def run_models(options: argparse.Namespace) -> None:
     for entry in entries:
         default = "  (default)" if entry.name == DEFAULT_MODEL else ""
         size = f"{entry.file_bytes:>9} bytes"
-        _print(f"{entry.name:<{width}}  {entry.family}  {size}  sha256 {entry.sha256[:16]}{default}")
+        console.say(f"{entry.name:<{width}}  {entry.family}  {size}  sha256 {entry.sha256[:16]}{default}")
 
 
 # --- train, import ----------------------------------------------------------------------------------------------------
@@ -401,7 +399,7 @@ def run_import(options: argparse.Namespace) -> None:
 
 # --- what commands share ----------------------------------------------------------------------------------------------
 
-SHARED_OPTIONS = {
+SHARED_OPTIONS: dict[str, dict[str, Any]] = {
     "--model": {"metavar": "NAME|PATH", "help": "weights to use when they are not where 'lhic models' looks"},
     "--device": {
         "choices": DEVICES,
@@ -445,52 +443,4 @@ def _progress_bar(n_samples: int, options: argparse.Namespace) -> Iterator[Calla
 
 def _tell(options: argparse.Namespace, result: str) -> None:
     """Say the result where it does not run into the output."""
-    _print(message_of(result), sys.stderr if getattr(options, "output", None) == STANDARD else sys.stdout)
-
-
-def _print(text: str, file: TextIO | None = None, end: str = "\n") -> None:
-    """At once: the interpreter would tell in its own way what fails at its end."""
-    try:
-        print(text, file=file, end=end, flush=True)
-    except OSError as error:
-        sys.stdout = open(os.devnull, "w")
-        error.filename = "standard output"
-        raise
-
-
-def _prepare_consoles() -> None:
-    """What a console cannot show, it shows as an escape; what is said to a closed one is lost."""
-    for name in ("stdout", "stderr"):
-        console = getattr(sys, name)
-        if console is None:
-            setattr(sys, name, open(os.devnull, "w"))
-        elif hasattr(console, "reconfigure"):
-            console.reconfigure(errors="backslashreplace")
-
-
-class Ended(BaseException):
-    """The system, a user or a batch system wants the command to end.  No error: nobody is to handle it."""
-
-    def __init__(self, number: int):
-        super().__init__(number)
-        self.signal = signal.Signals(number)
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """`Ended` is raised at SIGTERM and SIGHUP, so that what is under way is cleaned up as after an interrupt."""
-
-    def end(number: int, _frame: object) -> None:
-        raise Ended(number)
-
-    if threading.current_thread() is not threading.main_thread():  # only that one is told
-        yield
-        return
-    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
-    try:
-        for number in numbers:
-            signal.signal(number, end)
-        yield
-    finally:
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)
+    console.say(message_of(result), sys.stderr if getattr(options, "output", None) == STANDARD else sys.stdout)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lhic.cube import Cube, CubeSink, Window
 from lhic.errors import VerificationError
-from lhic.families.family import Cube, CubeSink
-from lhic.io.npy import Window
 
 
 def check_comparable(original: Cube, shape: tuple[int, int, int], dtype: np.dtype, name: str) -> None:
@@ -48,8 +47,10 @@ class Comparison:
             wrong = errors > self.max_error
             if wrong.any():
                 self.n_wrong += int(wrong.sum())
-                inside = (band, *(int(axis[0]) for axis in np.nonzero(wrong)))
-                found = tuple(axis.start + i if axis.start else i for axis, i in zip(window, inside, strict=True))
+                row, column = (int(axis[0]) for axis in np.nonzero(wrong))
+                inside = band, row, column
+                bands, rows, columns = (axis.start or 0 for axis in window)
+                found = bands + band, rows + row, columns + column
                 if self.first is None or found < self.first:
                     self.first, self.pair = found, (samples[inside], original[inside])
 
@@ -57,7 +58,7 @@ class Comparison:
         """Greatest absolute error, None without an original; `VerificationError` if that is too much."""
         if self.original is None:
             return None
-        if self.n_wrong:
+        if self.first:
             expected = f"samples within {self.max_error}" if self.max_error else "equal samples"
             band, row, column = self.first
             raise VerificationError(

@@ -28,9 +28,11 @@ class Preview:
 def choose_bands(n_bands: int, wavelengths: Sequence[float] | None = None) -> tuple[int, int, int]:
     """Bands nearest to 640, 550 and 460 nm; without wavelengths those at 1/2, 1/3 and 1/6 of the spectrum."""
     if wavelengths is None:
-        return tuple(int(n_bands * part) for part in SPREAD)
-    centres = np.asarray(wavelengths, np.float64)
-    return tuple(int(np.abs(centres - wanted).argmin()) for wanted in RGB_NM)
+        red, green, blue = (int(n_bands * part) for part in SPREAD)
+    else:
+        centres = np.asarray(wavelengths, np.float64)
+        red, green, blue = (int(np.abs(centres - wanted).argmin()) for wanted in RGB_NM)
+    return red, green, blue
 
 
 def stretch(band: np.ndarray, nodata: float | None = None) -> np.ndarray:

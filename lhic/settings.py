@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from lhic.data import kinds
-from lhic.errors import ConfigError, message_of
+from lhic.errors import ConfigError, LhicError, message_of
 from lhic.extras import needs
 
 with needs("train", "settings"):
@@ -26,13 +26,6 @@ Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 
 
-def _is_a_kind(name: str) -> str:
-    if name not in kinds():
-        raise ValueError(f"expected one of {', '.join(kinds())}")
-    return name
-
-
-Kind = Annotated[str, AfterValidator(_is_a_kind)]
 STRICT = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
@@ -65,6 +58,19 @@ class Config(pydantic.BaseModel):
         return self.model_dump(mode="json")
 
 
+def checked(check: Callable[[Any], object]) -> AfterValidator:
+    """For `Annotated`: what `check` does not refuse with an error of lhic."""
+
+    def validate(value):
+        try:
+            check(value)
+        except LhicError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    return AfterValidator(validate)
+
+
 def as_json(content: dict) -> str:
     """Content for pydantic's strict mode, which takes a list for a tuple from JSON alone."""
     return json.dumps(content, default=str)
@@ -81,7 +87,8 @@ def told(error: pydantic.ValidationError) -> str:
             lines.append(f"{key}: missing key")
         else:
             message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-            lines.append(f"{key}: {message}, found {detail['input']!r:.80}" if key else message)
+            found = "" if "found" in message or not key else f", found {detail['input']!r:.80}"
+            lines.append(f"{key}: {message}{found}" if key else message)
     return "; ".join(lines)
 
 

@@ -102,7 +102,8 @@ on_gpu.round(2)
 # ## Growth with image size and bands
 #
 # Seconds grow like a power of the number of pixels (all bands) or bands (whole image): an exponent of 1 means that each
-# sample costs the same, less that there is a fixed cost per cube or band, more that samples get dearer.
+# sample costs the same, less that there is a fixed cost per cube or band, more that a sample costs more in a larger
+# cube.
 
 # %%
 size = throughput.by_size(growth_codecs, cube, throughput.square_shapes(cube, image_sizes), passes)
@@ -112,7 +113,8 @@ shown = pd.concat({"pixels": throughput.growth(size, "pixels"), "bands": through
 grown = shown.reset_index(level=0, names="with").reset_index(drop=True)
 tables.write_table(grown, table_folder, "throughput_growth", f"Exponent of the time; {timing}, one thread.")
 for name, table in (("size", size), ("bands", bands)):
-    counted = table.astype(dict.fromkeys(["threads", "bands", "rows", "columns", "samples"], str))
+    counts = table.columns.intersection(["threads", "bands", "rows", "columns", "samples", "pixels"])
+    counted = table.astype(dict.fromkeys(counts, str))
     tables.write_table(counted, table_folder, f"throughput_{name}", f"Speed by {name}; {timing}.")
 grown.round(2)
 

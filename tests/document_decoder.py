@@ -9,8 +9,8 @@ to be compared with them: plain, without any part of the package, and slow. Docu
     format_lhic_ax.md           planes
     format_lhic_bp.md           the published network
 
-Single letters are those of the document at hand. Unless a comment says otherwise, all numbers are integers, and `>>`
-binds weaker than `+ - *`, as it does in Python.
+Letters and names in formulas are those of the document at hand. Unless a comment says otherwise, all numbers are
+integers, and `>>` binds weaker than `+ - *`, as it does in Python.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ def require(condition: bool, problem: str) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# format.md: numbers and bytes
+# format.md, types
 # ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -79,7 +79,7 @@ class Reader:
         raise DecodeError("varint of 2^63 or more")
 
     def zigzag(self) -> int:
-        """A varint with sign, format_lhic_bp.md, 1."""
+        """The type `zigzag`."""
         v = self.varint()
         return v >> 1 if v % 2 == 0 else -(v + 1 >> 1)
 
@@ -218,7 +218,7 @@ def check_metadata(data: bytes, S: int) -> None:
     if not data:
         return
     try:
-        metadata = json.loads(inflate(data, 2**24).decode("utf-8"))
+        metadata = json.loads(inflate(data, 2**20).decode("utf-8"))
     except DecodeError:
         raise
     except (ValueError, RecursionError) as error:
@@ -236,14 +236,14 @@ def check_metadata(data: bytes, S: int) -> None:
 
 @dataclass
 class Weights:
-    """What a weights file holds: a safetensors file whose metadata key `lhic` is JSON with `family` and `config`."""
+    """What a weights file holds, format.md, 3.1."""
 
     family: str
     config: dict
     tensors: dict[str, np.ndarray]
 
     def hash(self) -> bytes:
-        """format.md, 3."""
+        """format.md, 3.2."""
         config = json.dumps(self.config, sort_keys=True, separators=(",", ":"))
         sha = hashlib.sha256(f"lhic-weights-1\n{self.family}\n{config}\n".encode())
         for name in sorted(self.tensors, key=str.encode):
@@ -333,31 +333,31 @@ def symbol_at(slot: int, first: int, beyond: int, start: Callable[[int], int]) -
 
 
 def logistic_tables() -> tuple[list[int], list[int]]:
-    """`E` and `T`, with 60 decimal digits."""
+    """`power` and `curve`, with 60 decimal digits."""
     with localcontext(prec=60):
-        E = [int((2**16 * Decimal(2) ** (Decimal(-f) / 32)).to_integral_value()) for f in range(32)]
-        T = [int((2**24 / (1 + Decimal(2) ** (Decimal(-j) / 64))).to_integral_value()) for j in range(1537)]
-    return E, [*T, T[1536]]
+        power = [int((2**16 * Decimal(2) ** (Decimal(-f) / 32)).to_integral_value()) for f in range(32)]
+        curve = [int((2**24 / (1 + Decimal(2) ** (Decimal(-j) / 64))).to_integral_value()) for j in range(1537)]
+    return power, [*curve, curve[1536]]
 
 
-E_TABLE, T_TABLE = logistic_tables()
+POWER, CURVE = logistic_tables()
 
 
 def mixture_weights(g: list[int]) -> list[int]:
     """`w` of the components, which add up to 2^14."""
     b = [max(g) - logit for logit in g]
-    r = [E_TABLE[x % 32] >> min(x // 32, 63) for x in b]
+    r = [POWER[x % 32] >> min(x // 32, 63) for x in b]
     R = sum(r)
     w = [x * 2**14 // R for x in r]
     w[b.index(0)] += 2**14 - sum(w)
     return w
 
 
-def S(d: int, c: int) -> int:
-    """The sigmoid of a distance in 1/256 symbol."""
-    u = min(abs(d) * E_TABLE[c % 32] * 2**4 >> c // 32, 24 * 2**20)
+def integer_sigmoid(d: int, c: int) -> int:
+    """`sigmoid` of a distance in 1/256 symbol."""
+    u = min(abs(d) * POWER[c % 32] * 2**4 >> c // 32, 24 * 2**20)
     j, v = u >> 14, u % 2**14
-    s = T_TABLE[j] + ((T_TABLE[j + 1] - T_TABLE[j]) * v >> 14)
+    s = CURVE[j] + ((CURVE[j + 1] - CURVE[j]) * v >> 14)
     return 2**24 - s if d < 0 else s
 
 
@@ -368,7 +368,7 @@ def cumulative(components: list[tuple[int, int, int]], A: int, P: int) -> Callab
     def F(x: int) -> int:
         if x in (0, A):
             return 2**P if x else 0
-        C = sum(w * S(256 * x - 128 - m, c) for m, c, w in components)
+        C = sum(w * integer_sigmoid(256 * x - 128 - m, c) for m, c, w in components)
         return (C * (2**P - A) >> 38) + x
 
     return F
@@ -386,7 +386,6 @@ def decode_symbol(coded: CodedSection, F: Callable[[int], int], A: int) -> int:
 # ---------------------------------------------------------------------------------------------------------------------
 
 CONSTANT, FLAT, DENSE, SPARSE, RANKED, SPLIT = range(6)
-LONGEST_BAND = 1 + 9 * (4 + 65536)  # bytes: a code, four differences and 65,536 cells; section 3 states no limit
 
 
 @dataclass
@@ -405,8 +404,8 @@ class Band:
     has_level: np.ndarray | None = None  # SPARSE: which of the cells, section 5
 
     @property
-    def n(self) -> int:
-        """Number of positions of a band of one plane, section 4."""
+    def n_positions(self) -> int:
+        """Of a band of one plane, section 4."""
         return self.has_below + len(self.cells) + self.has_above
 
 
@@ -448,7 +447,7 @@ def read_side(section: bytes, header: Header, max_error: int, h: int, w: int) ->
         require(len(part) == -(-h * w // 8), "side: size of the mask")
         mask = np.logical_xor.accumulate(bits_of(part, h * w).reshape(h, w), axis=0)
     # format_lhic_ax_side.md, 3
-    longest = header.shape[0] * LONGEST_BAND + 9
+    longest = header.shape[0] * (26 + 5 * min(h * w, 65536)) + 5
     bands, nodata = read_bands(Reader(read_part(reader, longest)), header, max_error, has_mask=len(part) > 0)
     # format_lhic_ax_side.md, 5
     sparse = [band for band in bands if band.kind == SPARSE]
@@ -508,9 +507,9 @@ def read_bands(reader: Reader, header: Header, max_error: int, has_mask: bool) -
         if band.kind == SPLIT:
             require(len(band.cells) > 65536, "side: SPLIT band is too narrow")
         else:
-            require(2 <= band.n <= 65536, "side: number of positions")
-            for p in (0, band.n - 1):
-                require(-(2**15) <= model_value(p, band.n, band.centre) <= 2**15, "side: model value")
+            require(2 <= band.n_positions <= 65536, "side: number of positions")
+            for p in (0, band.n_positions - 1):
+                require(-(2**15) <= model_value(p, band.n_positions, band.centre) <= 2**15, "side: model value")
     reader.end()
     return bands, nodata
 
@@ -531,10 +530,10 @@ def levels_of(band: Band) -> list[np.ndarray]:
         return []
     if band.kind == SPLIT:
         return [model_value(np.arange(n), n, 4) for n in split_sizes(band)]
-    positions = np.arange(band.n)
+    positions = np.arange(band.n_positions)
     if band.kind == SPARSE:
         positions = positions[np.pad(band.has_level, (band.has_below, band.has_above), constant_values=True)]
-    return [model_value(positions, band.n, band.centre)]
+    return [model_value(positions, band.n_positions, band.centre)]
 
 
 def samples_of(band: Band, planes: list[np.ndarray], side: Side, max_error: int) -> np.ndarray:
@@ -549,13 +548,13 @@ def samples_of(band: Band, planes: list[np.ndarray], side: Side, max_error: int)
         samples = np.clip((2 * max_error + 1) * q, band.lo, band.hi)
     else:
         # pixels of the mask may lie between levels, but never outside of the positions
-        p = planes[0] - model_value(0, band.n, band.centre)
+        p = planes[0] - model_value(0, band.n_positions, band.centre)
         cells = np.asarray(band.cells)[np.clip(p - band.has_below, 0, len(band.cells) - 1)]
         samples = np.clip((2 * max_error + 1) * cells, band.lo, band.hi)
         if band.has_below:
             samples[p == 0] = band.below
         if band.has_above:
-            samples[p == band.n - 1] = band.above
+            samples[p == band.n_positions - 1] = band.above
     return np.where(side.mask, side.nodata, samples)
 
 
@@ -631,20 +630,20 @@ class Pictures:
 # format_lhic_ax.md, 3: logarithm and power
 # ---------------------------------------------------------------------------------------------------------------------
 
-LOG_A = np.array([round(16 * math.log2((64 + k + 0.5) / 64)) for k in range(64)])
-POW_B = np.array([round(2**14 * 2 ** (-k / 16)) for k in range(16)])
+LOG_TABLE = np.array([round(16 * math.log2((64 + k + 0.5) / 64)) for k in range(64)])
+POW_TABLE = np.array([round(2**14 * 2 ** (-k / 16)) for k in range(16)])
 
 
 def log(v: np.ndarray | int) -> np.ndarray:
     """For 1 <= v < 2^53, where frexp gives the exponent exactly."""
     e = np.frexp(np.asarray(v, np.float64))[1].astype(np.int64) - 1
     m = v * 2**6 >> e
-    return 16 * e + LOG_A[m - 64]
+    return 16 * e + LOG_TABLE[m - 64]
 
 
 def power(b: np.ndarray) -> np.ndarray:
     """`pow` of the document."""
-    return 2 * POW_B[b % 16] >> b // 16
+    return 2 * POW_TABLE[b % 16] >> b // 16
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -753,7 +752,7 @@ SUM_WEIGHTS = np.array([2, 2, 1, 1, 1, 1])  # of NEAREST in `sum(a)`, 5.2
 CROSS, CROSS_WEIGHTS = (HERE, W, N, E, SOUTH), np.array([4, 1, 1, 1, 1])  # and of the plane before
 BACK = [(b, q) for b in (1, 2) for q in (HERE, *AROUND)] + [(b, HERE) for b in (3, 4, 5, 6)]  # of 5.4
 
-RUN_LEVELS = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96])
+RUNGS = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96])
 FIRST_HITS = 8 * np.array([16, 32, 64, 128, 256, 384, 512, 640, 704, 768, 832, 896, 928, 960, 976, 992])
 
 
@@ -780,10 +779,10 @@ class Wave:
     around: np.ndarray = field(init=False)
     expected: np.ndarray = field(init=False)
     raw: np.ndarray = field(init=False)
-    level: np.ndarray = field(init=False)
+    error_class: np.ndarray = field(init=False)  # `class`
     scale: np.ndarray = field(init=False)
     candidate: np.ndarray = field(init=False)
-    run_level: np.ndarray = field(init=False)
+    rung: np.ndarray = field(init=False)
     weight: np.ndarray = field(init=False)
 
 
@@ -809,10 +808,10 @@ class Plane:
         self.error = [np.full(n_experts, 1024)]
         self.ratio, self.count = [np.full(80, 1024)], [np.full(80, 4)]
         self.hits, self.tries = [FIRST_HITS], [np.full(16, 8)]
-        self.N = self.M = 0
-        self.Q = np.zeros(n_experts, np.int64)
-        self.C, self.R = np.zeros(80, np.int64), np.zeros(80, np.int64)
-        self.T, self.A = np.zeros(16, np.int64), np.zeros(16, np.int64)
+        self.n_coded = self.sum_r = 0
+        self.sum_error = np.zeros(n_experts, np.int64)
+        self.sum_count, self.sum_ratio = np.zeros(80, np.int64), np.zeros(80, np.int64)
+        self.sum_tries, self.sum_hits = np.zeros(16, np.int64), np.zeros(16, np.int64)
 
     def mag(self, b: int = 0) -> int:
         """`mag(z - b)`, format_lhic_ax.md, 5.1: at the epoch of this plane."""
@@ -873,8 +872,8 @@ class Plane:
         wave.around = SUM_WEIGHTS @ np.abs(self.at(wave, RESIDUAL, 0, NEAREST))
         wave.expected = a * self.mag() >> 10
         wave.raw = np.maximum(10 * wave.around + 11 * wave.expected >> 4, 24)
-        wave.level = np.minimum(log(wave.raw) >> 3, 79)
-        ratio, count = self.ratio[self.e][wave.level], self.count[self.e][wave.level]
+        wave.error_class = np.minimum(log(wave.raw) >> 3, 79)
+        ratio, count = self.ratio[self.e][wave.error_class], self.count[self.e][wave.error_class]
         wave.scale = np.maximum(wave.raw * ratio // (256 * count), 12)
 
     def features(self, wave: Wave) -> np.ndarray:
@@ -904,7 +903,7 @@ class Plane:
             nothing + (log(self.mag(1)) - lm) if z > 0 else nothing,
             (base - 64 * self.low) * inv >> 18,
             (64 * self.high - base) * inv >> 18,
-            nothing + (log(self.N + 1) >> 1) - 60,
+            nothing + (log(self.n_coded + 1) >> 1) - 60,
             nothing + 8 * min(z, 8),
             np.where(i == 0, 64, 0),
             np.where((j == 0) | (j == self.pictures.width - 1), 64, 0),
@@ -920,8 +919,8 @@ class Plane:
         longest = np.argmax(runs, axis=0)  # the first of several
         pixels = np.arange(len(wave.i))
         wave.candidate = self.at(wave, SAMPLE, 0, CAUSAL)[longest, pixels]
-        wave.run_level = np.searchsorted(RUN_LEVELS, runs[longest, pixels], side="right") - 1
-        hits, tries = self.hits[self.e][wave.run_level], self.tries[self.e][wave.run_level]
+        wave.rung = np.searchsorted(RUNGS, runs[longest, pixels], side="right") - 1
+        hits, tries = self.hits[self.e][wave.rung], self.tries[self.e][wave.rung]
         wave.weight = np.clip(16 * hits // tries, 4, 2**14 - 32)
 
     def mixtures(self, wave: Wave) -> list[list[tuple[int, int, int]]]:
@@ -947,8 +946,8 @@ class Plane:
 
     # --- when its samples are known ---
 
-    def learn(self, wave: Wave, x: np.ndarray, coded: np.ndarray, P: np.ndarray) -> None:
-        """Write the pictures and add to the sums; `coded` is false for pixels of the mask, `P` as in 8.2."""
+    def learn(self, wave: Wave, x: np.ndarray, coded: np.ndarray, width: np.ndarray) -> None:
+        """Write the pictures and add to the sums; `coded` is false for pixels of the mask, `width` as in 8.2."""
         i, j, mag = wave.i, wave.j, self.mag()
         detail = x - wave.mean
         r = np.clip(64 * x - wave.base, -(2**22), 2**22)
@@ -968,16 +967,16 @@ class Plane:
             self.gram[k] += (w * wave.inputs[k]) @ wave.inputs[k].T
             self.moment[k] += wave.inputs[k] @ (w * (detail if expert.predicts_detail else x))
         # 5.1: sums of the tables
-        self.N += int(np.count_nonzero(coded))
-        self.M += int(np.sum(np.abs(r[coded])))
-        self.Q += np.sum(errors[:, coded], axis=1)
-        np.add.at(self.C, wave.level[coded], 1)
-        np.add.at(self.R, wave.level[coded], np.minimum(4096 * np.abs(r) // wave.raw, 8192)[coded])
+        self.n_coded += int(np.count_nonzero(coded))
+        self.sum_r += int(np.sum(np.abs(r[coded])))
+        self.sum_error += np.sum(errors[:, coded], axis=1)
+        np.add.at(self.sum_count, wave.error_class[coded], 1)
+        np.add.at(self.sum_ratio, wave.error_class[coded], np.minimum(4096 * np.abs(r) // wave.raw, 8192)[coded])
         # 8.2: sums of the tables
         if self.network.config["repeats"]:
-            np.add.at(self.T, wave.run_level[coded], 1)
+            np.add.at(self.sum_tries, wave.rung[coded], 1)
             hit = coded & (x == wave.candidate)
-            np.add.at(self.A, wave.run_level[hit], np.minimum((wave.weight[hit] << 20) // P[hit], 1024))
+            np.add.at(self.sum_hits, wave.rung[hit], np.minimum((wave.weight[hit] << 20) // width[hit], 1024))
 
     def begin_epoch(self) -> None:
         """format_lhic_ax.md, 2: an epoch ends and the next begins."""
@@ -998,12 +997,12 @@ class Plane:
             magnitude, error = 1024, 1024
             ratio, count = 1024, 4
             hits, tries = FIRST_HITS, 8
-        self.magnitude.append((16 * self.M + 32 * magnitude) // (self.N + 32))
-        self.error.append((16 * self.Q + 32 * error) // (self.N + 32))
-        ratio, count = self.R + ratio, self.C + count
+        self.magnitude.append((16 * self.sum_r + 32 * magnitude) // (self.n_coded + 32))
+        self.error.append((16 * self.sum_error + 32 * error) // (self.n_coded + 32))
+        ratio, count = self.sum_ratio + ratio, self.sum_count + count
         self.ratio.append(np.where(count == 0, 256, ratio))
         self.count.append(np.where(count == 0, 1, count))
-        hits, tries = self.A + hits, self.T + tries
+        hits, tries = self.sum_hits + hits, self.sum_tries + tries
         self.hits.append(np.where(tries == 0, hits + FIRST_HITS, hits))
         self.tries.append(np.where(tries == 0, 8, tries))
 
@@ -1022,18 +1021,18 @@ def cumulative_of_levels(components: list[tuple[int, int, int]], v: list[int]) -
         if level in (0, n):
             return 2**24 if level else 0
         edge = 2**7 * (v[level - 1] + v[level])
-        C = sum(w * S(edge - m, c) for m, c, w in components)
+        C = sum(w * integer_sigmoid(edge - m, c) for m, c, w in components)
         return (C * (2**24 - n) >> 38) + level
 
     return F
 
 
 def decode_level(coded: CodedSection, F: Callable[[int], int], n: int, d: int) -> tuple[int, int]:
-    """format_lhic_ax.md, 7.2: a level, and the probability `P` of 8.2 with which it was coded."""
+    """format_lhic_ax.md, 7.2: a level, and the `width` of 8.2, with which it was coded."""
     a, b, first_length = 0, n, 2**24
     if n > 2**d:
-        cell = symbol_at(coded.slot(), 0, -(-n // 2**d), lambda cell: F(cell << d))
-        a, b = cell << d, min((cell + 1) << d, n)
+        block = symbol_at(coded.slot(), 0, -(-n // 2**d), lambda block: F(block << d))
+        a, b = block << d, min((block + 1) << d, n)
         first_length = F(b) - F(a)
         coded.take(F(a), first_length)
 
@@ -1124,15 +1123,15 @@ def check_bounds(tensors: dict[str, np.ndarray]) -> None:
 
 def change_network(network: Network, reader: Reader) -> None:
     """format_lhic_ax.md, 9."""
-    s, m = reader.varint(), reader.varint()
+    s, greatest = reader.varint(), reader.varint()
     c = [reader.varint() for _ in TENSOR_NAMES]
-    require(s <= 8 and m <= 2**14 and max(c) <= 800, "lhic-ax: changes of weights out of range")
+    require(s <= 8 and greatest <= 2**14 and max(c) <= 800, "lhic-ax: changes of weights out of range")
     coded = CodedSection(reader.rest(), 1, 24)
     for name, scale_index in zip(TENSOR_NAMES, c, strict=True):
         tensor = network.tensors[name]
-        F = cumulative([(256 * m, scale_index, 2**14)], 2 * m + 1, 24)
-        changes = np.array([decode_symbol(coded, F, 2 * m + 1) - m for _ in range(tensor.size)], np.int64)
-        changes = changes.reshape(tensor.shape)
+        F = cumulative([(256 * greatest, scale_index, 2**14)], 2 * greatest + 1, 24)
+        changes = [decode_symbol(coded, F, 2 * greatest + 1) - greatest for _ in range(tensor.size)]
+        changes = np.array(changes, np.int64).reshape(tensor.shape)
         if name == "biases":
             tensor[0] += changes[0] * 2 ** (12 - s)
             tensor[1:] += changes[1:] * 2 ** (15 - s)
@@ -1195,12 +1194,12 @@ def decode_wave(coded: CodedSection, d: int, plane: Plane, mask: np.ndarray, u: 
     wave = plane.describe(i, j)
     mixtures = plane.mixtures(wave)
     x = np.clip(wave.base + 32 >> 6, plane.low, plane.high)  # 5.5: what pixels of the mask take
-    P = np.ones(len(i), np.int64)
+    width = np.ones(len(i), np.int64)
     for pixel in np.flatnonzero(~mask[i, j]):
         F = cumulative_of_levels(mixtures[pixel], plane.levels)
-        level, P[pixel] = decode_level(coded, F, len(plane.levels), d)
+        level, width[pixel] = decode_level(coded, F, len(plane.levels), d)
         x[pixel] = plane.levels[level]
-    plane.learn(wave, x, ~mask[i, j], P)
+    plane.learn(wave, x, ~mask[i, j], width)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1344,7 +1343,7 @@ def read_escapes(section: bytes, n_samples: int) -> np.ndarray:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# format_lhic_bp.md, 7: networks, in float64. Maps are arrays of rows, columns, features.
+# format_lhic_bp.md, 7.2: networks, in float64. Maps are arrays of rows, columns, features.
 # ---------------------------------------------------------------------------------------------------------------------
 
 Tensors = dict[str, np.ndarray]

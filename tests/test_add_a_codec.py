@@ -16,7 +16,7 @@ METHODS = "    def encode(self, cube): return b''\n    def decode(self, data): r
 @pytest.mark.slow
 def test_the_tutorial(tmp_path):
     checked, measured, named = follow("add_a_codec.md", tmp_path)
-    rows = read_rows(tmp_path / "rows.csv").set_index("codec")
+    rows = read_rows(tmp_path / "measured").set_index("codec")
     assert checked == "" and "delta_zlib:DeltaZlib" in measured
     assert set(rows.index) == {"delta_zlib:DeltaZlib", "png-default"} and (rows["error"] == "").all()
     assert 0 < rows.loc["delta_zlib:DeltaZlib", "bps"] < 16 and (rows["encode_s"] > 0).all()

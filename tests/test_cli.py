@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lhic
-from lhic import cli
+from lhic import api, cli
 from lhic.cli import main
 from lhic.data import open_dataset
 from lhic.errors import LhicError
@@ -339,7 +339,7 @@ def test_metadata_that_cannot_be_kept_are_one_line_with_the_name_of_their_file(
     bad = tmp_path / "bad.json"
     bad.mkdir() if kind == "folder" else bad.write_bytes(BAD_METADATA[kind])
     arguments = ["encode", cube_file, tmp_path / "x.lhic", "--model", "stored", "--metadata", bad]
-    check_failure(capsys, tmp_path, 1, [f"{bad}: "], *arguments)
+    check_failure(capsys, tmp_path, 2 if kind == "folder" else 1, [f"{bad}: "], *arguments)
     assert run(capsys, *arguments, "--quiet")[2].count(str(cube_file)) == 0, "the cube is not to blame"
 
 
@@ -430,3 +430,14 @@ def test_part_of_the_bundled_patch_with_the_shipped_weights(tmp_path, capsys, cl
     assert stream.stat().st_size < (5 if clip else 7) / 8 * cube.size
     assert run(capsys, "decode", stream, again, "--verify", original)[0] == 0
     assert np.array_equal(np.load(again), cube) and np.load(again).dtype == cube.dtype
+
+
+@pytest.mark.parametrize("name", ["encode", "decode", "tile", "preview", "verify"])
+def test_threads(name, stored_models, cube_file, tmp_path, capsys, monkeypatch):
+    commands = commands_that_write(cube_file, tmp_path, capsys)
+    command = ["verify", tmp_path / "cube.lhic"] if name == "verify" else [*commands[name], tmp_path / "new"]
+    check_failure(capsys, tmp_path, 2, ["threads: expected a whole number", "0"], *command, "--threads", "0")
+    seen = []
+    monkeypatch.setattr(api, "n_threads", lambda threads=None: seen.append(threads) or 1)
+    assert run(capsys, *command, "--threads", "3", "--quiet")[0] == 0
+    assert 3 in seen

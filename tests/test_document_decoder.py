@@ -105,8 +105,8 @@ def test_logistic_tables():
     def sha(table: list[int]) -> str:
         return hashlib.sha256(struct.pack(f"<{len(table)}q", *table)).hexdigest()
 
-    assert sha(document_decoder.E_TABLE) == "ed3bfe835121ebe539215c3b449df183fd101456405a659e5a5e5d123c936237"
-    assert sha(document_decoder.T_TABLE) == "049e92d940da215bac416b8952d960cd6e49a0031d509f42185c5ec7405a2895"
+    assert sha(document_decoder.POWER) == "ed3bfe835121ebe539215c3b449df183fd101456405a659e5a5e5d123c936237"
+    assert sha(document_decoder.CURVE) == "049e92d940da215bac416b8952d960cd6e49a0031d509f42185c5ec7405a2895"
 
 
 def test_mixture():
@@ -119,13 +119,13 @@ def test_mixture():
 
 def test_logarithm_and_power():
     """format_lhic_ax.md, 3."""
-    A = (
+    logarithms = (
         "0 1 1 1 2 2 2 3 3 3 4 4 4 4 5 5 5 6 6 6 6 7 7 7 7 8 8 8 9 9 9 9 9 10 10 10 10 11 11 11 11 12 12 12 12 12 13 13"
         " 13 13 13 14 14 14 14 14 15 15 15 15 15 16 16 16"
     )
-    B = "16384 15689 15024 14387 13777 13193 12634 12098 11585 11094 10624 10173 9742 9329 8933 8555"
-    assert document_decoder.LOG_A.tolist() == [int(number) for number in A.split()]
-    assert document_decoder.POW_B.tolist() == [int(number) for number in B.split()]
+    powers = "16384 15689 15024 14387 13777 13193 12634 12098 11585 11094 10624 10173 9742 9329 8933 8555"
+    assert document_decoder.LOG_TABLE.tolist() == [int(number) for number in logarithms.split()]
+    assert document_decoder.POW_TABLE.tolist() == [int(number) for number in powers.split()]
 
 
 def test_side_section():

@@ -26,6 +26,13 @@ def test_every_task_is_there_and_says_what_it_does():
         (["bench", "--codecs", "lerc", "--workers", "x"], "error: --workers: expected a whole number, found 'x'"),
         (["bench", "--codecs", "lerc", "--threads", "two"], "error: thread_modes: expected some of one, all, found"),
         (["bench", "--codecs", "lerc", "--worker", "2"], "No idea what '--worker' is!"),
+        (["bench"], "error: codecs: expected names, each once, found none"),
+        (["conformance", "--suite", "jpeg"], "error: suite: expected one of lhic-bp, ccsds123, found 'jpeg'"),
+        (["conformance", "--suite", "ccsds123", "--folder", "gone"], "error: gone: expected a folder of conformance"),
+        (["experiment", "luck"], "error: experiment: expected one of cross-validation, ablations, found 'luck'"),
+        (["train", "--device", "tpu"], "error: device 'tpu': expected one of auto, cpu, cuda"),
+        (["train", "--config", "gone.yml"], "error: gone.yml: expected a readable configuration, found No such file"),
+        (["report", "--profile", "gone"], "error: results/gone"),
         (["verify-results", "--profile", "other"], "error: profile: expected a folder of results"),
         (["bench-gpu", "--batches", "1,x"], "error: --batches: expected a whole number, found 'x'"),
         (["study", "--parameter", "no-assignment"], "--parameter: expected NAME=VALUE"),
@@ -35,3 +42,11 @@ def test_a_wrong_word_is_one_line(words, line):
     done = subprocess.run([sys.executable, "-m", "invoke", *words], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode != 0 and done.stdout == ""
     assert done.stderr.startswith(line) and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_tasks_have_help():
+    for name in ("bench", "data"):
+        words = [sys.executable, "-m", "invoke", name, "-h"]
+        done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True)
+        assert done.returncode == 0 and done.stdout.startswith("Usage: "), name
+    assert not any(task.auto_shortflags for task in vars(tasks).values() if isinstance(task, Task)), "-h is the help"

@@ -6,9 +6,20 @@ band by band (the left neighbour) or spectrum by spectrum (the previous band).
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from benchmarks.codecs.base import Codec, Frame, library_version, shift_back, shift_to_unsigned, value_range
+from benchmarks.codecs.base import (
+    Codec,
+    Frame,
+    from_scan,
+    library_version,
+    shift_back,
+    shift_to_unsigned,
+    to_scan,
+    value_range,
+)
 
 BLOCK_SIZE = 16  # samples per Rice parameter; in band order 8 was worse on every cube tried, 32 within 2 % either way
 REFERENCE_INTERVAL = 128  # blocks between reference samples; 4096 gains below 0.1 %
@@ -29,7 +40,7 @@ class Aec(Codec):
             "reference_interval": REFERENCE_INTERVAL,
             "bits_per_sample": "actual",
         }
-        self._pixels_first = order == "pixels"
+        self._order = order
 
     def encode(self, cube: np.ndarray) -> bytes:
         import imagecodecs
@@ -41,9 +52,7 @@ class Aec(Codec):
         else:
             # The offset alone cannot bring the range below 17 bits: the 32 bits are taken as they are.
             unsigned, offset, depth = cube.astype(np.uint32, casting="unsafe"), 0, 32
-        scan = unsigned.reshape(unsigned.shape[0], -1)
-        scan = np.ascontiguousarray(scan.T if self._pixels_first else scan)
-        samples = scan.astype(_container(depth)).tobytes()
+        samples = to_scan(unsigned, self._order).astype(_container(depth)).tobytes()
         # Room for an incompressible cube: an identifier of at most 6 bits for a block of 8 samples or more.
         max_bytes = len(samples) + len(samples) // 8 + 64
         payload = imagecodecs.aec_encode(
@@ -61,9 +70,7 @@ class Aec(Codec):
 
         frame, at = Frame.read(data)
         depth, at = data[at], at + 1
-        n_bands, n_rows, n_columns = frame.shape
-        dtype = np.dtype(_container(depth))
-        n_samples = n_bands * n_rows * n_columns
+        dtype, n_samples = np.dtype(_container(depth)), math.prod(frame.shape)
         n_blocks = -(-n_samples // BLOCK_SIZE)  # the coder fills the last block up
         samples = imagecodecs.aec_decode(
             data[at:],
@@ -74,9 +81,7 @@ class Aec(Codec):
             out=n_blocks * BLOCK_SIZE * dtype.itemsize,
         )
         scan = np.frombuffer(samples, dtype, count=n_samples)
-        if self._pixels_first:
-            scan = scan.reshape(n_rows * n_columns, n_bands).T
-        return shift_back(np.ascontiguousarray(scan), frame)
+        return shift_back(from_scan(scan, self._order, frame.shape), frame)
 
 
 def _container(depth: int) -> str:

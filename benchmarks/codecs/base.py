@@ -154,6 +154,18 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
     return reader.varint("varint"), reader.position
 
 
+def to_scan(cube: np.ndarray, order: str) -> np.ndarray:
+    """The samples (n,) band by band, or spectrum by spectrum in the order ``pixels``."""
+    bands = cube.reshape(cube.shape[0], -1)
+    return (bands.T if order == "pixels" else bands).reshape(-1)
+
+
+def from_scan(scan: np.ndarray, order: str, shape: tuple[int, int, int]) -> np.ndarray:
+    """Undo `to_scan`: C order, (S, H, W)."""
+    cube = scan.reshape(-1, shape[0]).T if order == "pixels" else scan
+    return np.ascontiguousarray(cube).reshape(shape)
+
+
 def join_parts(parts: Iterable[bytes]) -> bytes:
     """Length-prefixed parts, one after the other."""
     return b"".join(piece for part in parts for piece in (varint(len(part)), bytes(part)))

@@ -12,7 +12,6 @@ import numpy as np
 
 from benchmarks.codecs.base import library_version
 from benchmarks.codecs.image import ImageCodec
-from lhic.errors import BackendError
 
 # T.87: bits per sample 2..16 (table C.1); the line and column counts are 16-bit fields.
 MIN_DEPTH = 2
@@ -47,10 +46,8 @@ class JpegLs(JpegLs16):
     """CharLS through pyjpegls, samples declared with their actual depth."""
 
     def __init__(self, layout: str):
-        try:
-            import jpeg_ls
-        except ImportError as error:
-            raise BackendError(f"pyjpegls is not available: {error}") from error
+        import jpeg_ls
+
         super().__init__(f"jpeg-ls-{layout}", layout)
         self._library = jpeg_ls
         self.version = f"pyjpegls {jpeg_ls.__version__}, {self.version}"

@@ -6,8 +6,7 @@ import numpy as np
 
 import lhic
 from benchmarks.codecs.base import Codec
-from lhic.families.registry import SUFFIX, find_weights, weights_folders
-from lhic.families.weights import read_description
+from lhic.errors import UsageError
 
 
 class LhicModel(Codec):
@@ -21,11 +20,13 @@ class LhicModel(Codec):
     devices = ("cpu", "cuda")
 
     def __init__(self, model: str):
-        description = read_description(find_weights(model))
+        entry = next((entry for entry in lhic.list_models() if entry.name == model), None)
+        if entry is None:
+            raise UsageError(f"model {model!r}: expected weights of that name, found none")
         self.name = model
         self.version = f"lhic {lhic.__version__}"
-        self.weights_hash = description["sha256"]
-        self.settings = {"model": model, "family": description["family"]}
+        self.weights_hash = entry.sha256
+        self.settings = {"model": model, "family": entry.family}
         self._model = model
 
     def encode(self, cube: np.ndarray) -> bytes:
@@ -35,13 +36,8 @@ class LhicModel(Codec):
         return lhic.decode(data, self.device, threads=self.n_threads)
 
 
-def _names() -> list[str]:
-    found = {path.name.removesuffix(SUFFIX) for folder in weights_folders() for path in folder.glob(f"*{SUFFIX}")}
-    return sorted(found | {lhic.DEFAULT_MODEL})
-
-
 def _maker(model: str):
     return lambda: LhicModel(model)
 
 
-CODECS = {name: _maker(name) for name in _names()}
+CODECS = {name: _maker(name) for name in sorted({entry.name for entry in lhic.list_models()} | {lhic.DEFAULT_MODEL})}

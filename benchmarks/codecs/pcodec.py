@@ -5,9 +5,11 @@ The samples go in band order, or spectrum by spectrum.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from benchmarks.codecs.base import Codec, Frame, library_version
+from benchmarks.codecs.base import Codec, Frame, from_scan, library_version, to_scan
 
 
 class Pcodec(Codec):
@@ -17,7 +19,7 @@ class Pcodec(Codec):
         self.name = f"pcodec-l{level}-{order}"
         self.version = library_version("pcodec")
         self.settings = {"level": level, "order": order}
-        self._level, self._pixels_first = level, order == "pixels"
+        self._level, self._order = level, order
 
     def refuses(self, cube: np.ndarray) -> str | None:
         return "expected samples of at least 16 bits, found 8" if cube.dtype.itemsize == 1 else None
@@ -26,20 +28,16 @@ class Pcodec(Codec):
         import imagecodecs
 
         self.check(cube)
-        scan = cube.reshape(cube.shape[0], -1)
-        scan = np.ascontiguousarray(scan.T if self._pixels_first else scan)
-        return Frame.of(cube).to_bytes() + imagecodecs.pcodec_encode(scan.ravel(), level=self._level)
+        scan = to_scan(cube, self._order)
+        return Frame.of(cube).to_bytes() + imagecodecs.pcodec_encode(scan, level=self._level)
 
     def decode(self, data: bytes) -> np.ndarray:
         import imagecodecs
 
         frame, at = Frame.read(data)
-        n_bands, n_rows, n_columns = frame.shape
-        n_samples = n_bands * n_rows * n_columns
+        n_samples = math.prod(frame.shape)
         scan = imagecodecs.pcodec_decode(data[at:], shape=(n_samples,), dtype=np.dtype(frame.dtype))
-        if self._pixels_first:
-            scan = np.ascontiguousarray(scan.reshape(n_rows * n_columns, n_bands).T)
-        return scan.reshape(frame.shape)
+        return from_scan(scan, self._order, frame.shape)
 
 
 CODECS = {

@@ -10,7 +10,6 @@ import io
 import numpy as np
 
 from benchmarks.codecs.base import Codec
-from lhic.errors import BackendError
 
 PREDICTOR_HORIZONTAL = 2
 
@@ -21,10 +20,8 @@ class Tiff(Codec):
     threads = "maxworkers of tifffile (strips)"
 
     def __init__(self, compression: str, level: int):
-        try:
-            import tifffile
-        except ImportError as error:
-            raise BackendError(f"tifffile is not available: {error}") from error
+        import tifffile
+
         self.name = f"tiff-{compression}-l{level}"
         self.version = f"tifffile {tifffile.__version__}"
         self.settings = {"compression": compression, "level": level, "predictor": PREDICTOR_HORIZONTAL}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.codecs.base import Codec, join_parts, read_varint, split_parts, varint
-from lhic.errors import BackendError
 
 
 class ZarrDefault(Codec):
@@ -19,10 +18,8 @@ class ZarrDefault(Codec):
     signed = "two's complement bytes"
 
     def __init__(self):
-        try:
-            import zarr
-        except ImportError as error:
-            raise BackendError(f"zarr is not available: {error}") from error
+        import zarr
+
         self.version = f"zarr {zarr.__version__}"
         self.settings = {"zarr_format": 3, "compressors": "auto", "chunks": "auto"}
 

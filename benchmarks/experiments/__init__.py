@@ -11,9 +11,9 @@ EXPERIMENTS = {"cross-validation": "cross_validate", "ablations": "ablate"}
 
 
 def run_experiment(name: str, folder: str = "") -> list[dict]:
-    """Run an experiment as ``configs/lhic-ax-<name>.yml`` says; its table goes into a folder of ``results/``."""
+    """Run an experiment as ``configs/lhic-ax-<name>.yml`` says; its table goes to ``results/<folder>``, or local."""
     if name not in EXPERIMENTS:
         raise UsageError(f"experiment: expected one of {', '.join(EXPERIMENTS)}, found {name!r}")
     module = name.replace("-", "_")
     run = getattr(importlib.import_module(f"{__name__}.{module}"), EXPERIMENTS[name])
-    return run(REPOSITORY / "configs" / f"lhic-ax-{name}.yml", REPOSITORY / "results" / (folder or module))
+    return run(REPOSITORY / "configs" / f"lhic-ax-{name}.yml", REPOSITORY / "results" / (folder or f"local/{module}"))

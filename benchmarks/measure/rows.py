@@ -21,6 +21,7 @@ import pyarrow.parquet
 from filelock import FileLock, Timeout
 
 from benchmarks.measure.files import write_file
+from benchmarks.measure.provenance import shown
 from lhic.errors import DatasetError, UsageError, message_of
 
 PART_ROWS = 256  # rewriting a full part takes some 10 ms
@@ -123,7 +124,8 @@ def read_rows(folder: str | os.PathLike) -> pd.DataFrame:
     """
     folder = Path(folder)
     if not has_rows(folder):
-        raise DatasetError(f"{folder / 'rows'}: expected Parquet files of result rows, found none; run the study first")
+        place = shown(folder / "rows")
+        raise DatasetError(f"{place}: expected Parquet files of result rows, found none; run the study first")
     return _read_all(folder).to_pandas()
 
 

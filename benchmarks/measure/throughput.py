@@ -6,7 +6,7 @@ is `worker`'s business.  Speeds are 10^6 samples per second of wall time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from benchmarks.codecs.base import Codec
 from benchmarks.measure import provenance
 from benchmarks.measure.worker import check_equal, timed
 from lhic.errors import VerificationError
-from lhic.families.family import Work
+from lhic.families.family import Model, Work
 
 COLUMNS = ("codec", "device", "threads", "bands", "rows", "columns", "samples", "encode_s", "decode_s")
 
@@ -35,11 +35,14 @@ def time_codec(codec: Codec, cube: np.ndarray, passes: int) -> dict:
     codec.check(cube)
     stream = codec.encode(cube)
     check_equal(cube, codec.decode(stream), codec.name)
-    encode_s = [timed(lambda: codec.encode(cube))[1] for _ in range(passes)]
-    decode_s = [timed(lambda: codec.decode(stream))[1] for _ in range(passes)]
-    seconds = (float(np.median(encode_s)), float(np.median(decode_s)))
+    seconds = median_s(lambda: codec.encode(cube), lambda: codec.decode(stream), passes)
     line = (codec.name, codec.device, codec.n_threads, *cube.shape, cube.size, *seconds)
     return dict(zip(COLUMNS, line))
+
+
+def median_s(encode: Callable, decode: Callable, passes: int) -> tuple[float, float]:
+    """Median seconds of two calls."""
+    return tuple(float(np.median([timed(work)[1] for _ in range(passes)])) for work in (encode, decode))
 
 
 def by_threads(codecs: Sequence[str], cube: np.ndarray, thread_counts: Sequence[int], passes: int) -> pd.DataFrame:
@@ -88,8 +91,33 @@ def band_shapes(cube: np.ndarray, counts: Sequence[int]) -> list[tuple[int, int,
     return [(count, *cube.shape[1:]) for count in sorted({min(count, len(cube)) for count in counts})]
 
 
+class Batch:
+    """So many copies of a tile, coded in one call of a model, which may work on them side by side."""
+
+    def __init__(self, model: Model, tile: np.ndarray, n_tiles: int):
+        self.model, self.tile, self.n_tiles = model, tile, n_tiles
+        self.parameters = model.plan(tile, Work())
+        self.n_samples = n_tiles * tile.size
+
+    def encode(self) -> list[tuple[bytes, ...]]:
+        """Sections of each tile."""
+        found = self.model.encode_tiles([self.tile] * self.n_tiles, self.parameters, Work())
+        return [encoded.sections for encoded in found]
+
+    def decode(self, sections: list[tuple[bytes, ...]]) -> list[np.ndarray]:
+        shapes = [self.tile.shape] * self.n_tiles
+        return self.model.decode_tiles(shapes, self.tile.dtype, sections, self.parameters, Work())
+
+    def checked(self) -> list[tuple[bytes, ...]]:
+        """Sections, once every tile has come back from them; raises `VerificationError` else."""
+        sections = self.encode()
+        if not all(np.array_equal(self.tile, tile) for tile in self.decode(sections)):
+            raise VerificationError(f"{self.model.name}: a tile of a batch of {self.n_tiles} differs after decoding")
+        return sections
+
+
 def by_batch(model: str, tile: np.ndarray, batch_sizes: Sequence[int], device: str, passes: int) -> pd.DataFrame:
-    """Coding so many tiles in one call of the model, which may work on them side by side.
+    """Speed of coding so many tiles at once.
 
     Parameters
     ----------
@@ -100,23 +128,11 @@ def by_batch(model: str, tile: np.ndarray, batch_sizes: Sequence[int], device: s
     -------
     DataFrame with the columns tiles, samples, encode_s, decode_s, encode MS/s, decode MS/s
     """
-    loaded = lhic.load_model(model, device)
-    parameters, lines = loaded.plan(tile, Work()), []
+    loaded, lines = lhic.load_model(model, device), []
     for n_tiles in batch_sizes:
-        tiles = [tile] * n_tiles
-
-        def encode(tiles=tiles):
-            return [encoded.sections for encoded in loaded.encode_tiles(tiles, parameters, Work())]
-
-        def decode(sections, tiles=tiles):
-            return loaded.decode_tiles([part.shape for part in tiles], tile.dtype, sections, parameters, Work())
-
-        sections = encode()
-        if not all(np.array_equal(tile, part) for part in decode(sections)):
-            raise VerificationError(f"{model}: a tile of a batch of {n_tiles} differs after decoding")
-        encode_s = float(np.median([timed(encode)[1] for _ in range(passes)]))
-        decode_s = float(np.median([timed(lambda: decode(sections))[1] for _ in range(passes)]))  # noqa: B023
-        lines.append((n_tiles, n_tiles * tile.size, encode_s, decode_s))
+        batch = Batch(loaded, tile, n_tiles)
+        sections = batch.checked()
+        lines.append((n_tiles, batch.n_samples, *median_s(batch.encode, lambda: batch.decode(sections), passes)))  # noqa: B023
     return with_speeds(pd.DataFrame(lines, columns=["tiles", "samples", "encode_s", "decode_s"]))
 
 

@@ -9,35 +9,23 @@ those who open it, before anything is measured.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, with_config
+from pydantic import Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 import lhic
 from benchmarks.codecs import registry
 from benchmarks.measure.measurement import DEVICES, FORMS, THREAD_MODES
 from benchmarks.measure.provenance import REPOSITORY
-from lhic.errors import ConfigError, LhicError, UsageError
-from lhic.settings import STRICT, Count, Kind, Natural, as_json, told
+from lhic.data import check_kind
+from lhic.errors import ConfigError, UsageError
+from lhic.settings import STRICT, Count, Natural, as_json, checked, told
 
 FOLDER = REPOSITORY / "notebooks"
-
-
-def _checked(check: Callable) -> AfterValidator:
-    """What `check` does not refuse with an error of lhic."""
-
-    def validate(value):
-        try:
-            check(value)
-        except LhicError as error:
-            raise ValueError(str(error)) from error
-        return value
-
-    return AfterValidator(validate)
 
 
 def _is_a_model(name: str, family: str | None = None) -> None:
@@ -50,9 +38,10 @@ def _is_a_model(name: str, family: str | None = None) -> None:
 
 
 Text = Annotated[str, Field(min_length=1)]
-Codec = Annotated[Text, _checked(registry.find)]
-Model = Annotated[Text, _checked(_is_a_model)]
-AxModel = Annotated[Text, _checked(lambda name: _is_a_model(name, "lhic-ax"))]
+Codec = Annotated[Text, checked(registry.find)]
+Kind = Annotated[str, checked(check_kind)]
+Model = Annotated[Text, checked(_is_a_model)]
+AxModel = Annotated[Text, checked(lambda name: _is_a_model(name, "lhic-ax"))]
 Form = Literal[FORMS]
 Some = Field(min_length=1)
 

@@ -103,6 +103,7 @@ def run_study(
     NotebookError
         A notebook failed.
     """
+    notebooks.sync(check=True)
     given = {
         name: parse_yaml(value, f"parameter {name!r}") if isinstance(value, str) else value
         for name, value in (overrides or {}).items()
@@ -113,7 +114,6 @@ def run_study(
         given.setdefault("split", None)
     given |= {"out": _committed(commit_to)} if commit_to else {}
     parameters = resolve_parameters(load_profile(profile), {"out": f"results/local/{profile}", **given})
-    notebooks.sync(check=True)
     plans = [plan_from(found) for found in parameters.values() if has_plan(found)]
     for plan in plans:
         plan.check()

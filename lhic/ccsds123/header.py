@@ -173,7 +173,7 @@ def _write_predictor(out: BitWriter, p: Parameters) -> None:
     out.put(has_weights, 1)
     out.put(has_weights, 1)  # the table is in the header
     out.put(p.weight_init_resolution or 0, 5)
-    for table, n_bits in ((p.weight_init_table, p.weight_init_resolution), (p.weight_exponent_offsets, 4)):
+    for table, n_bits in ((p.weight_init_table, p.weight_init_resolution or 0), (p.weight_exponent_offsets, 4)):
         for row in table or ():
             for value in row:
                 out.put(value % (1 << n_bits), n_bits)
@@ -226,8 +226,8 @@ def _write_quantization(out: BitWriter, p: Parameters) -> None:
     if p.order == "bi":
         out.put(0, 8)  # error limit update period: not used
     for limit, n_bits in (
-        (p.absolute_error_limit, p.absolute_error_limit_bits),
-        (p.relative_error_limit, p.relative_error_limit_bits),
+        (p.absolute_error_limit, p.absolute_error_limit_bits or 0),
+        (p.relative_error_limit, p.relative_error_limit_bits or 0),
     ):
         if limit is None:
             continue
@@ -236,7 +236,7 @@ def _write_quantization(out: BitWriter, p: Parameters) -> None:
         out.put(per_band, 1)
         out.put(0, 2)
         out.put(n_bits % 16, 4)
-        for value in limit if per_band else (limit,):
+        for value in limit if isinstance(limit, tuple) else (limit,):
             out.put(value, n_bits)
         out.fill(1)
 
@@ -264,8 +264,9 @@ def _read_quantization(bits: BitReader, fields: dict, fidelity: str) -> None:
 
 
 def _write_representatives(out: BitWriter, p: Parameters) -> None:
+    resolution = p.representative_resolution or 0
     out.put(0, 5)
-    out.put(p.representative_resolution, 3)
+    out.put(resolution, 3)
     values = (p.representative_damping, p.representative_offset)
     for value in values:
         per_band = isinstance(value, tuple)
@@ -273,10 +274,10 @@ def _write_representatives(out: BitWriter, p: Parameters) -> None:
         out.put(per_band, 1)
         out.put(per_band, 1)  # the table is in the header
         out.put(0, 1)
-        out.put(0 if per_band else value, 4)
+        out.put(0 if isinstance(value, tuple) else value, 4)
     for value in values:
         for entry in value if isinstance(value, tuple) else ():
-            out.put(entry, p.representative_resolution)
+            out.put(entry, resolution)
         out.fill(1)
 
 
@@ -318,10 +319,10 @@ def _write_entropy_coder(out: BitWriter, p: Parameters) -> None:
     if p.entropy_coder == "hybrid":
         out.put(0, 5)
         return
-    per_band = isinstance(p.accumulator_init, tuple)
-    out.put(15 if per_band else p.accumulator_init, 4)
-    out.put(per_band, 1)  # the table is in the header
-    for value in p.accumulator_init if per_band else ():
+    init = p.accumulator_init
+    out.put(15 if isinstance(init, tuple) else init, 4)
+    out.put(isinstance(init, tuple), 1)  # the table is in the header
+    for value in init if isinstance(init, tuple) else ():
         out.put(value, 4)
     out.fill(1)
 

@@ -289,7 +289,7 @@ class Parameters:
     def _check_weight_tables(self) -> None:
         if (self.weight_init_table is None) != (self.weight_init_resolution is None):
             self._fail("weight_init_table", "table and resolution, or neither", self.weight_init_resolution)
-        if self.weight_init_table is not None:
+        if self.weight_init_table is not None and self.weight_init_resolution is not None:
             self._within("weight_init_resolution", 3, self.weight_resolution + 3)
             half = 1 << (self.weight_init_resolution - 1)
             self._ragged("weight_init_table", self.n_weights, -half, half - 1)

@@ -141,11 +141,11 @@ def _initial_weights(p: Parameters) -> np.ndarray:
     """W_z(1), int64 array (N_Z, P + 3); zero where a band has fewer."""
     omega, n_directional = p.weight_resolution, 3 * p.full
     weights = np.zeros((p.n_bands, p.prediction_bands + 3), np.int64)
-    if p.weight_init_table is None:
+    q = p.weight_init_resolution
+    if p.weight_init_table is None or q is None:
         for i in range(p.prediction_bands):
             weights[i + 1 :, 3 + i] = (7 << omega) >> 3 * (i + 1)
         return weights
-    q = p.weight_init_resolution
     middle = (1 << (omega + 2 - q)) - 1 if omega + 2 >= q else 0
     for z, row in enumerate(p.weight_init_table):
         values = (np.array(row, np.int64) << (omega + 3 - q)) + middle

@@ -59,6 +59,12 @@ def kinds() -> tuple[str, ...]:
     return (*KINDS, *(name for name in extensions.find(GROUP) if name not in KINDS))
 
 
+def check_kind(name: str) -> None:
+    """`UsageError` unless there is such a kind."""
+    if name not in kinds():
+        raise UsageError(f"expected one of {', '.join(kinds())}")
+
+
 def open_dataset(
     kind: str, root: str | os.PathLike | None = None, split: str | None = None, clip: bool = False
 ) -> list[Item]:

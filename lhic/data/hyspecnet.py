@@ -16,6 +16,8 @@ Only the TIFs and the splits are distributed; `convert_root` writes the arrays.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from lhic.errors import DatasetError
+from lhic.errors import DatasetError, one_line
 from lhic.extras import needs
 from lhic.io.npy import save_cube
 
@@ -188,23 +190,29 @@ def read_tif(path: str | os.PathLike) -> np.ndarray:
     DatasetError
         If the file is missing, cut short, not a TIFF, or of another shape or sample type.
     """
-    path = Path(path)
-    if not path.is_file():
+    with _opened(path) as tif:
+        _check_strips(tif.pages[0], Path(path))
+        array = tif.asarray()
+    expected = (N_BANDS_FILE, PATCH_SIZE, PATCH_SIZE)
+    if array.shape != expected or array.dtype != np.int16:
+        raise DatasetError(f"{path}: expected int16 {expected}, found {array.dtype} {array.shape}")
+    return array
+
+
+@contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[tifffile.TiffFile]:
+    """A TIF to read from; whatever is amiss with it is a `DatasetError`."""
+    if not Path(path).is_file():
         raise DatasetError(f"{path}: file missing; {HOW_TO_GET}")
     with needs("formats", str(path)):
         import tifffile
     try:
         with tifffile.TiffFile(path) as tif:
-            _check_strips(tif.pages[0], path)
-            array = tif.asarray()
+            yield tif
     except DatasetError:
         raise
     except Exception as error:  # the reader and its decompressor have no common error class
-        raise DatasetError(f"{path}: not a readable TIFF, download it again ({error})") from error
-    expected = (N_BANDS_FILE, PATCH_SIZE, PATCH_SIZE)
-    if array.shape != expected or array.dtype != np.int16:
-        raise DatasetError(f"{path}: expected int16 {expected}, found {array.dtype} {array.shape}")
-    return array
+        raise DatasetError(f"{path}: expected a whole TIFF, found {one_line(error)}; download it again") from error
 
 
 def read_patch(patch: Patch | str | os.PathLike, clip: bool = False) -> np.ndarray:
@@ -243,23 +251,36 @@ def read_metadata(path: str | os.PathLike) -> dict:
 
     The files carry no wavelengths, so none are returned. Keys and values are those of docs/format.md,
     section 2.
+
+    Raises
+    ------
+    DatasetError
+        The file is missing or damaged, or its nodata value is no integer.
     """
-    with needs("formats", str(path)):
-        import tifffile
-    with tifffile.TiffFile(path) as tif:
-        tags = tif.pages[0].tags
-        geo_keys = tif.geotiff_metadata or {}
-        nodata = tags.valueof("GDAL_NODATA")
     metadata: dict = {}
-    if nodata is not None:
-        metadata["nodata"] = int(nodata)
-    if "ProjectedCSTypeGeoKey" in geo_keys:
-        metadata["crs"] = f"EPSG:{int(geo_keys['ProjectedCSTypeGeoKey'])}"
-    if "ModelPixelScale" in geo_keys and "ModelTiepoint" in geo_keys:
-        dx, dy, _ = geo_keys["ModelPixelScale"]
-        column, row, _, x, y, _ = geo_keys["ModelTiepoint"][:6]
-        metadata["transform"] = [dx, 0.0, x - column * dx, 0.0, -dy, y + row * dy]
+    with _opened(path) as tif:
+        geo_keys = tif.geotiff_metadata or {}
+        nodata = tif.pages[0].tags.valueof("GDAL_NODATA")
+        if nodata is not None:
+            metadata["nodata"] = _integer(nodata, path)
+        if "ProjectedCSTypeGeoKey" in geo_keys:
+            metadata["crs"] = f"EPSG:{int(geo_keys['ProjectedCSTypeGeoKey'])}"
+        if "ModelPixelScale" in geo_keys and "ModelTiepoint" in geo_keys:
+            dx, dy, _ = geo_keys["ModelPixelScale"]
+            column, row, _, x, y, _ = geo_keys["ModelTiepoint"][:6]
+            metadata["transform"] = [dx, 0.0, x - column * dx, 0.0, -dy, y + row * dy]
     return metadata
+
+
+def _integer(text: str, path: str | os.PathLike) -> int:
+    """A nodata value as GDAL writes it: ``-32768``, ``-32768.0``, ``-3.2768e+04``."""
+    try:
+        value = float(text)
+        if value == int(value):
+            return int(value)
+    except (ValueError, OverflowError):
+        pass
+    raise DatasetError(f"{path}: nodata: expected an integer, found {text!r}")
 
 
 def convert_root(

@@ -9,17 +9,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
-from lhic.cube import n_bytes_of
+from lhic.cube import Cube, CubeSink, n_bytes_of
 from lhic.io.memory import check_memory, memory_budget
-from lhic.io.npy import Window
 from lhic.io.threads import n_threads
 from lhic.stream.header import Header, StreamIndex
 from lhic.stream.metadata import nodata_of
-from lhic.stream.tiles import Stream, Tile, check_samples_crc, samples_crc, tile_sections
+from lhic.stream.tiles import Section, Stream, Tile, check_samples_crc, samples_crc, tile_sections
 from lhic.stream.whole import StreamWriter
 
 INDEX_BYTES = 400
@@ -27,21 +26,6 @@ INDEX_BYTES = 400
 
 Progress = Callable[[int], None]
 """Called with the number of samples finished since the last call, always from the thread that asked for the work."""
-
-
-class Cube(Protocol):
-    """An array, or what gives windows of one that is larger than memory."""
-
-    shape: tuple[int, int, int]
-    dtype: np.dtype
-
-    def __getitem__(self, window: Window) -> np.ndarray: ...
-
-
-class CubeSink(Protocol):
-    """An array, or what takes windows of one that is larger than memory."""
-
-    def __setitem__(self, window: Window, samples: np.ndarray) -> None: ...
 
 
 def silent(n_samples: int) -> None:
@@ -166,7 +150,7 @@ class Model(ABC):
         self,
         shapes: Sequence[tuple[int, int, int]],
         dtype: np.dtype,
-        sections: Sequence[Sequence[bytes]],
+        sections: Sequence[Sequence[bytes | Section]],
         parameters: bytes,
         n_bands: int,
         work: Work,
@@ -228,7 +212,8 @@ class Model(ABC):
     def _batches(self, header: Header, work: Work) -> Iterator[list[Tile]]:
         """Consecutive tiles that fit the memory together, but one at least, and no more than are best."""
         native, left = header.dtype.newbyteorder("="), work.memory - work.held - INDEX_BYTES * len(header.grid)
-        batch, n_samples, n_bytes = [], 0, 0
+        batch: list[Tile] = []
+        n_samples = n_bytes = 0
         for tile in header.grid:
             shape = header.shape[0], tile.n_rows, tile.n_columns
             size, memory = shape[0] * shape[1] * shape[2], self.coding_bytes(shape, native, work.threads)

@@ -6,16 +6,15 @@ Format v1: docs/format.md, section 4.1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 
 import numpy as np
 
-from lhic.cube import n_bytes_of
+from lhic.cube import Cube, CubeSink, Window, n_bytes_of
 from lhic.errors import CorruptStreamError, UsageError
-from lhic.families.family import INDEX_BYTES, Cube, CubeSink, Encoded, Family, Model, Work
-from lhic.io.npy import Window
+from lhic.families.family import INDEX_BYTES, Encoded, Family, Model, Work
 from lhic.stream.header import Header, StreamIndex
-from lhic.stream.tiles import Stream, check_samples_crc, check_sections_crc, lazy_sections, samples_crc
+from lhic.stream.tiles import Section, Stream, check_samples_crc, check_sections_crc, lazy_sections, samples_crc
 from lhic.stream.whole import StreamWriter
 
 FAMILY = "raw"
@@ -50,7 +49,7 @@ def pieces(shape: tuple[int, int, int], n_samples: int) -> Iterator[Window]:
             )
 
 
-def _check_size(section: Sequence, shape: tuple[int, ...], dtype: np.dtype) -> None:
+def _check_size(section: Sized, shape: tuple[int, ...], dtype: np.dtype) -> None:
     """`CorruptStreamError` unless a tile's section has the size of its samples."""
     expected = n_bytes_of(shape, dtype)
     if len(section) != expected:
@@ -139,7 +138,7 @@ class RawModel(Model):
         self,
         shapes: Sequence[tuple[int, int, int]],
         dtype: np.dtype,
-        sections: Sequence[Sequence[bytes]],
+        sections: Sequence[Sequence[bytes | Section]],
         parameters: bytes,
         n_bands: int,
         work: Work,

@@ -47,6 +47,12 @@ def weights_folders() -> list[Path]:
     return [folder for folder in (*configured, package / "ckpt", package.parent / "ckpt") if folder.is_dir()]
 
 
+def weights_files(model: object = None) -> list[str | os.PathLike]:
+    """Files that no output may replace: the weights that are found by name, and `model` if it is a path."""
+    found: list[str | os.PathLike] = [path for folder in weights_folders() for path in folder.glob(f"*{SUFFIX}")]
+    return [*found, model] if isinstance(model, str | os.PathLike) else found
+
+
 def list_models() -> list[ModelEntry]:
     """All models found, one per name, sorted by name; files that are no weights of ours are passed over."""
     entries: dict[str, ModelEntry] = {}

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+
+try:
+    import resource
+except ImportError:  # Windows has no such limits
+    resource = None  # type: ignore[assignment]
 
 from lhic.errors import MemoryBudgetError, UsageError
 
@@ -63,9 +67,10 @@ def check_memory(n_bytes: int, what: str, holds: str, budget: int | None = None)
 def free_memory() -> int:
     """Bytes that this process can still take before the system swaps, refuses, or ends it."""
     free = [psutil.virtual_memory().available, *control_group_memory()]
-    address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if address_space != resource.RLIM_INFINITY:
-        free.append(address_space - psutil.Process().memory_info().vms)
+    if resource is not None:
+        address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if address_space != resource.RLIM_INFINITY:
+            free.append(address_space - psutil.Process().memory_info().vms)
     return max(min(free), 0)
 
 
@@ -76,7 +81,7 @@ def control_group_memory(root: Path = Path("/")) -> Iterator[int]:
 
     root : where ``proc`` and ``sys`` are
     """
-    paths = {}
+    paths: dict[str, str] = {}
     for line in _lines(root / "proc/self/cgroup"):
         _, controllers, path = line.split(":", 2)
         paths |= dict.fromkeys(controllers.split(","), path)  # version 2 names no controllers
@@ -84,17 +89,17 @@ def control_group_memory(root: Path = Path("/")) -> Iterator[int]:
         mount, _, file_system = line.partition(" - ")
         kind, *_, options = file_system.split(" ")
         if kind == "cgroup2":
-            path, names = paths.get(""), ("memory.max", "memory.current", "")
+            group, names = paths.get(""), ("memory.max", "memory.current", "")
         elif kind == "cgroup" and "memory" in options.split(","):
-            path, names = paths.get("memory"), ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
+            group, names = paths.get("memory"), ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
         else:
             continue
-        if path is not None:
+        if group is not None:
             mounted, at = (re.sub(r"\\(\d{3})", lambda m: chr(int(m[1], 8)), text) for text in mount.split()[3:5])
             top = root / at.lstrip("/")
-            below = Path(path).relative_to(mounted) if Path(path).is_relative_to(mounted) else Path()
-            for group in (top / below, *(top / part for part in below.parents)):
-                yield from _left_in_group(group, *names)
+            below = Path(group).relative_to(mounted) if Path(group).is_relative_to(mounted) else Path()
+            for folder in (top / below, *(top / part for part in below.parents)):
+                yield from _left_in_group(folder, *names)
 
 
 def _left_in_group(folder: Path, limit_name: str, used_name: str, prefix: str) -> Iterator[int]:

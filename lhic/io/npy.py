@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
 from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy_format
 
-from lhic.cube import check_cube, check_layout, n_bytes_of
+from lhic.cube import Window, check_cube, check_layout, n_bytes_of
 from lhic.errors import InvalidCubeError
 from lhic.io.atomic import atomic_write
 from lhic.io.memory import check_memory
@@ -29,9 +30,6 @@ HEADER_READERS = {
 MAX_HEADER_BYTES = 1 << 14  # numpy reads up to 10,000 characters
 MAX_CUBE_BYTES = 2**63 - 1
 MAX_DESCRIBED_BYTES = 1 << 28
-
-Window = tuple[slice, slice, slice]
-"""Bands, rows and columns, each a slice with step 1."""
 
 
 class CubeReader:
@@ -55,8 +53,8 @@ class CubeReader:
         self._source = open_source(path, "a .npy file")
         self.path = self._source.name
         try:
-            self.shape, self._is_fortran, self.dtype, self._begin = self._read_header()
-            self._check()
+            shape, self._is_fortran, self.dtype, self._begin = self._read_header()
+            self.shape = self._checked(shape)
         except BaseException:
             self.close()
             raise
@@ -72,16 +70,17 @@ class CubeReader:
             raise InvalidCubeError(f"{self.path}: expected a .npy file, found a header with shape {shape}")
         return shape, is_fortran, dtype, file.tell()
 
-    def _check(self) -> None:
-        begin, end = self._begin, self._begin + self.nbytes
-        if self.dtype.kind in "fc" and 0 < self.nbytes <= MAX_DESCRIBED_BYTES:
-            check_cube(np.frombuffer(self._source[begin:end].ljust(self.nbytes, b"\0"), self.dtype), self.path)
-        check_layout(self.shape, self.dtype, self.path)
+    def _checked(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
+        """The shape of a cube of which all samples are there."""
+        n_bytes = n_bytes_of(shape, self.dtype)
+        begin, end = self._begin, self._begin + n_bytes
+        if self.dtype.kind in "fc" and 0 < n_bytes <= MAX_DESCRIBED_BYTES:
+            check_cube(np.frombuffer(self._source[begin:end].ljust(n_bytes, b"\0"), self.dtype), self.path)
+        checked = check_layout(shape, self.dtype, self.path)
         if not self._source[end - 1 : end]:
             found = max(len(self._source) - begin, 0)
-            raise InvalidCubeError(
-                f"{self.path}: expected {self.nbytes} bytes of samples, found {found}: incomplete file"
-            )
+            raise InvalidCubeError(f"{self.path}: expected {n_bytes} bytes of samples, found {found}: incomplete file")
+        return checked
 
     @property
     def size(self) -> int:
@@ -97,7 +96,7 @@ class CubeReader:
         if self._is_fortran:
             bounds, shape = bounds[::-1], shape[::-1]
         samples = np.empty([end - begin for begin, end in bounds], self.dtype)
-        view = memoryview(samples.reshape(-1)).cast("B") if samples.size else memoryview(b"")
+        view = samples.reshape(-1).data.cast("B") if samples.size else memoryview(b"")
         position = 0
         for first, n_samples in _runs(shape, bounds):
             run = view[position : position + n_samples * self.dtype.itemsize]
@@ -135,8 +134,7 @@ class CubeWriter:
         described = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": tuple(shape)}
         npy_format.write_array_header_1_0(file, described)
         self._begin = file.tell()
-        n_bytes, disk = n_bytes_of(shape, dtype), os.fstatvfs(file.fileno())
-        left = disk.f_bavail * disk.f_frsize
+        n_bytes, left = n_bytes_of(shape, dtype), shutil.disk_usage(file.name).free
         if n_bytes > left:
             raise OSError(errno.ENOSPC, f"expected room for {n_bytes:,} bytes, found {left:,}")
         file.truncate(self._begin + n_bytes)
@@ -145,7 +143,7 @@ class CubeWriter:
         bounds = [axis.indices(n)[:2] for axis, n in zip(window, self.shape, strict=True)]
         samples = np.ascontiguousarray(samples, self.dtype)
         assert samples.shape == tuple(end - begin for begin, end in bounds)
-        view, position = memoryview(samples.reshape(-1)).cast("B"), 0
+        view, position = samples.reshape(-1).data.cast("B"), 0
         for first, n_samples in _runs(self.shape, bounds):
             self._file.seek(self._begin + first * self.dtype.itemsize)
             end = position + n_samples * self.dtype.itemsize

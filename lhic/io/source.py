@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, TextIO, overload
 
 from lhic.errors import UsageError
 
@@ -61,6 +61,12 @@ class Source:
         self._spool(sys.maxsize)
         return self._n_bytes
 
+    @overload
+    def __getitem__(self, key: int) -> int: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> bytes: ...
+
     def __getitem__(self, key: int | slice) -> int | bytes:
         if not isinstance(key, slice):
             return self[key : key + 1][0]
@@ -80,16 +86,26 @@ class Source:
         view, position = memoryview(target), 0
         while position < len(view):  # network file systems, and Linux above 2 GiB, give less than asked for
             with named_in_errors(self.name):
-                n_bytes = os.preadv(self._file.fileno(), [view[position:]], begin + position)
+                n_bytes = self._read_once(view[position:], begin + position)
             if not n_bytes:
                 break
             position += n_bytes
         return position
 
+    def _read_once(self, view: memoryview, begin: int) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self._file.fileno(), [view], begin)
+        with self._lock:  # Windows
+            self._file.seek(begin)
+            part = self._file.read(len(view))
+        view[: len(part)] = part
+        return len(part)
+
     def _spool(self, end: int) -> int:
         """Take a pipe's bytes up to `end`, or its end; returns how many bytes are known to be there."""
         if self._is_spooled and self._n_bytes < end:
             with self._lock, named_in_errors(tempfile.gettempdir()):
+                self._file.seek(self._n_bytes)
                 while self._n_bytes < end and (part := self._opened.read(COPY_BYTES)):
                     self._file.write(part)
                     self._file.flush()
@@ -119,12 +135,14 @@ def open_source(path: str | os.PathLike, expected: str = "a file") -> Source:
     OSError
         It cannot be read.
     """
-    path = os.fspath(path)
-    is_standard, name = path == STANDARD, "standard input" if path == STANDARD else path
+    name = os.fspath(path)
+    where: str | int = name
+    is_standard = name == STANDARD
     if is_standard:
-        path = descriptor_of(sys.__stdin__, name)
+        name = "standard input"
+        where = descriptor_of(sys.__stdin__, name)
     try:
-        file = open(path, "rb", buffering=0, closefd=not is_standard)
+        file = open(where, "rb", buffering=0, closefd=not is_standard)
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{name}: expected {expected}, found nothing there") from None
     except IsADirectoryError:

@@ -14,6 +14,7 @@ may run code as the user may write there.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import pickle
@@ -21,14 +22,16 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable
+from functools import cache, cached_property
 from pathlib import Path
 
 import llvmlite
 import numba
 import numpy as np
 from numba.core import caching, compiler, serialize
+
+from lhic.kernels import linked
 
 VARIABLE = "LHIC_CACHE"
 SUFFIX = ".kernel"
@@ -45,10 +48,52 @@ def njit(function: Callable | None = None, *, seconds: int = 0, **options) -> Ca
     """
     if function is None:
         return lambda function: njit(function, seconds=seconds, **options)
-    kernel = numba.njit(**options)(function)
-    if kernel is not function:  # as it is with NUMBA_DISABLE_JIT
-        kernel._cache = KernelCache(function, seconds)  # as its `enable_caching` does with numba's own
-    return kernel
+    if numba.config.DISABLE_JIT:
+        return function
+    if "inline" in options:
+        return _compiled(function, seconds, options)
+    return Kernel(function, seconds, options)
+
+
+class Kernel:
+    """A compiled function in two forms: one that Python calls, one that other kernels call.
+
+    What turns Python's objects into arrays and back is as much code as the kernel itself where it takes tuples of
+    arrays, so the second form goes without.
+    """
+
+    def __init__(self, function: Callable, seconds: int, options: dict):
+        functools.update_wrapper(self, function)
+        self.py_func = function
+        self._seconds, self._options = seconds, options
+        source_key(function)  # now: it may be edited before it is compiled
+
+    def __call__(self, *arguments):
+        return self._for_python(*arguments)
+
+    @cached_property
+    def _for_python(self):
+        return _compiled(self.py_func, self._seconds, self._options)
+
+    @cached_property
+    def _for_kernels(self):
+        return _compiled(self.py_func, 0, self._options | linked.OPTIONS)
+
+    @property
+    def _numba_type_(self):
+        """As numba asks for where a kernel names this one."""
+        return self._for_kernels._numba_type_
+
+    @property
+    def signatures(self) -> list:
+        """Types of arguments that it has been compiled for."""
+        return [*self._for_python.signatures, *self._for_kernels.signatures]
+
+
+def _compiled(function: Callable, seconds: int, options: dict):
+    dispatcher = numba.njit(**options)(function)
+    dispatcher._cache = KernelCache(function, options, seconds)  # as its `enable_caching` does with numba's own
+    return dispatcher
 
 
 def cache_folder() -> Path | None:
@@ -70,12 +115,13 @@ def cache_folder() -> Path | None:
 class KernelCache(caching.FunctionCache):
     """Of one kernel: what numba's dispatcher asks for compiled code, and hands it to."""
 
-    def __init__(self, function: Callable, seconds: int = 0):
+    def __init__(self, function: Callable, options: dict, seconds: int):
         # Not numba's, which looks for a writable place already here.
         self._py_func = function
+        self._options = sorted((name, str(value)) for name, value in options.items())
+        self._linked = "pipeline_class" in options
         self._name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__.replace('<locals>.', '')}"
-        self._sources = function.__module__.partition(".")[0], function.__code__.co_filename
-        self._key = source_key(*self._sources)
+        self._key = source_key(function)
         self._seconds = seconds
 
     @property
@@ -96,7 +142,8 @@ class KernelCache(caching.FunctionCache):
         if folder:
             try:
                 payload = _read(folder / self._file(sig, target_context.codegen()))
-                found = compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
+                rebuild = linked.rebuilt if self._linked else compiler.CompileResult._rebuild
+                found = rebuild(target_context, *pickle.loads(payload))
             except Exception:  # whatever is wrong with it: it is written again
                 pass
             else:
@@ -108,14 +155,17 @@ class KernelCache(caching.FunctionCache):
 
     def save_overload(self, sig, data) -> None:
         """Keep compiled code, unless there is no place for it."""
+        if not self._linked:
+            linked.set_environments(data)
         folder = self._folder()
         if folder is None:
             _do_without(NO_FOLDER)
+            return
         if _without or data.library.has_dynamic_globals:
             return
-        if source_key.__wrapped__(*self._sources) != self._key:
+        if source_key(self._py_func, again=True) != self._key:
             return  # edited since it was imported
-        payload = serialize.dumps(data._reduce())
+        payload = serialize.dumps(linked.reduced(data) if self._linked else data._reduce())
         try:
             _make(folder)
             _write(folder / self._file(sig, data.codegen), payload)
@@ -124,14 +174,13 @@ class KernelCache(caching.FunctionCache):
 
     def _announce(self, folder: Path | None) -> None:
         text = f"compiling kernels for this machine, about {self._seconds} s; "
+        if folder is None:
+            _do_without(NO_FOLDER, text)
+            return
         try:
-            if folder:
-                _make(folder)
-            why = "" if folder else NO_FOLDER
+            _make(folder)
         except OSError as error:
-            why = _why(folder, error)
-        if why:
-            _do_without(why, text)
+            _do_without(_why(folder, error), text)
         else:
             _tell(f"{text}kept in {folder.parent}")
 
@@ -140,40 +189,46 @@ class KernelCache(caching.FunctionCache):
         return folder / self._key if folder and self._key else None
 
     def _file(self, sig, codegen) -> str:
-        """For types of arguments and a processor; `_index_key` also looks at what a closure holds."""
-        key = hashlib.sha256(repr(self._index_key(sig, codegen)).encode()).hexdigest()
+        """For options, types of arguments and a processor; `_index_key` also looks at what a closure holds."""
+        key = hashlib.sha256(repr((self._options, self._index_key(sig, codegen))).encode()).hexdigest()
         return f"{self._name}-{key[:32]}{SUFFIX}"
 
 
-@cache
-def source_key(package: str, file: str) -> str | None:
-    """Name and hash of the package that a kernel's file belongs to; None if its sources cannot be read.
+def source_key(function: Callable, again: bool = False) -> str | None:
+    """Name and hash of the package that a kernel belongs to; None if its sources cannot be read.
 
     A kernel may freeze whatever its package or this one computes, so all sources of both count.
+    again : as they are now, not as they were when they were first asked for
     """
-    versions = numba.__version__, llvmlite.__version__, np.__version__, sys.implementation.cache_tag
-    digest = hashlib.sha256(repr(versions).encode())
+    package, file = function.__module__.partition(".")[0], Path(function.__code__.co_filename)
+    place = _root(package) or file
+    places = {_OWN_PACKAGE: _root(_OWN_PACKAGE), package: place}
+    if not file.is_file() or not file.is_relative_to(place):
+        return None  # its own text would not count
     try:
-        sources = {path: name for top in {package, _OWN_PACKAGE} for path, name in _sources(top, file)}
-        if Path(file) not in sources:
-            return None
-        for path in sorted(sources, key=sources.get):
-            digest.update(f"{sources[path]}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+        found = (_hash_of.__wrapped__ if again else _hash_of)(tuple(places.items()))
     except OSError:
         return None
-    return f"{package}-{digest.hexdigest()[:20]}"
+    return f"{package}-{found}"
 
 
-def _sources(package: str, file: str) -> Iterator[tuple[Path, str]]:
-    """Files of a package, or the one file that is none, with names that do not depend on where they are."""
-    first = getattr(sys.modules.get(package), "__file__", None)
-    if first is None or Path(first).stem != "__init__":
-        yield Path(file), Path(file).name
-        return
-    root = Path(first).parent
-    for path in root.rglob("*"):
-        if path.suffix in SOURCE_SUFFIXES:
-            yield path, f"{package}/{path.relative_to(root).as_posix()}"
+def _root(package: str) -> Path | None:
+    """Folder of a package; None for a module that is none."""
+    file = getattr(sys.modules.get(package), "__file__", None)
+    return Path(file).parent if file and Path(file).stem == "__init__" else None
+
+
+@cache
+def _hash_of(places: tuple[tuple[str, Path], ...]) -> str:
+    """Of all sources in some folders, or single files, and of what compiles them; not of where they are."""
+    versions = numba.__version__, llvmlite.__version__, np.__version__, sys.implementation.cache_tag
+    digest = hashlib.sha256(repr(versions).encode())
+    for name, place in places:
+        paths = [path for path in place.rglob("*") if path.suffix in SOURCE_SUFFIXES] if place.is_dir() else [place]
+        for path in sorted(paths):
+            digest.update(f"{name}/{path.relative_to(place).as_posix()}\0".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:20]
 
 
 def _read(path: Path) -> bytes:

@@ -142,7 +142,7 @@ class Vector:
             return value
         return Vector(self.builder, same(self.kind, value))
 
-    def _with(self, other, integer: str, floating: str | None = None, reverse: bool = False) -> Vector:
+    def _with(self, other, integer: str, floating: str = "", reverse: bool = False) -> Vector:
         name = floating if self.is_float else integer
         pair = (self.value, self.like(other).value)
         return Vector(self.builder, getattr(self.builder, name)(*(pair[::-1] if reverse else pair)))

@@ -118,18 +118,17 @@ def read_index(stream: Stream) -> StreamIndex:
     reader = Reader(head[PREAMBLE.size : -CRC.size], "header")
     dtype = _dtype_of(reader.take(1, "dtype")[0])
     axes = "bands", "rows", "columns", "tile rows", "tile columns"
-    *shape, tile_rows, tile_columns = (reader.varint(axis, 1, MAX_AXIS) for axis in axes)
-    if shape[0] * shape[1] * shape[2] * dtype.itemsize > MAX_VARINT:
-        raise CorruptStreamError(f"header: shape: expected fewer than 2^63 bytes of samples, found {tuple(shape)}")
+    n_bands, n_rows, n_columns, tile_rows, tile_columns = (reader.varint(axis, 1, MAX_AXIS) for axis in axes)
+    shape = n_bands, n_rows, n_columns
+    if n_bands * n_rows * n_columns * dtype.itemsize > MAX_VARINT:
+        raise CorruptStreamError(f"header: shape: expected fewer than 2^63 bytes of samples, found {shape}")
     model_name, family = reader.name("model name"), reader.name("family")
     weights_hash = reader.bytes("weights hash", 32)
     if len(weights_hash) not in (0, 32):
         raise CorruptStreamError(f"header: weights hash: expected 0 or 32 bytes, found {len(weights_hash)}")
     parameters = reader.bytes("parameters", MAX_PARAMETERS_BYTES)
-    metadata = read_metadata(reader.bytes("metadata", len(head)), shape[0])
-    header = Header(
-        dtype, tuple(shape), tile_rows, tile_columns, model_name, family, weights_hash, parameters, metadata
-    )
+    metadata = read_metadata(reader.bytes("metadata", len(head)), n_bands)
+    header = Header(dtype, shape, tile_rows, tile_columns, model_name, family, weights_hash, parameters, metadata)
     tiles = _read_tile_entries(reader, header, PREAMBLE.size + header_bytes)
     found = PREAMBLE.size + header_bytes + sum(tile.n_bytes for tile in tiles) + CRC.size
     if found != stream_bytes:

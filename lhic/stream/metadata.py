@@ -10,6 +10,7 @@ import re
 import sys
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def plain(metadata: object, n_bands: int) -> dict:
     try:
         if metadata is not None and not isinstance(metadata, Mapping):
             raise ValueError(f"expected an object, found {_short(metadata)}")
-        found = _value(metadata or {}, "")
+        found = {} if metadata is None else _value(metadata, "")
         _check_known(found, n_bands)
     except ValueError as error:
         raise InvalidCubeError(f"metadata: {error}") from None
@@ -90,11 +91,12 @@ def read_metadata(section: bytes, n_bands: int) -> dict:
 def nodata_of(metadata: dict, dtype: np.dtype) -> int | None:
     """The sample value that means "no data"; None if there is none, or no sample of this dtype can have it."""
     nodata, limits = metadata.get("nodata"), np.iinfo(dtype)
-    is_sample = nodata is not None and nodata == int(nodata) and limits.min <= nodata <= limits.max
-    return int(nodata) if is_sample else None
+    if nodata is None or nodata != int(nodata) or not limits.min <= nodata <= limits.max:
+        return None
+    return int(nodata)
 
 
-def _value(value: object, where: str, depth: int = 0) -> object:
+def _value(value: Any, where: str, depth: int = 0) -> Any:
     """A value of JSON; `ValueError` says what else it is, and where."""
     if depth > MAX_DEPTH:
         raise ValueError(f"expected at most {MAX_DEPTH} levels, found more in {where.split('.')[0].split('[')[0]}")
@@ -130,7 +132,8 @@ def _short(value: object) -> str:
 
 def _check_known(metadata: dict, n_bands: int) -> None:
     """`ValueError` if a known key has a value of another kind."""
-    numbers, texts = (int, float), (str,)
+    numbers: tuple[type, ...] = (int, float)
+    texts: tuple[type, ...] = (str,)
     lists = {
         "wavelengths": (n_bands, numbers),
         "fwhm": (n_bands, numbers),

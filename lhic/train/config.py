@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from lhic.settings import Config, Count, Kind, Natural, Positive, Share
+from lhic.data import check_kind
+from lhic.settings import Config, Count, Natural, Positive, Share, checked
 
 
 def _rising(ends: tuple[float, float]) -> tuple[float, float]:
@@ -19,6 +20,7 @@ def _rising(ends: tuple[float, float]) -> tuple[float, float]:
     return ends
 
 
+Kind = Annotated[str, checked(check_kind)]
 Range = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
 
 

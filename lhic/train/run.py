@@ -39,7 +39,12 @@ def run(
         If the run folder holds the state of another configuration, or a damaged one.
     """
     content = read_yaml(config_path)
-    is_ax = isinstance(content, dict) and content.get("family") == "lhic-ax"
-    config = (AxTrainConfig if is_ax else TrainConfig).parse(content, str(config_path))
-    folder = Path(out_dir) if out_dir else Path("runs") / config.name
-    return (ax.train if is_ax else loop.train)(config, device, folder, progress)
+
+    def folder(name: str) -> Path:
+        return Path(out_dir) if out_dir else Path("runs") / name
+
+    if isinstance(content, dict) and content.get("family") == "lhic-ax":
+        of_ax = AxTrainConfig.parse(content, str(config_path))
+        return ax.train(of_ax, device, folder(of_ax.name), progress)
+    config = TrainConfig.parse(content, str(config_path))
+    return loop.train(config, device, folder(config.name), progress)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from lhic.data import Item, open_dataset
 from lhic.errors import ConfigError, DatasetError
 from lhic.train.config import SourceConfig
 
 
-def open_sources(sources: Iterable[SourceConfig]) -> list[Item]:
+def open_sources(sources: Sequence[SourceConfig]) -> list[Item]:
     """The cubes of all sources; none is read yet.  Raises DatasetError, ConfigError."""
     items = []
     for source in sources:

@@ -2,6 +2,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tifffile
 
 from lhic.data import hyspecnet as h
 from lhic.data import open_dataset
@@ -78,6 +79,40 @@ def test_metadata_is_what_the_tags_say(bundled):
     }
 
 
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [("-32768.0", -32768), ("-3.2768e+04", -32768), ("nan", None), ("0.5", None), ("1e999", None), ("none", None)],
+)
+def test_a_nodata_tag_is_an_integer_or_one_line(tmp_path, written, found):
+    path = tmp_path / "x.tif"
+    tags = [(42113, "s", 0, written, True)]  # GDAL_NODATA
+    tifffile.imwrite(path, np.zeros((4, 5), np.int16), extratags=tags)
+    if found is not None:
+        assert h.read_metadata(path) == {"nodata": found}
+        return
+    with pytest.raises(DatasetError, match=rf"x\.tif: nodata: expected an integer, found '{written}'"):
+        h.read_metadata(path)
+
+
+def test_metadata_of_a_damaged_tif_is_one_line(bundled, tmp_path):
+    data, path = bundled.tif.read_bytes(), tmp_path / "x.tif"
+    damaged = [data[:size] for size in (0, 3, 4, 8, 200)]
+    rng = np.random.default_rng(0)
+    for place in rng.integers(0, 2000, 60):  # where the directory of the tags is
+        damaged.append(data[:place] + bytes([data[place] ^ 1 << rng.integers(8)]) + data[place + 1 : 5000])
+    n_errors = 0
+    for content in damaged:
+        path.write_bytes(content)
+        try:
+            assert isinstance(h.read_metadata(path), dict)
+        except DatasetError as error:
+            n_errors += 1
+            assert "\n" not in str(error) and "x.tif" in str(error)
+    assert n_errors >= 5
+    with pytest.raises(DatasetError, match="file missing"):
+        h.read_metadata(tmp_path / "none.tif")
+
+
 def test_root_may_be_named_by_its_parent(root):
     assert h.find_patches(root) == h.find_patches(root.parent)
 
@@ -145,8 +180,6 @@ def test_half_downloaded_tif(root, keep):
 
 
 def test_tif_of_another_shape(root):
-    import tifffile
-
     (patch,) = h.find_patches(root)
     tifffile.imwrite(patch.tif, np.zeros((3, 128, 128), np.int16), photometric="minisblack")
     with pytest.raises(DatasetError, match=r"expected int16 \(224, 128, 128\), found int16 \(3, 128, 128\)"):

@@ -111,21 +111,24 @@ def test_what_was_edited_after_its_import_is_not_kept(package, kept):
 
 
 def test_versions_and_processor_are_part_of_the_key(monkeypatch):
-    key = jit.source_key.__wrapped__
-    file = jit.__file__
-    keys = {key("lhic", file)}
+    kernel = jit.njit(lambda x: x)
+    keys = {jit.source_key(kernel.py_func, again=True)}
     for library in (jit.numba, jit.llvmlite, np):
         with monkeypatch.context() as patch:
             patch.setattr(library, "__version__", "0.0")
-            keys.add(key("lhic", file))
+            keys.add(jit.source_key(kernel.py_func, again=True))
     assert len(keys) == 4
-    assert key("lhic", "elsewhere.py") is None, "a file whose text is not part of the key"
 
-    kernel = jit.njit(lambda x: x)
-    codegen = kernel.targetctx.codegen()
-    name = kernel._cache._file((), codegen)
+    kept = kernel._for_python._cache
+    codegen = kernel._for_python.targetctx.codegen()
+    name = kept._file((), codegen)
     monkeypatch.setattr(type(codegen), "magic_tuple", lambda self: ("another processor",))
-    assert kernel._cache._file((), codegen) != name
+    assert kept._file((), codegen) != name
+
+
+def test_a_kernel_without_readable_source_has_no_key():
+    function = eval(compile("lambda x: x", "frozen.py", "eval"), {"__name__": "lhic.frozen"})
+    assert jit.source_key(function) is None
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0", b"nothing that was compiled" * 100])

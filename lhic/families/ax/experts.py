@@ -103,13 +103,11 @@ def spatial_expert(n_neighbours: int, n_far: int) -> Expert:
 
 def _expert(regressors: list, about_mean: bool, start: dict, start_first: dict, forgets: bool = False) -> Expert:
     table = np.array(regressors, np.int64).reshape(-1, 4)
-    coefficients = []
-    for values in (start, start_first):
-        array = np.zeros(len(table))
+    coefficients = np.zeros((2, len(table)))
+    for own, values in zip(coefficients, (start, start_first), strict=True):
         for index, value in values.items():
-            array[index] = value
-        coefficients.append(array)
-    return Expert(table, about_mean, *coefficients, forgets)
+            own[index] = value
+    return Expert(table, about_mean, coefficients[0], coefficients[1], forgets)
 
 
 def _near(kind: int, planes_back: int, neighbours) -> list:

@@ -21,6 +21,10 @@ class Levels(NamedTuple):
     table_start: np.ndarray
     table: np.ndarray
 
+    def of_first(self, n_planes: int) -> Levels:
+        """Those of the first planes."""
+        return Levels(self.first[:n_planes], self.n_levels[:n_planes], self.table_start[:n_planes], self.table)
+
     def ends(self) -> tuple[np.ndarray, np.ndarray]:
         """Least and greatest model value of each plane."""
         last = self.first + self.n_levels - 1

@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 
 from lhic.coder import RansDecoder, RansEncoder
-from lhic.cube import n_bytes_of
+from lhic.cube import Cube, n_bytes_of
 from lhic.errors import CheckpointError, ConfigError, CorruptStreamError, UsageError
 from lhic.families.ax import changes, gpu
 from lhic.families.ax.config import LIMITS, AxConfig
@@ -26,13 +26,13 @@ from lhic.families.ax.cpu.state import Scratch, State, new_scratch, new_state, s
 from lhic.families.ax.gpu.pipeline import pipelined
 from lhic.families.ax.integer_net import IntegerNet, from_tensors
 from lhic.families.ax.levels import levels_of
-from lhic.families.ax.observe import Observations, draw, observe
+from lhic.families.ax.observe import draw, observe
 from lhic.families.ax.parameters import FAMILY, LOWER_BITS, MAX_TILE_PIXELS, StreamParameters, group_planes
 from lhic.families.ax.planes.near_lossless import check_max_error
 from lhic.families.ax.planes.tile import Layout, Planes, check_nodata, join_tile, read_side, split_tile
 from lhic.families.ax.spec import PLANE_LAG, PRECISION
-from lhic.families.family import Cube, Encoded, Model, Work
-from lhic.stream.tiles import TileGrid
+from lhic.families.family import Encoded, Model, Work
+from lhic.stream.tiles import Section, TileGrid
 from lhic.stream.varint import Reader, write_varint
 
 MAX_LANES = 8
@@ -143,9 +143,7 @@ class AxModel(Model):
         tile = np.ascontiguousarray(cube[window], cube.dtype.newbyteorder("="))
         seen = observe(tile, self.settings, TUNING_SAMPLES, max_error=max_error, n_threads=work.threads)
         is_held_out = draw(0, len(seen.error), HELD_OUT) == 0
-        held_out, rest = (
-            Observations(*(a[part] for a in seen[:5]), seen.share) for part in (is_held_out, ~is_held_out)
-        )
+        held_out, rest = seen.of(is_held_out), seen.of(~is_held_out)
         steps = changes.rounded(tensors, tune.tune(tensors, rest, n_steps))
         try:
             better = changes.applied(tensors, steps)
@@ -156,21 +154,6 @@ class AxModel(Model):
         n = len(saved)
         mean = math.fsum(saved) / n
         deviation = math.sqrt(math.fsum((saved - mean) ** 2) / n / n)
-            print(
-                "n",
-                n,
-                "W",
-                sum(a.size for a in tensors.values()),
-                "mean",
-                mean,
-                "dev",
-                deviation,
-                "coded",
-                len(coded),
-                "net bytes",
-                mean * cube.shape[0] * cube.shape[1] * cube.shape[2] * seen.share / 8 - len(coded),
-                flush=True,
-            )
         n_samples = math.prod(cube.shape) * seen.share
         return coded if (mean - deviation) * n_samples > 8 * len(coded) else b""
 
@@ -222,7 +205,7 @@ class AxModel(Model):
         self,
         shapes: Sequence[tuple[int, int, int]],
         dtype: np.dtype,
-        sections: Sequence[Sequence[bytes]],
+        sections: Sequence[Sequence[bytes | Section]],
         parameters: bytes,
         n_bands: int,
         work: Work,
@@ -250,11 +233,13 @@ class AxModel(Model):
         work = Work()
         settings = StreamParameters.from_bytes(self.plan(cube, work, **options))
         costs = np.zeros((2, *cube.shape))
-        for tile in TileGrid(*cube.shape[1:], *self.tile_shape(*cube.shape[1:])):
+        _, n_rows, n_columns = cube.shape
+        for tile in TileGrid(n_rows, n_columns, *self.tile_shape(n_rows, n_columns)):
             job = _EncodeJob(self, np.ascontiguousarray(cube[tile.window]), settings, work.threads)
             job.wants_intervals = True
             self._run([job], settings, work)
-            np.add.at(costs[(slice(None), *tile.window)], (slice(None), job.layout.band), job.bit_costs())
+            own = costs[(slice(None), *tile.window)]
+            np.add.at(own.swapaxes(0, 1), job.layout.band, job.bit_costs().swapaxes(0, 1))
         return costs
 
     def _code(
@@ -338,7 +323,9 @@ def read_tile(
 class _Job:
     """A tile on its way through the walk.  Planes taller than wide are walked through transposed."""
 
+    mode: int  # of the walk
     wants_intervals = False  # on the host, which then codes
+    decoders: Sequence[RansDecoder] = ()  # of the groups
 
     def __init__(self, model: AxModel, tile: Layout, settings: StreamParameters, n_planes: int, n_threads: int):
         self.model, self.layout, self.settings = model, tile, settings
@@ -353,6 +340,10 @@ class _Job:
         self._state: State | None = None
         self._left = 0
         self._scratch: list[Scratch] = []
+
+    def coding(self, first: int, end: int) -> walk.Coding:
+        """What the walk codes planes first .. end - 1 from, or to."""
+        raise NotImplementedError
 
     def oriented(self, planes: np.ndarray) -> np.ndarray:
         """Planes as the walk sees them, and back."""
@@ -448,8 +439,8 @@ class _EncodeJob(_Job):
 
     def coding(self, first: int, end: int) -> walk.Coding:
         n_symbols = 2 * (end - first) * self.shape[0] * self.shape[1]
-        intervals = (np.empty(n_symbols, np.uint32) for _ in range(2))
-        self.codings.append(walk.Coding(self.values, self.level_of, *intervals, np.zeros(1, np.int64)))
+        starts, freqs = (np.empty(n_symbols, np.uint32) for _ in range(2))
+        self.codings.append(walk.Coding(self.values, self.level_of, starts, freqs, np.zeros(1, np.int64)))
         return self.codings[-1]
 
     def bit_costs(self) -> np.ndarray:

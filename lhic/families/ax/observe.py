@@ -13,7 +13,7 @@ import numpy as np
 from lhic.coder.mixture import WEIGHT_BITS
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu import walk
-from lhic.families.ax.cpu.state import State, new_scratch, new_state
+from lhic.families.ax.cpu.state import Scratch, State, new_scratch, new_state
 from lhic.families.ax.experts import ExpertTable
 from lhic.families.ax.integer_net import IntegerNet, shapes
 from lhic.families.ax.levels import Levels, levels_of
@@ -39,6 +39,11 @@ class Observations(NamedTuple):
     above: np.ndarray
     repeat: np.ndarray
     share: float
+
+    def of(self, chosen: np.ndarray) -> Observations:
+        """Some of them."""
+        arrays = {name: getattr(self, name)[chosen] for name in self._fields if name != "share"}
+        return self._replace(**arrays)
 
 
 def observe(
@@ -99,7 +104,7 @@ def observe(
         values, rows=rows.reshape(values.shape), features=features, targets=targets, bases=bases, scales=scales,
         repeats=repeats,
     )  # fmt: skip
-    idle = []
+    idle: list[Scratch] = []
 
     def group(first: int) -> walk.Group:
         end = min(first + size, n_planes)

@@ -19,6 +19,7 @@ import torch
 
 from lhic.coder import Mixture, RansDecoder, RansEncoder, interval
 from lhic.coder.rans import MAX_PRECISION
+from lhic.cube import Cube
 from lhic.errors import CheckpointError, ConfigError, CorruptStreamError, UsageError
 from lhic.families.bp.config import LhicBpConfig
 from lhic.families.bp.engines import CompiledEngine, PlanePass, TorchEngine
@@ -29,7 +30,7 @@ from lhic.families.bp.partition import alphabet_sizes, join, plane_to_unit, spli
 from lhic.families.bp.quantise import round_and_list
 from lhic.families.bp.side import read_corrections, read_escapes, write_corrections, write_escapes
 from lhic.families.bp.wavefront_numba import Coders
-from lhic.families.family import Cube, Encoded, Model, Progress, Work
+from lhic.families.family import Encoded, Model, Progress, Work
 from lhic.stream.tiles import TileGrid
 
 # Format v1: changing any of these changes every stream (docs/format_lhic_bp.md).
@@ -104,7 +105,8 @@ def load(
     stray = sorted(key for key in tensors if not key.startswith(("msp.", "lsp.")))
     if stray:
         raise CheckpointError(f"{name}: expected tensors named msp.* and lsp.*, found {stray[0]!r}")
-    return LhicBpModel(name, config, weights_hash, settings, *nets, device)
+    msp, lsp = nets
+    return LhicBpModel(name, config, weights_hash, settings, msp, lsp, device)
 
 
 def load_net(kind: type, config: LhicBpConfig, tensors: dict, what: str):
@@ -311,7 +313,8 @@ class LhicBpModel(Model):
         heights, widths = _sizes(tile.shape for tile in tiles)
         condition = self._plane_condition(planes[0], settings)
 
-        coded, listed = [[] for _ in tiles], [[] for _ in tiles]
+        coded: list[list[bytes]] = [[] for _ in tiles]
+        listed: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in tiles]
         for plane, net, alphabet_size, precision in self._planes(settings):
             writers = [_TileWriter(alphabet_size, precision, self.settings.num_mixture) for _ in tiles]
             if alphabet_size > 1:
@@ -351,7 +354,7 @@ class LhicBpModel(Model):
         ]
         escapes = [read_escapes(job.sections[3], job.shape, "escapes") for job in jobs]
 
-        planes = []
+        planes: list[np.ndarray] = []
         for plane, net, alphabet_size, precision in self._planes(settings):
             symbols = np.zeros((len(jobs), n_bands, TILE, TILE), np.int32)
             n_ticked = int(_share(heights * widths, plane).sum())
@@ -360,7 +363,7 @@ class LhicBpModel(Model):
                 coders = _coders(decoders, [own[plane] for own in lists])
                 condition = self._plane_condition(planes[0], settings) if plane else None
                 work = PlanePass(net, symbols, heights, widths, alphabet_size, precision, condition, coders)
-                self.engine.run(work, lambda band, coordinates, n=n_ticked: tick(n))
+                self.engine.run(work, lambda *_, n=n_ticked: tick(n))
                 _finish(decoders, coders, SECTION_NAMES[plane])
             else:
                 if any(job.sections[plane] or own[plane][0].size for job, own in zip(jobs, lists, strict=True)):
@@ -408,8 +411,7 @@ class _TileWriter:
         self.indices.append(indices[:n_listed].copy())
         self.parities.append(parities[:n_listed].copy())
         k = self.n_components
-        integers = integers.reshape(-1, 3 * k)
-        mixture = Mixture(integers[:, :k], integers[:, k : 2 * k], integers[:, 2 * k :])
+        mixture = Mixture(*np.split(integers.reshape(-1, 3 * k), 3, axis=1))
         starts, freqs = interval(mixture, symbols, self.alphabet_size, self.encoder.precision)
         self.encoder.push(starts, freqs)
         return lambda: self.encoder.precision - np.log2(freqs)
@@ -418,8 +420,8 @@ class _TileWriter:
         return self.encoder.finish() if self.n_parameters else b""
 
     def listed(self) -> tuple[np.ndarray, np.ndarray]:
-        empty = (np.zeros(0, np.int64), np.zeros(0, np.uint8))
-        return tuple(np.concatenate([e, *parts]) for e, parts in zip(empty, (self.indices, self.parities)))
+        indices = np.concatenate([np.zeros(0, np.int64), *self.indices])
+        return indices, np.concatenate([np.zeros(0, np.uint8), *self.parities])
 
 
 def _coders(decoders: Sequence[RansDecoder], lists: Sequence[tuple[np.ndarray, np.ndarray]]) -> Coders:

@@ -177,19 +177,19 @@ def fit(
     net, average = AxNet(config.architecture()), AxNet(config.architecture())
     net.quantised = average.quantised = rounded
     if config.start_from:
-        net.set_tensors(_start(config))
+        net.set_tensors(_start(config, config.start_from))
     average.load_state_dict(net.state_dict())
     net.to(device), average.to(device)
     own = Samples(*(tensor.to(device) for tensor in own))
     copies = None if copies is None else Samples(*(tensor.to(device) for tensor in copies))
     optimiser = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.lr, total_steps=config.steps, pct_start=0.1)
-    n_copies = int(config.batch * config.copies_share) if copies is not None else 0
+    n_copies = 0 if copies is None else int(config.batch * config.copies_share)
     generator = torch.Generator(device).manual_seed(config.seed)
     rows, started, total = [], time.perf_counter(), 0.0
     for step in tqdm(range(1, config.steps + 1), desc=config.name, unit="step", disable=not progress):
         batch = own.at(torch.randint(len(own.error), (config.batch - n_copies,), generator=generator, device=device))
-        if n_copies:
+        if copies is not None and n_copies:
             index = torch.randint(len(copies.error), (n_copies,), generator=generator, device=device)
             batch = Samples(*(torch.cat(pair) for pair in zip(batch, copies.at(index), strict=True)))
         loss = code_length(net(batch.features), *batch[1:]).mean()
@@ -215,10 +215,10 @@ def fit(
     return average
 
 
-def _start(config: AxTrainConfig) -> dict[str, np.ndarray]:
-    weights = load_weights(expand(config.start_from))
+def _start(config: AxTrainConfig, path: str) -> dict[str, np.ndarray]:
+    weights = load_weights(expand(path))
     if weights.family != "lhic-ax" or weights.config != config.architecture().to_dict():
-        raise CheckpointError(f"{config.start_from}: expected weights of the configured model, found others")
+        raise CheckpointError(f"{path}: expected weights of the configured model, found others")
     return weights.tensors
 
 

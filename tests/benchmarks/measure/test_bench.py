@@ -108,7 +108,6 @@ def test_rows_say_where_they_come_from(folder):
     environment = json.loads((folder / "out" / "environment.json").read_text())
     assert environment["request"]["limit"] == 2 and environment["commit"]
     assert len(json.loads((folder / "out" / "cubes.json").read_text())) == 2, "cubes would be read again"
-    assert "ccsds123-p0" in (folder / "out" / "tables" / "cost.md").read_text()
 
     more = run(folder, "ccsds123-p0", n_workers=1, limit=3)
     assert set(table["cube"]) < set(more["cube"]), "a larger limit adds to a smaller one"
@@ -119,9 +118,24 @@ def test_rows_say_where_they_come_from(folder):
 
 
 def test_an_unreadable_cube_is_a_row_too(folder):
+    """A damaged file, and a link to nothing, which once ended the whole run."""
     (folder / "cubes" / "aviris_0.npy").write_bytes(b"no array")
+    (folder / "cubes" / "aviris_a.npy").symlink_to("gone")
     table = run(folder, "aec-bands", n_workers=1).set_index("cube")
-    assert "InvalidCubeError" in table.loc["aviris_0", "error"] and (table["error"] == "").sum() == N_CUBES - 1
+    assert "InvalidCubeError" in table.loc["aviris_0", "error"] and "aviris_a.npy" in table.loc["aviris_a", "error"]
+    assert (table["error"] == "").sum() == N_CUBES - 1
+
+
+def test_the_command_names_what_failed_and_exits_with_1(folder):
+    (folder / "cubes" / "aviris_1.npy").write_bytes(b"no array")
+    words = ["--dataset", "corpus", "--root", str(folder / "cubes"), "--codecs", f"aec-bands,{BROKEN}:Raises"]
+    command = [sys.executable, "-m", "invoke", "bench", *words, "--workers", "1", "--out", str(folder / "out")]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    failed = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
+    assert done.returncode == 1 and len(failed) == 4
+    assert f"failed: {BROKEN}:Raises on aviris_0 (as-measured): RuntimeError: first line second line" in failed
+    assert "error: bench: expected all 6 items to be measured, found 4 that failed" in done.stderr.splitlines()[-1]
+    assert (folder / "out" / "tables" / "cost.md").is_file() and (folder / "out" / "rows.csv").is_file()
 
 
 @pytest.mark.parametrize(

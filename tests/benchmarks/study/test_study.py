@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from nbconvert import HTMLExporter
-from playwright.sync_api import sync_playwright
 
 from benchmarks.measure import provenance
 from benchmarks.study import notebooks, parameters, study
@@ -21,6 +20,7 @@ from lhic.errors import UsageError
 from tests.common import REPOSITORY
 
 NOTEBOOKS = notebooks.notebooks()
+COMMITTED = sorted((REPOSITORY / "results").glob("*/notebooks/*.ipynb"))
 COPIED = ("lhic", "benchmarks", "ckpt", "configs", "data", "notebooks", "results", "tasks.py", ".gitignore")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -36,8 +36,8 @@ class Study(NamedTuple):
 
 
 def git(checkout: Path, *words: str) -> str:
-    identity = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
-    command = ["git", *identity, *words]
+    settings = ("user.name=nobody", "user.email=nobody@example.org", "commit.gpgsign=false", "core.hooksPath=none")
+    command = ["git", *(word for setting in settings for word in ("-c", setting)), *words]
     done = subprocess.run(command, cwd=checkout, env=ENVIRONMENT, check=True, capture_output=True, text=True)
     return done.stdout
 
@@ -152,7 +152,7 @@ def test_rows_are_marked_by_code_that_differs_and_by_nothing_else(checkout, monk
     head = git(checkout, "rev-parse", "--short=12", "HEAD").strip()
     assert provenance.commit() == head
     documents = ("results/README.md", "ckpt/README.md", "notebooks/01_quickstart.ipynb", "results/small/rows.csv")
-    code = ("lhic/codec.py", "benchmarks/rows.py", "notebooks/01_quickstart.py", "configs/lhic-ax.yml")
+    code = ("lhic/api.py", "benchmarks/measure/rows.py", "notebooks/01_quickstart.py", "configs/lhic-ax.yml")
     code += ("notebooks/params/small.yml", "ckpt/lhic-ax.safetensors")
     for name in documents + code:
         path = checkout / name
@@ -196,6 +196,11 @@ def test_executed_notebooks_show_every_figure_they_made(tiny):
         check_shows(tiny.folder / "notebooks" / f"{name}.ipynb", n_figures)
 
 
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_committed_notebooks_show_every_figure_they_made(path):
+    check_shows(path, figures_made(path))
+
+
 @pytest.fixture(scope="module")
 def explored(tmp_path_factory):
     path = tmp_path_factory.mktemp("explored") / "explore.ipynb"
@@ -218,7 +223,7 @@ def page():
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
         pytest.skip(f"needs a browser: none of {', '.join(BROWSERS)} is installed")
-    with sync_playwright() as playwright:
+    with pytest.importorskip("playwright.sync_api").sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         page = browser.new_page()
         page.route(re.compile("^https?:"), lambda route: route.abort())
@@ -245,3 +250,9 @@ def check_drawn(page, path: Path, folder: Path) -> None:
 def test_a_browser_draws_every_figure_of_an_executed_notebook(tiny, explored, page, tmp_path):
     for path in [*sorted((tiny.folder / "notebooks").iterdir()), explored]:
         check_drawn(page, path, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_a_browser_draws_every_figure_of_a_committed_notebook(path, page, tmp_path):
+    check_drawn(page, path, tmp_path)

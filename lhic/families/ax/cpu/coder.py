@@ -84,7 +84,7 @@ def decode_wave(z, lower_bits, levels, mixtures, coded, n, states, words, cursor
             search[SLOT, s] = 0
             search[STEP, s] = max(np.int64(mixtures.steps[q + s]), np.int64(1) << lower_bits)
         if two_parts:
-            _peek_all(states, lane, 2, coded, q, n_here, search)
+            _peek_all(states, lane, per_sample, coded, q, n_here, search)
             _search(z, lower_bits, levels, mixtures, q)
             if at_once == 1 and coded[q]:
                 low_value = np.int64(search[LOW_VALUE, 0])
@@ -97,7 +97,7 @@ def decode_wave(z, lower_bits, levels, mixtures, coded, n, states, words, cursor
             search[CELL_START, s], search[CELL_END, s] = start, end
             search[SLOT, s] = start + pixel.slot_in_cell(np.int64(search[SLOT, s]), end - start)
             search[STEP, s] = mixtures.steps[q + s]
-        _search(z, 0, levels, mixtures, q)
+        _search(z, np.int64(0), levels, mixtures, q)
         lane = cursor[0] % n_lanes
         for s in range(n_here):
             if not coded[q + s]:

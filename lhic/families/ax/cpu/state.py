@@ -159,7 +159,7 @@ def _sizes(
     n_recent = min(n_recent or n_planes, n_planes)
     picture = picture_shape(*shape)[1:]
     n_experts, n_epochs = len(table.about_mean), -(-n_waves(n_rows, n_columns) // epoch) + 1
-    sides = padded(np.diff(table.starts))
+    sides = padded.py_func(np.diff(table.starts))
     n_fitted = n_planes if n_epochs > 2 else 0  # in one epoch nothing is fitted
     sizes = {
         "samples": ((n_planes, *picture), np.int32),

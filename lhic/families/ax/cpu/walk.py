@@ -71,75 +71,95 @@ class Coding(NamedTuple):
     repeats: np.ndarray = np.zeros(0, np.int64)
 
 
-@njit(nogil=True)
-def walk_block(
-    mode,
-    first_plane,
-    end_plane,
-    first_step,
-    end_step,
-    epoch,
-    lower_bits,
-    table,
-    net,
-    levels,
-    state,
-    scratch,
-    coding,
-):
-    """Steps first_step .. end_step - 1 of the group of planes; False if the words ran out."""
-    n_rows, n_columns = coding.values.shape[1:]
-    waves = 2 * (n_rows - 1) + n_columns
-    for t in range(first_step, end_step):
-        for z in range(first_plane, end_plane):
-            wave = t - PLANE_LAG * (z - first_plane)
-            if wave < 0 or wave >= waves:
-                continue
-            if wave == 0:
-                begin_plane(z, state)
-            first, n = wave_rows(wave, n_rows, n_columns)
-            now = wave // epoch
-            if n > 0:
-                predict_wave(z, wave, first, n, n_columns, table, state, scratch)
-                describe_wave(z, wave, first, n, n_rows, n_columns, now, table, state, scratch)
-                coded = state.coded[wave + WAVE_MARGIN, first + ROW_MARGIN : first + ROW_MARGIN + n]
-                if mode == OBSERVE:
-                    _observe_wave(z, wave, first, n, coded, scratch, coding)
-                else:
-                    run_network(net, scratch, n)
-                    mixtures = scratch.mixtures
-                    mixtures_of(scratch.outputs, n, scratch.base, scratch.scale, scratch.logs[0], mixtures)
-                    if table.repeats:
-                        add_repeats(n, scratch)
-                    if mode == ENCODE:
-                        for q in range(n):
-                            level = np.int64(coding.level_of[z, first + q, wave - 2 * (first + q)])
-                            mixtures.levels[q] = min(max(level, np.int64(0)), levels.n_levels[z] - 1)  # of the mask
-                        coding.n_symbols[0] = encode_wave(
-                            z, lower_bits, levels, mixtures, coded, n, coding.starts, coding.freqs, coding.n_symbols[0]
-                        )
-                    elif not decode_wave(
-                        z, lower_bits, levels, mixtures, coded, n, coding.states, coding.words, coding.cursor
-                    ):
-                        return False
-                for q in range(n):
-                    i = first + q
-                    j = wave - 2 * i
-                    if not coded[q]:
-                        value = pixel.filled_value(np.int64(scratch.base[q]), state.low[z], state.high[z])
-                    elif mode == DECODE:
-                        value = model_value(np.int64(scratch.mixtures.levels[q]), z, levels)
+def _block_for(mode):
+    """`walk_block` for one mode: what others need is not compiled."""
+
+    @njit(nogil=True, seconds=10)
+    def walk_block(
+        first_plane,
+        end_plane,
+        first_step,
+        end_step,
+        epoch,
+        lower_bits,
+        table,
+        net,
+        levels,
+        state,
+        scratch,
+        coding,
+    ):
+        """Steps first_step .. end_step - 1 of the group of planes; False if the words ran out."""
+        n_rows, n_columns = coding.values.shape[1:]
+        waves = 2 * (n_rows - 1) + n_columns
+        for t in range(first_step, end_step):
+            for z in range(first_plane, end_plane):
+                wave = t - PLANE_LAG * (z - first_plane)
+                if wave < 0 or wave >= waves:
+                    continue
+                if wave == 0:
+                    begin_plane(z, state)
+                first, n = wave_rows(wave, n_rows, n_columns)
+                now = wave // epoch
+                if n > 0:
+                    predict_wave(z, wave, first, n, n_columns, table, state, scratch)
+                    describe_wave(z, wave, first, n, n_rows, n_columns, now, table, state, scratch)
+                    coded = state.coded[wave + WAVE_MARGIN, first + ROW_MARGIN : first + ROW_MARGIN + n]
+                    if mode == OBSERVE:
+                        _observe_wave(z, wave, first, n, coded, scratch, coding)
                     else:
-                        value = np.int64(coding.values[z, i, j])
-                    if mode == DECODE:
-                        coding.values[z, i, j] = value
-                    scratch.targets[q] = value
-                if table.repeats and mode != OBSERVE:
-                    widths_of(levels.n_levels[z] > np.int64(1) << lower_bits, n, scratch)
-                learn_wave(z, wave, first, n, n_rows, n_columns, now, table, state, scratch)
-            if (wave + 1) % epoch == 0 and wave + 1 < waves:
-                end_epoch(z, now, n_rows, n_columns, table, state, scratch)
-    return True
+                        run_network(net, scratch, n)
+                        mixtures = scratch.mixtures
+                        mixtures_of(scratch.outputs, n, scratch.base, scratch.scale, scratch.logs[0], mixtures)
+                        if table.repeats:
+                            add_repeats(n, scratch)
+                        if mode == ENCODE:
+                            for q in range(n):
+                                level = np.int64(coding.level_of[z, first + q, wave - 2 * (first + q)])
+                                mixtures.levels[q] = min(max(level, np.int64(0)), levels.n_levels[z] - 1)  # of the mask
+                            coding.n_symbols[0] = encode_wave(
+                                z,
+                                lower_bits,
+                                levels,
+                                mixtures,
+                                coded,
+                                n,
+                                coding.starts,
+                                coding.freqs,
+                                coding.n_symbols[0],
+                            )
+                        elif not decode_wave(
+                            z, lower_bits, levels, mixtures, coded, n, coding.states, coding.words, coding.cursor
+                        ):
+                            return False
+                    for q in range(n):
+                        i = first + q
+                        j = wave - 2 * i
+                        if not coded[q]:
+                            value = pixel.filled_value(np.int64(scratch.base[q]), state.low[z], state.high[z])
+                        elif mode == DECODE:
+                            value = model_value(np.int64(scratch.mixtures.levels[q]), z, levels)
+                        else:
+                            value = np.int64(coding.values[z, i, j])
+                        if mode == DECODE:
+                            coding.values[z, i, j] = value
+                        scratch.targets[q] = value
+                    if table.repeats and mode != OBSERVE:
+                        widths_of(levels.n_levels[z] > np.int64(1) << lower_bits, n, scratch)
+                    learn_wave(z, wave, first, n, n_rows, n_columns, now, table, state, scratch)
+                if (wave + 1) % epoch == 0 and wave + 1 < waves:
+                    end_epoch(z, now, n_rows, n_columns, table, state, scratch)
+        return True
+
+    return walk_block
+
+
+_BLOCKS = tuple(_block_for(mode) for mode in (ENCODE, DECODE, OBSERVE))
+
+
+def walk_block(mode: int, *arguments) -> bool:
+    """Steps first_step .. end_step - 1 of the group of planes; False if the words ran out."""
+    return _BLOCKS[mode](*arguments)
 
 
 @njit

@@ -115,7 +115,7 @@ class Batch:
         self.own_hits, self.own_tries = (self._of_planes(n_levels) for _ in range(2))
 
     def _make_levels(self, jobs: Sequence) -> None:
-        used = (plane_levels.Levels(*(a[: job.n_planes] for a in job.levels[:3]), job.levels.table) for job in jobs)
+        used = (job.levels.of_first(job.n_planes) for job in jobs)
         self.levels = plane_levels.joined(used, self.n_planes)
         numbers = (*self.levels[:3], *self.levels.ends())
         self.first, self.n_levels, self.table_start, self.low, self.high = (

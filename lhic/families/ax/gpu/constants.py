@@ -8,7 +8,7 @@ from lhic.coder import mixture, rans
 from lhic.families.ax import spec, wavefront
 
 
-def __getattr__(name: str) -> tl.constexpr:
+def __getattr__(name):
     for module in (spec, wavefront, mixture, rans):
         value = vars(module).get(name)
         if isinstance(value, int | float):

@@ -13,7 +13,7 @@ Format v1: docs/format_lhic_ax_side.md, sections 3 to 5.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 import numpy as np
@@ -42,6 +42,9 @@ class Kind(IntEnum):
     SPLIT = 5  # two planes: position >> 16, position & 65535
 
 
+NONE = np.zeros(0, np.int64)
+
+
 @dataclass(frozen=True)
 class Band:
     """The values of one band where there is data.
@@ -59,8 +62,8 @@ class Band:
     below: int | None = None
     above: int | None = None
     centre: int = 0
-    used: np.ndarray | None = None
-    cells: np.ndarray | None = None
+    used: np.ndarray = field(default_factory=lambda: NONE)
+    cells: np.ndarray = field(default_factory=lambda: NONE)
 
     @property
     def n_planes(self) -> int:
@@ -219,7 +222,8 @@ def read_bands(
     above = _read_differences(numbers, "samples above", int((ends % 2).sum()))
     nodata = _read_differences(numbers, "nodata", 1)[0] if has_nodata else None
 
-    bands, rest = [], [iter(values) for values in (spans, below, above)]
+    bands: list[Band] = []
+    rest = [iter(values) for values in (spans, below, above)]
     for kind, end, centre, lo in zip(kinds.tolist(), ends.tolist(), centres.tolist(), los, strict=True):
         hi = lo + next(rest[0]) if kind >= Kind.DENSE else lo
         band = Band(Kind(kind), lo, hi, next(rest[1]) if end >= 2 else None, next(rest[2]) if end % 2 else None, centre)

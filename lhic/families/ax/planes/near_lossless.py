@@ -6,12 +6,17 @@ The quantiser is ``q = floor((x + E) / (2 E + 1))``, its inverse ``(2 E + 1) q``
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 
 from lhic.errors import UsageError
 
 MAX_ERROR = 2**16 - 1
 """Greatest bound; a step then spans two times what 16 bits hold."""
+
+
+Integers = TypeVar("Integers", int, np.ndarray)
 
 
 def check_max_error(max_error: object) -> int:
@@ -21,8 +26,8 @@ def check_max_error(max_error: object) -> int:
     return int(max_error)
 
 
-def cell_of(sample: int, max_error: int) -> int:
-    """Cell of one sample."""
+def cell_of(sample: Integers, max_error: int) -> Integers:
+    """Cell of a sample, or of each in an array."""
     return (sample + max_error) // (2 * max_error + 1)
 
 

@@ -52,7 +52,7 @@ def levels_worth_listing(places: np.ndarray, weights: np.ndarray, n_pixels: int)
     if pays.any() and not pays.all():
         filled = used | ~in_part
         candidates.append((filled, _saved_bits(filled, places, weights), float(cost[in_part].sum())))
-    best, best_net = None, PLANE_MARGIN_BITS
+    best, best_net = None, float(PLANE_MARGIN_BITS)
     for listed, bits, estimate in candidates:
         total = float(bits.sum())
         if total > max(best_net, HOPELESS * estimate) and np.count_nonzero(listed) <= max_listed(n_pixels):

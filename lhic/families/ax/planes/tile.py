@@ -174,10 +174,11 @@ def _lay_out(
                 n_levels.append(n_positions)
                 starts.append(-1)
             numbers.append(number)
-    columns = [np.array(column, np.int32) for column in (first, n_levels, starts)]
     table = np.concatenate(tables).astype(np.int32) if tables else np.zeros(0, np.int32)
     return Layout(
-        *columns,
+        np.array(first, np.int32),
+        np.array(n_levels, np.int32),
+        np.array(starts, np.int32),
         table,
         mask,
         np.array(numbers, np.int32),

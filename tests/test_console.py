@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from lhic import encode_file
-from lhic.cli import Ended, _ended_by_signals
+from lhic.console import Ended, ended_by_signals
 from lhic.io.npy import save_cube
 from tests.common import REPOSITORY
 
@@ -201,7 +201,7 @@ def test_a_signal_leaves_nothing(stored_models, tmp_path, name, number):
         _, err = process.communicate()
     assert process.returncode == 128 + number
     how = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
-    assert err == f"lhic: error: {how}; nothing was written\n"
+    assert err == f"lhic: error: {how}; nothing is half-written\n"
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -209,7 +209,7 @@ def test_signals_that_are_ignored_stay_ignored():
     """As nohup does with SIGHUP; and handlers are as before at the end."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with pytest.raises(Ended), _ended_by_signals():
+        with pytest.raises(Ended), ended_by_signals():
             assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(10)

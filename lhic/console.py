@@ -1,0 +1,65 @@
+"""Where the command line meets the system: what it prints, and the signals that end it.  Knows nothing of cubes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+
+def prepare() -> None:
+    """What a console cannot show, it shows as an escape; what is said to a closed one is lost."""
+    for name in ("stdout", "stderr"):
+        console = getattr(sys, name)
+        if console is None:
+            setattr(sys, name, open(os.devnull, "w"))
+        elif hasattr(console, "reconfigure"):
+            console.reconfigure(errors="backslashreplace")
+
+
+def say(text: str, file: TextIO | None = None, end: str = "\n") -> None:
+    """Print at once: what fails only when the interpreter flushes at its end, it tells in its own way.
+
+    Raises
+    ------
+    OSError
+        Standard output, which it names, cannot be written.
+    """
+    try:
+        print(text, file=file, end=end, flush=True)
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # for what is left in the buffer
+        error.filename = "standard output"
+        raise
+
+
+class Ended(BaseException):
+    """The system, a user or a batch system wants the command to end.  No error: nobody is to handle it."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.signal = signal.Signals(number)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """`Ended` is raised at SIGTERM and SIGHUP, so that what is under way is cleaned up as after an interrupt."""
+
+    def end(number: int, _frame: object) -> None:
+        raise Ended(number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():  # only that one is told
+        numbers = []
+    try:
+        for number in numbers:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)

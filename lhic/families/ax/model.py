@@ -196,8 +196,9 @@ class AxModel(Model):
         settings = StreamParameters.from_bytes(parameters)
         sizes = [math.prod(shape) for shape in shapes]
 
-        def prepare(tile: tuple) -> _DecodeJob:
-            return _DecodeJob(self, read_tile(*tile, dtype, settings), settings, work.threads)
+        def prepare(tile: tuple[Sequence[bytes], tuple[int, int, int]]) -> _DecodeJob:
+            own, shape = tile
+            return _DecodeJob(self, read_tile(own, shape, dtype, settings), settings, work.threads)
 
         return self._code(list(zip(sections, shapes, strict=True)), sizes, prepare, _DecodeJob.tile, settings, work)
 

@@ -73,6 +73,7 @@ def observe(
     n_planes, n_rows, n_columns = values.shape
     flat = values.reshape(n_planes, n_rows * n_columns)
     if spectra:
+        assert rng is not None
         pixels = np.flatnonzero(~mask)
         pixels = np.sort(rng.choice(pixels, min(max(n_samples // max(n_planes, 1), 1), len(pixels)), replace=False))
         chosen = (np.arange(n_planes)[:, None] * (n_rows * n_columns) + pixels).reshape(-1)

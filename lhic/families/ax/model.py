@@ -8,7 +8,6 @@ Format: docs/format_lhic_ax.md.
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +18,7 @@ import numpy as np
 from lhic.coder import RansDecoder, RansEncoder
 from lhic.cube import Cube, n_bytes_of
 from lhic.errors import CheckpointError, ConfigError, CorruptStreamError, UsageError
-from lhic.families.ax import changes, gpu
+from lhic.families.ax import changes, gpu, schedule
 from lhic.families.ax.config import LIMITS, AxConfig
 from lhic.families.ax.cpu import walk
 from lhic.families.ax.cpu.state import Scratch, State, new_scratch, new_state, scratch_bytes, state_bytes
@@ -30,6 +29,7 @@ from lhic.families.ax.observe import draw, observe
 from lhic.families.ax.parameters import FAMILY, LOWER_BITS, MAX_TILE_PIXELS, StreamParameters, group_planes
 from lhic.families.ax.planes.near_lossless import check_max_error
 from lhic.families.ax.planes.tile import Layout, Planes, check_nodata, join_tile, read_side, split_tile
+from lhic.families.ax.schedule import Group, run_groups
 from lhic.families.ax.spec import PLANE_LAG, PRECISION
 from lhic.families.family import Encoded, Model, Work
 from lhic.stream.tiles import Section, TileGrid
@@ -97,7 +97,7 @@ class AxModel(Model):
         needed = COPIES * n_bytes_of(shape, dtype) + BAND_BYTES * n_bands + PIXEL_BYTES * n_rows * n_columns
         needed += (SIDEWAYS_BYTES if n_rows > n_columns else VALUE_BYTES) * n_planes * n_rows * n_columns
         if self.device == "cpu":
-            n_recent = walk.recent_planes(group_planes(n_rows * n_columns), threads)
+            n_recent = schedule.recent_planes(group_planes(n_rows * n_columns), threads)
             needed += state_bytes(self.table, self.settings.epoch, planes, n_recent)
             needed += threads * scratch_bytes(self.settings, *planes[1:])
         return needed
@@ -262,13 +262,11 @@ class AxModel(Model):
         if self.device != "cpu" and not any(job.wants_intervals for job in jobs):
             self._run_on_device(jobs, settings, work)
             return
-        lock = threading.Lock()
 
-        def done(number: int, group: walk.Group) -> None:
-            with lock:
-                work.progress(jobs[number].n_samples_of(group))
+        def done(number: int, group: Group) -> None:
+            work.progress(jobs[number].n_samples_of(group))
 
-        walk.run_groups([(job.shape, job.groups()) for job in jobs], work.threads, done)
+        run_groups([(job.shape, job.groups()) for job in jobs], work.threads, done)
         for job in jobs:
             if job.n_ticked < job.n_samples:  # constant bands
                 work.progress(job.n_samples - job.n_ticked)
@@ -350,7 +348,7 @@ class _Job:
         """Planes as the walk sees them, and back."""
         return np.ascontiguousarray(planes.swapaxes(-1, -2)) if self.transposed else planes
 
-    def n_samples_of(self, group: walk.Group) -> int:
+    def n_samples_of(self, group: Group) -> int:
         n_samples = (group.end - group.first) * self.shape[0] * self.shape[1]
         self.n_ticked += n_samples
         self._left -= 1
@@ -358,10 +356,10 @@ class _Job:
             self._state, self._scratch = None, []
         return n_samples
 
-    def groups(self) -> list[walk.Group]:
+    def groups(self) -> list[Group]:
         size = self.settings.group_planes
         found = [
-            walk.Group(first, min(first + size, self.n_planes), self._runner(first, min(first + size, self.n_planes)))
+            Group(first, min(first + size, self.n_planes), self._runner(first, min(first + size, self.n_planes)))
             for first in range(0, self.n_planes, size)
         ]
         self._left = len(found)
@@ -374,7 +372,7 @@ class _Job:
                 ends[0][: self.n_planes],
                 ends[1][: self.n_planes],
                 self.oriented(self.layout.mask),
-                walk.recent_planes(size, self.n_threads),
+                schedule.recent_planes(size, self.n_threads),
             )
         return found
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lhic.coder.mixture import WEIGHT_BITS
+from lhic.families.ax import schedule
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu import walk
 from lhic.families.ax.cpu.state import Scratch, State, new_scratch, new_state
@@ -94,7 +95,7 @@ def observe(
     low, high = flat.min(1), flat.max(1)
     n_threads = threads.n_threads(n_threads)
     size = group_planes(n_rows * n_columns)  # of a piece of work; changes nothing
-    n_recent = walk.recent_planes(size, n_threads)
+    n_recent = schedule.recent_planes(size, n_threads)
     state = new_state(table, config.epoch, values.shape, low, high, mask, n_recent)
     begin(table, state)
     net = IntegerNet(*(np.zeros(shapes(config)[name], np.float32) for name in IntegerNet._fields))
@@ -107,7 +108,7 @@ def observe(
     )  # fmt: skip
     idle: list[Scratch] = []
 
-    def group(first: int) -> walk.Group:
+    def group(first: int) -> schedule.Group:
         end = min(first + size, n_planes)
 
         def run(begin: int, stop: int) -> None:
@@ -116,10 +117,10 @@ def observe(
             walk.walk_block(walk.OBSERVE, first, end, begin, stop, config.epoch, 8, *what)
             idle.append(scratch)
 
-        return walk.Group(first, end, run)
+        return schedule.Group(first, end, run)
 
     groups = [group(first) for first in range(0, n_planes, size)]
-    walk.run_groups([((n_rows, n_columns), groups)], n_threads, lambda number, group: None)
+    schedule.run_groups([((n_rows, n_columns), groups)], n_threads, lambda number, group: None)
     unit = 16.0 / scales  # 1/64 of a level to units of the expected error
     value = (targets + bases) / 64
     return Observations(

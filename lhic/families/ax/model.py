@@ -157,6 +157,17 @@ class AxModel(Model):
         n_samples = math.prod(cube.shape) * seen.share
         return coded if (mean - deviation) * n_samples > 8 * len(coded) else b""
 
+    def compile_kernels(self) -> None:
+        """Those of tuning, too, if the model tunes by itself."""
+        super().compile_kernels()
+        if self.settings.tuning_steps and self.device == "cpu":
+            from lhic.families.ax import tune
+
+            tile = (np.arange(3 * 8 * 8) * 7919 % 1000).reshape(3, 8, 8).astype("uint16")
+            tensors, seen = self.net.tensors(), observe(tile, self.settings, 100)
+            tune.bits_per_sample(tensors, seen)
+            tune.tune(tensors, seen, 1)
+
     def net_of(self, settings: StreamParameters) -> IntegerNet:
         """The network that codes a stream.
 

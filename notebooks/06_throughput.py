@@ -53,7 +53,7 @@ item = open_dataset(dataset, root_path, split)[cube_index]
 cube = np.ascontiguousarray(item.load()[:, : crop or None, : crop or None])
 timing = f"1 cube of {dataset}, median of {passes} on {provenance.machine()}, {provenance.n_cores()} cores"
 print(f"{item.name}\n{cube.dtype} {cube.shape}, {cube.size:,} samples; {provenance.n_cores()} cores")
-print("GPU: " + (provenance.device_name("cuda") if throughput.has_cuda() else "none here, its rows are left out"))
+print("GPU: " + (provenance.device_name("cuda") if provenance.has_cuda() else "none here, its rows are left out"))
 
 # %% [markdown]
 # ## Threads and device

@@ -25,7 +25,7 @@ from benchmarks.exhibits.catalogue import Exhibit
 from benchmarks.measure.files import write_file
 from benchmarks.measure.provenance import REPOSITORY
 from benchmarks.measure.rows import has_rows, read_rows
-from benchmarks.study import notebooks
+from benchmarks.study.parameters import notebooks_of
 from lhic import list_models
 from lhic.errors import DatasetError
 
@@ -202,7 +202,7 @@ def _numbered(exhibit: Exhibit, folder: Path, source: str) -> Numbered:
 def _from_notebooks(folder: Path, made: set[tuple[str, bool]]) -> list[tuple[str, str, list[Numbered]]]:
     """Tables and figures with a caption that notebooks wrote and rows alone do not give, by notebook."""
     sections = []
-    for notebook in notebooks.notebooks():
+    for notebook in notebooks_of():
         if notebook.stem in NOTEBOOKS_OF_ROWS:
             continue
         script = notebook.with_suffix(".py")

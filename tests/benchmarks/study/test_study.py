@@ -19,7 +19,7 @@ from benchmarks.study import notebooks, parameters, study
 from lhic.errors import UsageError
 from tests.common import REPOSITORY
 
-NOTEBOOKS = notebooks.notebooks()
+NOTEBOOKS = parameters.notebooks_of()
 COMMITTED = sorted((REPOSITORY / "results").glob("*/notebooks/*.ipynb"))
 COPIED = ("lhic", "benchmarks", "ckpt", "configs", "data", "notebooks", "results", "tasks.py", ".gitignore")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}

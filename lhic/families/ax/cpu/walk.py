@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from math import exp
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +24,7 @@ from lhic.families.ax.cpu.mixture import add_repeats, mixtures_of
 from lhic.families.ax.cpu.network import run_network
 from lhic.families.ax.cpu.pictures import wave_rows
 from lhic.families.ax.cpu.predict import predict_wave
+from lhic.families.ax.elementary import LOG2, exp2
 from lhic.families.ax.spec import PLANE_LAG, PRECISION, UNIT
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, n_waves
 from lhic.kernels.jit import njit
@@ -187,7 +187,7 @@ def _observe_wave(z, wave, first, n, coded, scratch, coding):
 def _likely_width(scratch, q):
     """About the probability, 1/2^24, that a trained network would give to the candidate: one logistic at the base."""
     scale = max(0.5 * scratch.scale[q] / UNIT, 0.3)
-    odds = exp(-abs(scratch.candidates[q] - scratch.base[q] / 64) / scale)
+    odds = exp2(-abs(scratch.candidates[q] - scratch.base[q] / 64) / (scale * LOG2))
     repeat = scratch.repeat_weights[q] / 2.0**WEIGHT_BITS
     return np.int64(2.0**PRECISION * (repeat + (1 - repeat) * min(odds / (scale * (1 + odds) ** 2), 1.0))) + 1
 

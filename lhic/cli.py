@@ -110,17 +110,17 @@ def add_encode(commands) -> None:
     add("--max-error", type=int, default=0, metavar="E", help="let samples change by up to E (default: 0, lossless)")
     tuning = "fit the network of lhic-ax to the cube by N steps, e.g. 300, and send what changed, where that pays "
     add("--tuning-steps", type=int, metavar="N", help=tuning + "(default: up to the model; decoding takes no longer)")
-    add("--metadata", type=Path, metavar="FILE.json", help="wavelengths, fwhm, nodata, crs, ... to store")
+    add("--metadata", metavar="FILE.json", help="wavelengths, fwhm, nodata, crs, ... to store")
     _add(add, "--device", "--threads", "--force", "--quiet")
 
 
 def run_encode(options: argparse.Namespace) -> None:
+    _check_one_standard_input(options.input, options.metadata)
     wanted = {"param_d": options.param_d, "tuning_steps": options.tuning_steps, "max_error": options.max_error or None}
     extra = {name: value for name, value in wanted.items() if value is not None}  # no error is what every family does
     with CubeReader(options.input) as cube:  # tells a bad cube first
         if options.metadata is not None:
-            check_not_input(options.output, options.metadata)
-            extra["metadata"] = _read_metadata(options.metadata, cube.shape[0])
+            extra["metadata"] = _read_metadata(options, cube.shape[0])
         _warn_of_axes(cube)
         with _progress_bar(cube.size, options) as progress:
             keywords = {"overwrite": options.force, "threads": options.threads, "progress": progress, **extra}
@@ -145,19 +145,18 @@ def _loss(max_error: int) -> str:
     return f"near-lossless, |error| <= {max_error}" if max_error else "lossless"
 
 
-def _read_metadata(path: Path, n_bands: int) -> dict:
-    """Of a JSON file, in UTF-8 whatever the locale."""
-    try:
-        metadata = json.loads(path.read_text("utf-8-sig"))
+def _read_metadata(options: argparse.Namespace, n_bands: int) -> dict:
+    """Of a JSON file, in UTF-8 whatever the locale; refused under the name of that file."""
+    with open_source(options.metadata, "a JSON file") as source, named(source.name):
+        check_not_input(options.output, source.fileno())
+        try:
+            metadata = json.loads(source[:].decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            raise InvalidCubeError(f"expected JSON in UTF-8, found otherwise ({error})") from error
         if metadata is None:
-            raise InvalidCubeError(f"{path}: expected a JSON object, found null")
-        with named(path):
-            write_metadata(metadata, n_bands)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: expected a JSON file, found nothing there") from None
-    except (ValueError, RecursionError) as error:
-        raise InvalidCubeError(f"{path}: expected JSON in UTF-8, found otherwise ({error})") from error
-    return metadata
+            raise InvalidCubeError("expected a JSON object, found null")
+        write_metadata(metadata, n_bands)
+        return metadata
 
 
 # --- decode, verify ---------------------------------------------------------------------------------------------------

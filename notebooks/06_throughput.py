@@ -102,7 +102,8 @@ on_gpu.round(2)
 # ## Growth with image size and bands
 #
 # Seconds grow like a power of the number of pixels (all bands) or bands (whole image): an exponent of 1 means that each
-# sample costs the same, less that there is a fixed cost per cube or band, more that samples get dearer.
+# sample costs the same, less that there is a fixed cost per cube or band, more that a sample costs more in a larger
+# cube.
 
 # %%
 size = throughput.by_size(growth_codecs, cube, throughput.square_shapes(cube, image_sizes), passes)

@@ -104,8 +104,7 @@ def paired_table(rows: pd.DataFrame, reference: str, by: str | None = None, name
     what = f"Differences to {reference} cube by cube{breakdown}; of ties, half count as smaller. {INTERVALS} Over"
     name = f"{name}_by_{by}" if by else name
     found = _exhibit(name, statistics.paired_table, rows, reference, by, caption=tables.caption(rows, what))
-    marks = seen.marks(rows, tables.label(rows))
-    marked = found.body["codec"].map(lambda codec: f"{codec} {marks.get(codec, '')}".strip())
+    marked = found.body["codec"].map(tables.marked(rows))
     return replace(found, body=found.body.assign(codec=marked).astype({"cubes": str, "clusters": str}))
 
 

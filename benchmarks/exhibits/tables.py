@@ -7,7 +7,7 @@ those whose weights have seen some of the cubes in training are marked (`seen`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,12 @@ SPEED_COLUMNS = {
 def label(rows: pd.DataFrame) -> pd.Series:
     """Name of each row's codec in tables: with its device when that is not the CPU."""
     return rows["codec"].where(rows["device"] != "cuda", rows["codec"] + " (CUDA)")
+
+
+def marked(rows: pd.DataFrame) -> Callable[[str], str]:
+    """From a codec's name in tables to that name with its mark (`seen.MARKS`), where it has one in these rows."""
+    marks = seen.marks(rows, label(rows))
+    return lambda name: f"{name} {marks.get(name, '')}".strip()
 
 
 def good(rows: pd.DataFrame) -> pd.DataFrame:
@@ -64,11 +70,11 @@ def rate_table(rows: pd.DataFrame) -> pd.DataFrame:
     all seconds); peak MiB; cubes coded.  Not a number where there is no result; columns without any are left out.
     """
     rows = rows.assign(label=label(rows))
-    marks = seen.marks(rows, rows["label"])
+    mark = marked(rows)
     forms = sorted(rows["form"].unique(), reverse=True)
     lines = []
     for name, of_codec in rows.groupby("label", sort=False):
-        line: dict = {"codec": f"{name} {marks.get(name, '')}".strip()}
+        line: dict = {"codec": mark(name)}
         for form in forms:
             of_form = rows[rows["form"] == form]
             found = good(of_codec[of_codec["form"] == form])
@@ -105,9 +111,7 @@ def group_table(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     parts = {f"{group} ({totals[group]})": complete_means(rows[rows[column] == group]) for group in totals.index}
     table = pd.DataFrame(parts)
     table = table.loc[table.mean(axis=1).sort_values(kind="stable").index]
-    marks = seen.marks(rows, label(rows))
-    table.index = [f"{name} {marks.get(name, '')}".strip() for name in table.index]
-    return table.rename_axis("codec").reset_index()
+    return table.rename(index=marked(rows)).rename_axis("codec").reset_index()
 
 
 def gain_table(rows: pd.DataFrame, pairs: Sequence[tuple[str, str]], groups: pd.Series) -> pd.DataFrame:

@@ -160,6 +160,7 @@ class KernelCache(caching.FunctionCache):
         folder = self._folder()
         if folder is None:
             _do_without(NO_FOLDER)
+            return
         if _without or data.library.has_dynamic_globals:
             return
         if source_key(self._py_func, again=True) != self._key:
@@ -173,14 +174,13 @@ class KernelCache(caching.FunctionCache):
 
     def _announce(self, folder: Path | None) -> None:
         text = f"compiling kernels for this machine, about {self._seconds} s; "
+        if folder is None:
+            _do_without(NO_FOLDER, text)
+            return
         try:
-            if folder:
-                _make(folder)
-            why = "" if folder else NO_FOLDER
+            _make(folder)
         except OSError as error:
-            why = _why(folder, error)
-        if why:
-            _do_without(why, text)
+            _do_without(_why(folder, error), text)
         else:
             _tell(f"{text}kept in {folder.parent}")
 
@@ -201,8 +201,9 @@ def source_key(function: Callable, again: bool = False) -> str | None:
     again : as they are now, not as they were when they were first asked for
     """
     package, file = function.__module__.partition(".")[0], Path(function.__code__.co_filename)
-    places = {_OWN_PACKAGE: _root(_OWN_PACKAGE), package: _root(package) or file}
-    if not file.is_file() or not file.is_relative_to(places[package]):
+    place = _root(package) or file
+    places = {_OWN_PACKAGE: _root(_OWN_PACKAGE), package: place}
+    if not file.is_file() or not file.is_relative_to(place):
         return None  # its own text would not count
     try:
         found = (_hash_of.__wrapped__ if again else _hash_of)(tuple(places.items()))

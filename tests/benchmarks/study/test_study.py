@@ -152,7 +152,7 @@ def test_rows_are_marked_by_code_that_differs_and_by_nothing_else(checkout, monk
     head = git(checkout, "rev-parse", "--short=12", "HEAD").strip()
     assert provenance.commit() == head
     documents = ("results/README.md", "ckpt/README.md", "notebooks/01_quickstart.ipynb", "results/small/rows.csv")
-    code = ("lhic/codec.py", "benchmarks/rows.py", "notebooks/01_quickstart.py", "configs/lhic-ax.yml")
+    code = ("lhic/api.py", "benchmarks/measure/rows.py", "notebooks/01_quickstart.py", "configs/lhic-ax.yml")
     code += ("notebooks/params/small.yml", "ckpt/lhic-ax.safetensors")
     for name in documents + code:
         path = checkout / name

@@ -125,7 +125,7 @@ def test_what_the_host_does_beside_a_batch_changes_nothing(n_samples, interprete
     tiles = [rng.normal(0, 30, shape).round().astype("int16") for shape in ((2, 1, 3), (2, 3, 1), (2, 2, 2))]
     settings, ticks = settings_of(1, 6, 2), []
     compiled, engine = random_model(ONE_EXPERT, share=0.02), interpreted(ONE_EXPERT, share=0.02)
-    engine.samples_at_once = n_samples
+    engine.samples_on_device = n_samples
     check_both_ways(compiled, engine, tiles, settings)
     expected = coded(compiled, tiles, settings.to_bytes())
     shapes = [tile.shape for tile in tiles]

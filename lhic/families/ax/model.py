@@ -1,7 +1,7 @@
 """lhic-ax as a family of models: tiles of samples to sections of bytes, and back.
 
-Joins the parts: the planes of a tile (`levels`), the walk through them (`walk`) and the entropy coder.  Planes are
-coded in groups, each a part of the samples section of its own, so that the first bands can be decoded without the rest.
+Joins the parts: the planes of a tile (`planes`), the walk through them (`cpu`, `gpu`) and the entropy coder.  Planes
+are coded in groups, each a part of the samples section of its own, so that the first bands can be decoded alone.
 Format: docs/format_lhic_ax.md.
 """
 

@@ -35,7 +35,8 @@ def pipelined(
 
 def _parts(tiles: Sequence, sizes: Sequence[int], at_once: int) -> list[list]:
     """Consecutive tiles of at most so many samples, but one at least."""
-    parts, total = [], 0
+    parts: list[list] = []
+    total = 0
     for tile, size in zip(tiles, sizes, strict=True):
         if not parts or total + size > at_once:
             parts.append([])

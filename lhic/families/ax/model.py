@@ -15,6 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from lhic.arguments import whole_number
 from lhic.coder import RansDecoder, RansEncoder
 from lhic.cube import Cube, n_bytes_of
 from lhic.errors import CheckpointError, ConfigError, CorruptStreamError, UsageError
@@ -26,8 +27,15 @@ from lhic.families.ax.gpu.pipeline import pipelined
 from lhic.families.ax.integer_net import IntegerNet, from_tensors
 from lhic.families.ax.levels import levels_of
 from lhic.families.ax.observe import draw, observe
-from lhic.families.ax.parameters import FAMILY, LOWER_BITS, MAX_TILE_PIXELS, StreamParameters, group_planes
-from lhic.families.ax.planes.near_lossless import check_max_error
+from lhic.families.ax.parameters import (
+    FAMILY,
+    LOWER_BITS,
+    MAX_CHANGES_BYTES,
+    MAX_TILE_PIXELS,
+    StreamParameters,
+    group_planes,
+)
+from lhic.families.ax.planes.near_lossless import MAX_ERROR
 from lhic.families.ax.planes.tile import Layout, Planes, check_nodata, join_tile, read_side, split_tile
 from lhic.families.ax.schedule import Group, run_groups
 from lhic.families.ax.spec import PLANE_LAG, PRECISION
@@ -40,6 +48,7 @@ LANE_SAMPLES = 1 << 15  # samples of a group for each of its lanes, whose state 
 DEFAULT_LOWER_BITS = 8
 TUNING_SAMPLES = 150_000  # of one tile
 HELD_OUT = 5  # one of so many says what tuning saves
+SAMPLES_A_WEIGHT = 16  # of a cube, at least: a weight's change takes some 4 bits, a sample saves 0.3 at best
 SAMPLES_AT_ONCE = 1 << 22  # of tiles in memory together
 SAMPLES_ON_DEVICE = 1 << 26  # a GPU wants many tiles at once; its own memory is `gpu.batch`'s
 BATCHES_OF_DEVICE = 4  # in memory together, so that the host has something to do beside it
@@ -122,28 +131,34 @@ class AxModel(Model):
                 f"{self.name}: expected options param_d, max_error, tuning_steps; found {sorted(unknown)[0]!r}"
             )
         steps = self.settings.tuning_steps if tuning_steps is None else tuning_steps
-        if type(steps) is not int or not 0 <= steps <= LIMITS["tuning_steps"][1]:
-            raise UsageError(f"tuning_steps: expected 0..{LIMITS['tuning_steps'][1]}, found {steps!r}")
-        if type(param_d) is not int or not LOWER_BITS[0] <= param_d <= LOWER_BITS[1]:
-            raise UsageError(f"param_d: expected {LOWER_BITS[0]}..{LOWER_BITS[1]}, found {param_d!r}")
+        steps = whole_number(steps, "tuning_steps", *LIMITS["tuning_steps"])
+        param_d = whole_number(param_d, "param_d", *LOWER_BITS)
+        max_error = whole_number(max_error, "max_error", 0, MAX_ERROR)
         tile = self.tile_shape(*cube.shape[1:])
         n_planes = group_planes(tile[0] * tile[1])
         n_samples = tile[0] * tile[1] * min(n_planes, cube.shape[0])
         n_lanes = 1 << min(max(n_samples // LANE_SAMPLES, 1).bit_length() - 1, MAX_LANES.bit_length() - 1)
-        tuned = self._tuned(cube, steps, check_max_error(max_error), work) if steps else b""
-        return StreamParameters(param_d, check_max_error(max_error), n_planes, n_lanes, tuned).to_bytes()
+        tuned = self._tuned(cube, steps, max_error, work) if steps else b""
+        return StreamParameters(param_d, max_error, n_planes, n_lanes, tuned).to_bytes()
 
     def _tuned(self, cube: Cube, n_steps: int, max_error: int, work: Work) -> bytes:
-        """Changes of the network's weights that save more bits than they take, by samples that were held out."""
+        """Changes of the network's weights that save more bits than they take, for certain, or nothing.
+
+        What they save is said by samples that were held out, the standard error of that taken off.
+        """
         from lhic.families.ax import tune  # here, because its kernel is compiled for those only who want it
 
         tensors = self.net.tensors()
+        if math.prod(cube.shape) < SAMPLES_A_WEIGHT * sum(tensor.size for tensor in tensors.values()):
+            return b""
         tiles = TileGrid(*cube.shape[1:], *self.tile_shape(*cube.shape[1:]))
         window = tiles[len(tiles) // 2].window
         tile = np.ascontiguousarray(cube[window], cube.dtype.newbyteorder("="))
         seen = observe(tile, self.settings, TUNING_SAMPLES, max_error=max_error, n_threads=work.threads)
         is_held_out = draw(0, len(seen.error), HELD_OUT) == 0
         held_out, rest = seen.of(is_held_out), seen.of(~is_held_out)
+        if not len(held_out.error) or not len(rest.error):
+            return b""
         steps = changes.rounded(tensors, tune.tune(tensors, rest, n_steps))
         try:
             better = changes.applied(tensors, steps)
@@ -152,10 +167,10 @@ class AxModel(Model):
         coded = changes.write_changes(steps)
         saved = tune.bits_per_sample(tensors, held_out) - tune.bits_per_sample(better, held_out)
         n = len(saved)
-        mean = math.fsum(saved) / n
-        deviation = math.sqrt(math.fsum((saved - mean) ** 2) / n / n)
-        n_samples = math.prod(cube.shape) * seen.share
-        return coded if (mean - deviation) * n_samples > 8 * len(coded) else b""
+        mean = math.fsum(saved) / n  # not in an order of numpy's choice
+        error = math.sqrt(math.fsum((saved - mean) ** 2)) / n
+        pays = (mean - error) * math.prod(cube.shape) * seen.share > 8 * len(coded)
+        return coded if pays and len(coded) <= MAX_CHANGES_BYTES else b""
 
     def compile_kernels(self) -> None:
         """Those of tuning, too, if the model tunes by itself."""

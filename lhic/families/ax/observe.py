@@ -76,15 +76,11 @@ def observe(
     if spectra:
         assert rng is not None
         pixels = np.flatnonzero(~mask)
-        pixels = np.sort(rng.choice(pixels, min(max(n_samples // max(n_planes, 1), 1), len(pixels)), replace=False))
+        pixels = _some(pixels, max(n_samples // max(n_planes, 1), 1), rng)
         chosen = (np.arange(n_planes)[:, None] * (n_rows * n_columns) + pixels).reshape(-1)
     else:
         coded = np.flatnonzero(np.broadcast_to(~mask, values.shape))
-        n = min(n_samples, len(coded))
-        if rng is None:
-            chosen = coded[np.unique((np.arange(n) * len(coded) + draw(0, n, max(len(coded), 1))) // max(n, 1))]
-        else:
-            chosen = np.sort(rng.choice(coded, n, replace=False))
+        chosen = _some(coded, n_samples, rng)
     rows = np.full(values.size, -1, np.int32)
     rows[chosen] = np.arange(len(chosen))
 
@@ -131,6 +127,14 @@ def observe(
         (repeats / 2.0**WEIGHT_BITS).astype(np.float32),
         n_planes * np.count_nonzero(~mask) / cube.size,
     )
+
+
+def _some(places: np.ndarray, n: int, rng: np.random.Generator | None) -> np.ndarray:
+    """n of some rising places, or all if there are fewer, rising; without `rng` about so many, evenly spread."""
+    n = min(n, len(places))
+    if rng is not None:
+        return np.sort(rng.choice(places, n, replace=False))
+    return places[np.unique((np.arange(n) * len(places) + draw(0, n, len(places))) // n)] if n else places
 
 
 def draw(number: int, n: int, below: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from lhic.families.ax.observe import Observations, draw
 from lhic.families.ax.spec import ACTIVATION_BITS, ACTIVATION_LIMIT, FEATURE_BITS, LIMIT, WEIGHT_BITS
 from lhic.kernels.jit import njit
 
-BATCH = 4096
+BATCH = 3072
 LEARNING_RATE = 0.006
 WARM_UP = 0.2  # of all steps, with a rising learning rate
 MOMENTS = 0.9, 0.99
@@ -144,9 +144,10 @@ def _gradients(layers: list[np.ndarray], features: np.ndarray, known: np.ndarray
 @njit
 def _round(values, grid, low, high):
     """In place, to multiples of a power of two within [low, high]."""
-    for q in range(values.shape[0]):
-        for k in range(values.shape[1]):
-            values[q, k] = min(max(np.rint(values[q, k] / grid) * grid, low), high)
+    scale = 1 / grid
+    flat = values.reshape(-1)
+    for q in range(flat.size):
+        flat[q] = min(max(np.rint(flat[q] * scale) * grid, low), high)
 
 
 @njit(inline="always")

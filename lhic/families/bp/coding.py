@@ -17,6 +17,7 @@ from queue import SimpleQueue
 import numpy as np
 import torch
 
+from lhic.arguments import whole_number
 from lhic.coder import Mixture, RansDecoder, RansEncoder, interval
 from lhic.coder.rans import MAX_PRECISION
 from lhic.cube import Cube
@@ -181,12 +182,10 @@ class LhicBpModel(Model):
             raise UsageError(f"option {unknown[0]!r}: expected param_d, the only option of {FAMILY}")
         d = options.get("param_d")
         d = self.settings.param_d if d is None else d
-        low, high = SPLIT_BITS
-        if isinstance(d, bool) or not isinstance(d, int | np.integer) or not low <= d <= high:
-            raise UsageError(f"param_d: expected an integer in {low}..{high}, found {d!r}")
+        d = whole_number(d, "param_d", *SPLIT_BITS)
         if self.settings.max_value >> d > 0xFFFF:
             raise UsageError(f"param_d: expected a msp of at most 16 bits, found {d} of {self.settings.max_value}")
-        return StreamParameters(int(d), choose_offset(cube, self.settings.max_value)).to_bytes()
+        return StreamParameters(d, choose_offset(cube, self.settings.max_value)).to_bytes()
 
     def encode_tiles(
         self, tiles: Sequence[np.ndarray], parameters: bytes, work: Work, nodata: int | None = None

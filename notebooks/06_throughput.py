@@ -82,7 +82,8 @@ threads_figure
 tile = throughput.first_tile(batch_model, cube, device)
 batch = throughput.by_batch(batch_model, tile, batch_sizes, device, passes)
 where = f"{batch_model} on {provenance.device_of(device)}, tiles of {tile.shape}, {timing}"
-tables.write_table(batch.astype({"tiles": str, "samples": str}), table_folder, "throughput_batch", f"{where}.")
+counted = batch.astype({"tiles": str, "samples": str})
+tables.write_table(counted, table_folder, "throughput_batch", f"Speed by tiles coded at once; {where}.")
 batch.round(3)
 
 # %% [markdown]

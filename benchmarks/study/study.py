@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.exhibits import tables
+from benchmarks.exhibits import catalogue, tables
 from benchmarks.measure import provenance
 from benchmarks.measure.files import write_file
 from benchmarks.measure.plan import has_plan, measure, plan_from
@@ -148,7 +148,8 @@ def _begin_or_resume(folder: Path) -> None:
 
 
 def _print_results(measured: pd.DataFrame, folder: Path, report: Path) -> None:
-    print(tables.to_markdown(tables.rate_table(measured), tables.caption(measured, "Mean over")))
+    rates = catalogue.rate_table(measured)
+    print(tables.to_markdown(rates.body, rates.full_caption))
     failed = tables.error_table(measured)
     if len(failed):
         print(tables.to_markdown(failed, "What did not work."))

@@ -48,9 +48,11 @@ def setup(context):
 
 @task
 def lint(context):
-    """Check style and formatting of all Python sources."""
+    """Check style and formatting of all Python sources, the types of `lhic`, and who may import what."""
     context.run(f"{PYTHON} -m ruff check {SOURCES}")
     context.run(f"{PYTHON} -m ruff format --check --quiet {SOURCES}")
+    context.run(f"{PYTHON} -m mypy")
+    context.run(f"{shlex.quote(str(Path(sys.executable).with_name('lint-imports')))} --no-logo")
 
 
 @task(help={"fast": "leave out the tests marked slow", "k": "only tests whose name matches"})
@@ -202,13 +204,13 @@ def bench_gpu(context, model="lhic-ax", batches="1,4,16,64", passes="5"):
 
 @task(help={"profile": "folder of results/ to report on", "open": "open the report in a browser"})
 def report(context, profile="local/small", open=False):
-    """Collect a study's tables and figures into one HTML and one Markdown report."""
+    """Collect a study's tables and figures into one page, which needs no other file."""
     from benchmarks.measure.provenance import shown
     from benchmarks.study.report import build
 
-    paths = build(profile)
-    print("\n".join(f"Report: {shown(path)}" for path in paths))
-    _open_if(open, paths[-1])
+    page = build(profile)
+    print(f"Report: {shown(page)}")
+    _open_if(open, page)
 
 
 @task(
@@ -254,7 +256,15 @@ def documents(context, check=False):
 def clean(context):
     """Remove caches and build products; results, runs and the environment stay."""
     root = Path(__file__).parent
-    for pattern in ("build", "dist", ".pytest_cache", ".ruff_cache", ".hypothesis"):
+    for pattern in (
+        "build",
+        "dist",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".mypy_cache",
+        ".import_linter_cache",
+        ".hypothesis",
+    ):
         shutil.rmtree(root / pattern, ignore_errors=True)
     for top in ("lhic", "benchmarks", "tests"):
         for cache in (root / top).rglob("__pycache__"):

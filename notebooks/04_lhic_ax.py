@@ -1,5 +1,5 @@
 # %% [markdown]
-# # lhic-ax laid open: what it gains, where, and why it decodes everywhere
+# # Inside lhic-ax: what it gains, where, and why it decodes everywhere
 #
 # **Question.** Where does lhic-ax stand between rate and speed, in which bands does it gain, which of its experts and
 # mixture components do the work, what did each part bring, and is it really exact?
@@ -81,7 +81,8 @@ speed.body
 # %%
 presets = ax_tables.preset_table(cube, ax_models, whole_sha256, device)
 counted = presets.astype(dict.fromkeys(["network MACs", "weights bytes"], str))
-tables.write_table(counted, folder / "tables", "ax_presets", f"{about}, one timing on {provenance.machine()}.")
+timed = f"{about}, one timing on {provenance.machine()}"
+tables.write_table(counted, folder / "tables", "ax_presets", f"Presets of lhic-ax; {timed}.")
 presets.round(3)
 
 # %% [markdown]
@@ -104,7 +105,7 @@ figures.save_figure(by_band, folder / "figures", "ax_bands", f"Bits per sample a
 by_band
 
 # %% [markdown]
-# ## Which expert is believed
+# ## Which expert counts
 #
 # The experts are weighted by the inverse square of their errors around a sample, in this band and the one before.
 # Weights near a quarter say that the experts are wrong by about as much; where the spatial expert, which sees no other
@@ -162,7 +163,8 @@ Markdown(ax_views.experiment("ablations"))
 # %%
 exact = ax_tables.exactness_table(cube, ax_model)
 assert (exact["equal"] == "yes").all()
-tables.write_table(exact.astype({"numbers": str}), folder / "tables", "ax_exactness", f"{ax_model}; {about}.")
+counted = exact.astype({"numbers": str})
+tables.write_table(counted, folder / "tables", "ax_exactness", f"Exactness of {ax_model}; {about}.")
 exact
 
 # %% [markdown]

@@ -81,7 +81,15 @@ def test_tuning(cube_file, tmp_path, capsys):
     assert run(capsys, *encode, "--model", "lhic-ax-fast", "--tuning-steps", "2")[0] == 0
     assert run(capsys, "decode", stream, again, "--verify", cube_file, "--quiet")[0] == 0
     stream.unlink()
-    check_failure(capsys, tmp_path, 2, ["tuning_steps: expected 0..", "found -1"], *encode, "--tuning-steps", "-1")
+    check_failure(
+        capsys,
+        tmp_path,
+        2,
+        ["tuning_steps: expected a whole number of 0..", "found -1"],
+        *encode,
+        "--tuning-steps",
+        "-1",
+    )
     arguments = [*encode, "--model", SHIPPED, "--tuning-steps", "2"]
     check_failure(capsys, tmp_path, 2, ["lhic-bp", "tuning_steps"], *arguments)
 

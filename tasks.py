@@ -48,9 +48,11 @@ def setup(context):
 
 @task
 def lint(context):
-    """Check style and formatting of all Python sources."""
+    """Check style and formatting of all Python sources, the types of `lhic`, and who may import what."""
     context.run(f"{PYTHON} -m ruff check {SOURCES}")
     context.run(f"{PYTHON} -m ruff format --check --quiet {SOURCES}")
+    context.run(f"{PYTHON} -m mypy")
+    context.run(f"{shlex.quote(str(Path(sys.executable).with_name('lint-imports')))} --no-logo")
 
 
 @task(help={"fast": "leave out the tests marked slow", "k": "only tests whose name matches"})
@@ -254,7 +256,15 @@ def documents(context, check=False):
 def clean(context):
     """Remove caches and build products; results, runs and the environment stay."""
     root = Path(__file__).parent
-    for pattern in ("build", "dist", ".pytest_cache", ".ruff_cache", ".hypothesis"):
+    for pattern in (
+        "build",
+        "dist",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".mypy_cache",
+        ".import_linter_cache",
+        ".hypothesis",
+    ):
         shutil.rmtree(root / pattern, ignore_errors=True)
     for top in ("lhic", "benchmarks", "tests"):
         for cache in (root / top).rglob("__pycache__"):

@@ -17,9 +17,9 @@ import numpy as np
 
 from lhic.arguments import whole_number
 from lhic.comparison import Comparison, check_comparable
-from lhic.cube import check_cube, n_bytes_of
+from lhic.cube import Cube, CubeSink, check_cube, n_bytes_of
 from lhic.errors import CorruptStreamError, InvalidCubeError, MemoryBudgetError, UsageError, VerificationError, named
-from lhic.families.family import Cube, CubeSink, Model, Progress, Work, silent
+from lhic.families.family import Model, Progress, Work, silent
 from lhic.families.raw import RawModel
 from lhic.families.registry import (
     DEFAULT_MODEL,

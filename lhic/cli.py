@@ -1,4 +1,4 @@
-"""The command line: ``lhic encode | decode | verify | preview | info | models | train | import-lhic-bp``.
+"""The command line: ``lhic encode | decode | verify | preview | info | models | compile | train | import-lhic-bp``.
 
 A thin wrapper: it reads and writes files, shows progress on stderr and turns errors into one line and an exit code
 (2 for usage, 1 for data, 128 and the signal's number).  Results go to stdout, or to stderr if the output does.
@@ -11,6 +11,7 @@ import json
 import math
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from lhic import console
 from lhic.comparison import Comparison, check_comparable
 from lhic.cube import likely_band_axis
 from lhic.errors import (
+    BackendError,
     CorruptStreamError,
     InvalidCubeError,
     LhicError,
@@ -32,10 +34,12 @@ from lhic.errors import (
     named,
 )
 from lhic.extras import needs
+from lhic.families.raw import RawModel
 from lhic.families.registry import DEFAULT_MODEL, DEVICES, weights_files
 from lhic.io.atomic import atomic_write, check_not_input
 from lhic.io.npy import CubeReader
 from lhic.io.source import STANDARD, Source, open_source
+from lhic.kernels import jit as cache
 from lhic.stream.header import read_index
 from lhic.stream.metadata import write_metadata
 
@@ -84,7 +88,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lhic {lhic.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (add_encode, add_decode, add_verify, add_preview, add_info, add_models, add_train, add_import):
+    adders = add_encode, add_decode, add_verify, add_preview, add_info, add_models, add_compile, add_train, add_import
+    for add in adders:
         add(commands)
     return parser
 
@@ -110,17 +115,17 @@ def add_encode(commands) -> None:
     add("--max-error", type=int, default=0, metavar="E", help="let samples change by up to E (default: 0, lossless)")
     tuning = "fit the network of lhic-ax to the cube by N steps, e.g. 300, and send what changed, where that pays "
     add("--tuning-steps", type=int, metavar="N", help=tuning + "(default: up to the model; decoding takes no longer)")
-    add("--metadata", type=Path, metavar="FILE.json", help="wavelengths, fwhm, nodata, crs, ... to store")
+    add("--metadata", metavar="FILE.json", help="wavelengths, fwhm, nodata, crs, ... to store")
     _add(add, "--device", "--threads", "--force", "--quiet")
 
 
 def run_encode(options: argparse.Namespace) -> None:
+    _check_one_standard_input(options.input, options.metadata)
     wanted = {"param_d": options.param_d, "tuning_steps": options.tuning_steps, "max_error": options.max_error or None}
     extra = {name: value for name, value in wanted.items() if value is not None}  # no error is what every family does
     with CubeReader(options.input) as cube:  # tells a bad cube first
         if options.metadata is not None:
-            check_not_input(options.output, options.metadata)
-            extra["metadata"] = _read_metadata(options.metadata, cube.shape[0])
+            extra["metadata"] = _read_metadata(options, cube.shape[0])
         _warn_of_axes(cube)
         with _progress_bar(cube.size, options) as progress:
             keywords = {"overwrite": options.force, "threads": options.threads, "progress": progress, **extra}
@@ -145,19 +150,18 @@ def _loss(max_error: int) -> str:
     return f"near-lossless, |error| <= {max_error}" if max_error else "lossless"
 
 
-def _read_metadata(path: Path, n_bands: int) -> dict:
-    """Of a JSON file, in UTF-8 whatever the locale."""
-    try:
-        metadata = json.loads(path.read_text("utf-8-sig"))
+def _read_metadata(options: argparse.Namespace, n_bands: int) -> dict:
+    """Of a JSON file, in UTF-8 whatever the locale; refused under the name of that file."""
+    with open_source(options.metadata, "a JSON file") as source, named(source.name):
+        check_not_input(options.output, source.fileno())
+        try:
+            metadata = json.loads(source[:].decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            raise InvalidCubeError(f"expected JSON in UTF-8, found otherwise ({error})") from error
         if metadata is None:
-            raise InvalidCubeError(f"{path}: expected a JSON object, found null")
-        with named(path):
-            write_metadata(metadata, n_bands)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: expected a JSON file, found nothing there") from None
-    except (ValueError, RecursionError) as error:
-        raise InvalidCubeError(f"{path}: expected JSON in UTF-8, found otherwise ({error})") from error
-    return metadata
+            raise InvalidCubeError("expected a JSON object, found null")
+        write_metadata(metadata, n_bands)
+        return metadata
 
 
 # --- decode, verify ---------------------------------------------------------------------------------------------------
@@ -350,6 +354,33 @@ def run_models(options: argparse.Namespace) -> None:
         default = "  (default)" if entry.name == DEFAULT_MODEL else ""
         size = f"{entry.file_bytes:>9} bytes"
         console.say(f"{entry.name:<{width}}  {entry.family}  {size}  sha256 {entry.sha256[:16]}{default}")
+
+
+# --- compile ----------------------------------------------------------------------------------------------------------
+
+
+def add_compile(commands) -> None:
+    examples = f"""examples:
+  lhic compile
+  lhic compile --into kernels    # then {cache.VARIABLE}=kernels lhic encode ..., e.g. in a container image
+"""
+    summary = "compile the kernels for this processor, so that no later call has to"
+    add = _command(commands, "compile", run_compile, summary, examples).add_argument
+    add("--into", metavar="FOLDER", help=f"where to keep them (default: {cache.VARIABLE}, else the user's cache)")
+
+
+def run_compile(options: argparse.Namespace) -> None:
+    folder = cache.prepared_folder(options.into)
+    started, skipped = time.perf_counter(), []
+    for entry in lhic.list_models():
+        try:
+            lhic.load_model(entry.path, "cpu").compile_kernels()
+        except BackendError as error:  # a library that coding by other models does without
+            skipped.append(f"{entry.name} left out: {error}")
+    RawModel().compile_kernels()
+    console.say(f"{folder}: all kernels, in {time.perf_counter() - started:.0f} s")
+    for line in skipped:
+        print(f"lhic: {line}", file=sys.stderr)
 
 
 # --- train, import ----------------------------------------------------------------------------------------------------

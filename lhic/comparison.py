@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lhic.cube import Cube, CubeSink, Window
 from lhic.errors import VerificationError
-from lhic.families.family import Cube, CubeSink
-from lhic.io.npy import Window
 
 
 def check_comparable(original: Cube, shape: tuple[int, int, int], dtype: np.dtype, name: str) -> None:

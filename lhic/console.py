@@ -52,7 +52,8 @@ def ended_by_signals() -> Iterator[None]:
     def end(number: int, _frame: object) -> None:
         raise Ended(number)
 
-    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
     if threading.current_thread() is not threading.main_thread():  # only that one is told
         numbers = []
     try:

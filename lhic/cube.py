@@ -6,7 +6,7 @@ Knows neither files nor streams nor models; never changes a value.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
@@ -15,7 +15,28 @@ from lhic.errors import InvalidCubeError
 DTYPES = tuple(np.dtype(name) for name in ("uint8", "int8", "uint16", "int16", "uint32", "int32"))
 """Of samples, in either byte order.  Format v1 numbers them from 1 in this order (docs/format.md, 2)."""
 
+Window = tuple[slice, slice, slice]
+"""Bands, rows and columns, each a slice with step 1."""
+
 LEAST_AXIS, PLACES = 8, 12  # of `likely_band_axis`: too few to say anything, and how many are looked at
+
+
+class Cube(Protocol):
+    """An array, or what gives windows of one that is larger than memory."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
+
+    def __getitem__(self, window: Window) -> np.ndarray: ...
+
+
+class CubeSink(Protocol):
+    """An array, or what takes windows of one that is larger than memory."""
+
+    def __setitem__(self, window: Window, samples: np.ndarray) -> None: ...
 
 
 def n_bytes_of(shape: tuple[int, ...], dtype: np.dtype) -> int:
@@ -63,22 +84,20 @@ def _dtype_names() -> str:
     return "an integer dtype (" + ", ".join(map(str, DTYPES)) + ")"
 
 
-def likely_band_axis(cube: Any) -> int:
+def likely_band_axis(cube: Cube) -> int:
     """The axis that looks like the bands: 0, where they are expected, unless another one clearly does.
 
     Spectra have a shape, which most of a scene's variance is due to; images have none, or little.  Of 22 cubes of 9
     sensors, all axes in all orders, none in the right order was taken for another, and three in four of the others were
     noticed.
-
-    cube : array (S, H, W), or what gives windows of one
     """
     if min(cube.shape) < LEAST_AXIS:
         return 0
     places = [np.linspace(0, n - 1, min(n, PLACES)).astype(int) for n in cube.shape]
     samples = np.empty([len(axis) for axis in places])
     for number in np.ndindex(samples.shape):
-        at = [axis[i] for axis, i in zip(places, number, strict=True)]
-        samples[number] = cube[tuple(slice(i, i + 1) for i in at)].item()
+        band, row, column = (axis[i] for axis, i in zip(places, number, strict=True))
+        samples[number] = cube[band : band + 1, row : row + 1, column : column + 1].item()
     others = [(1, 2), (0, 2), (0, 1)]
     shares = [samples.mean(axis=axes).var() / (samples.var() or 1) for axes in others]
     likely = int(np.argmax(shares))

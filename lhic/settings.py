@@ -87,7 +87,8 @@ def told(error: pydantic.ValidationError) -> str:
             lines.append(f"{key}: missing key")
         else:
             message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-            lines.append(f"{key}: {message}, found {detail['input']!r:.80}" if key else message)
+            found = "" if "found" in message or not key else f", found {detail['input']!r:.80}"
+            lines.append(f"{key}: {message}{found}" if key else message)
     return "; ".join(lines)
 
 

@@ -31,13 +31,13 @@ parameters.check_cell("00_dataset", globals())
 import pandas as pd
 
 from benchmarks.exhibits import dataset_figures, dataset_views, figures, tables
-from benchmarks.measure import provenance
+from benchmarks.measure import measurement, provenance
 from lhic.data import open_dataset
 
 root_path = None if root is None else provenance.REPOSITORY / root
 table_folder, figure_folder = provenance.REPOSITORY / out / "tables", provenance.REPOSITORY / out / "figures"
 every = [item for item in open_dataset(dataset, root_path, split) if item.name not in exclude]
-items = dataset_views.choose(every, n_cubes, seed)
+items = measurement.choose(every, n_cubes, seed)
 names = {item.name: item.name[-27:] for item in items}  # EnMAP's names end with what tells them apart
 cubes = {names[item.name]: item.load() for item in items}
 missing = {names[item.name]: item.metadata().get("nodata", nodata) for item in items}

@@ -111,13 +111,13 @@ bits_by_band
 # %%
 by_band["spread of the samples"] = cube.reshape(n_bands, -1).std(axis=1)
 by_band["bits per sample"] = (by_band["msp"] + by_band["lsp"]) / (n_rows * n_columns)
-print("the five dearest bands")
+print("the five bands with the most bits")
 by_band.nlargest(5, "bits per sample").round(2)
 
 # %% [markdown]
 # ## Where the bits go, pixel by pixel
 #
-# The mean over the bands: tile corners and detector stripes stand out where there are any.
+# The mean over the bands. Where a cube has several tiles or a detector's stripes, their corners and lines stand out.
 
 # %%
 bits_map = codec_figures.map_figure(costs.sum(axis=0).mean(axis=0), f"bits per sample, mean of {n_bands} bands")

@@ -45,8 +45,9 @@ print(f"{len(rows)} rows, {tables.cubes(rows)}, {rows['codec'].nunique()} codecs
 # %% [markdown]
 # ## The table
 #
-# Every byte the decoder reads is counted, and nothing else is given to it. Speeds are samples per second over all
-# cubes; `best of` means that the encoder tried several settings on each cube. `docs/benchmarks.md` says what is fair
+# `bps` are bits per sample: every byte the decoder reads is counted, and nothing else is given to it. `MS/s` are
+# million samples per second over all cubes. `best of` means that the encoder tried several settings on each cube. In
+# `ccsds123-pP` (CCSDS-123.0-B-2), P is the number of earlier bands that predict. `docs/benchmarks.md` says what is fair
 # and what is not about each codec.
 
 # %%

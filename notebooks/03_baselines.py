@@ -1,8 +1,9 @@
 # %% [markdown]
 # # Baselines: how strong are they, where, and at what speed?
 #
-# **Question.** What do CCSDS-123, RLS and the general codecs reach over a corpus of cubes, sensor by sensor, how sure
-# are the differences between them, and what is spectral prediction worth on land and on water?
+# **Question.** What do CCSDS-123, RLS (recursive least squares) and the general codecs reach over a corpus of cubes,
+# sensor by sensor, how sure are the differences between them, and what is spectral prediction worth on land and on
+# water?
 #
 # **Inputs.** The cubes of a dataset as measured; the codecs of `benchmarks/codecs`. Measurements that `rows` below
 # `out` already holds are not repeated.
@@ -52,7 +53,8 @@ print(f"{len(rows)} rows, {tables.cubes(rows)}, {rows['codec'].nunique()} codecs
 # %% [markdown]
 # ## The table over the corpus
 #
-# `bps` is the mean of the cubes' rates, `total` all bits by all samples.
+# `bps` is the mean of the cubes' rates in bits per sample, `total` all bits by all samples. `MS/s` are million samples
+# per second.
 
 # %%
 baselines = catalogue.rate_table(rows, "baselines")
@@ -111,9 +113,9 @@ sensors.body
 # %% [markdown]
 # ## What is spectral prediction worth?
 #
-# Each pair is one coder without and with knowledge of the previous bands. Over land neighbouring bands are almost
-# copies of each other; over water there is little signal, the noise of two bands is independent, and a predictor
-# that takes the band before into account adds its noise.
+# Each pair is one coder without and with knowledge of the previous bands (of `ccsds123-pP`, P bands). Over land
+# neighbouring bands are almost copies of each other. Over water there is little signal and the noise of two bands is
+# independent, so a predictor that takes the band before into account adds its noise.
 
 # %%
 gains = catalogue.gain_table(rows, spectral_pairs, water_cubes)

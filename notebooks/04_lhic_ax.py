@@ -1,5 +1,5 @@
 # %% [markdown]
-# # lhic-ax laid open: what it gains, where, and why it decodes everywhere
+# # Inside lhic-ax: what it gains, where, and why it decodes everywhere
 #
 # **Question.** Where does lhic-ax stand between rate and speed, in which bands does it gain, which of its experts and
 # mixture components do the work, what did each part bring, and is it really exact?
@@ -105,7 +105,7 @@ figures.save_figure(by_band, folder / "figures", "ax_bands", f"Bits per sample a
 by_band
 
 # %% [markdown]
-# ## Which expert is believed
+# ## Which expert counts
 #
 # The experts are weighted by the inverse square of their errors around a sample, in this band and the one before.
 # Weights near a quarter say that the experts are wrong by about as much; where the spatial expert, which sees no other

@@ -53,7 +53,7 @@ item = open_dataset(dataset, root_path, split)[cube_index]
 cube = np.ascontiguousarray(item.load()[:, : crop or None, : crop or None])
 timing = f"1 cube of {dataset}, median of {passes} on {provenance.machine()}, {provenance.n_cores()} cores"
 print(f"{item.name}\n{cube.dtype} {cube.shape}, {cube.size:,} samples; {provenance.n_cores()} cores")
-print("GPU: " + (provenance.device_name("cuda") if throughput.has_cuda() else "none here, its rows are left out"))
+print("GPU: " + (provenance.device_name("cuda") if provenance.has_cuda() else "none here, its rows are left out"))
 
 # %% [markdown]
 # ## Threads and device
@@ -103,7 +103,8 @@ on_gpu.round(2)
 # ## Growth with image size and bands
 #
 # Seconds grow like a power of the number of pixels (all bands) or bands (whole image): an exponent of 1 means that each
-# sample costs the same, less that there is a fixed cost per cube or band, more that samples get dearer.
+# sample costs the same, less that there is a fixed cost per cube or band, more that a sample costs more in a larger
+# cube.
 
 # %%
 size = throughput.by_size(growth_codecs, cube, throughput.square_shapes(cube, image_sizes), passes)

@@ -7,7 +7,7 @@
 #
 # **Outputs.** None: everything is shown here, nothing is written. Open it in JupyterLab.
 #
-# **Run time.** Each choice takes as long as the codec needs for the crop: a blink for most, some seconds for
+# **Run time.** Each choice takes as long as the codec needs for the crop: below a second for most, some seconds for
 # `lhic-bp-xs`.
 
 # %% tags=["parameters"]

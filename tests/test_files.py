@@ -10,6 +10,7 @@ import pytest
 import lhic
 from lhic.errors import CorruptStreamError, InvalidCubeError, LhicError, MemoryBudgetError, VerificationError
 from lhic.families.raw import RawModel
+from lhic.families.registry import as_model
 from lhic.io.npy import save_cube
 from tests.common import REPOSITORY, cubes_by_intent
 
@@ -49,11 +50,11 @@ def test_every_family_gives_the_same_bytes_however_small_the_batches(tmp_path, m
     if model == "lhic-ax":
         cube = np.tile(cube, (1, 3, 3))[:1]  # of lhic-ax, four
     whole = lhic.encode(cube, model, fallback=False)
-    budget = {"lhic-bp-xs": 250_000, "lhic-ax": 2_700_000}.get(model, 1_500_000)
-    if isinstance(model, RawModel):
-        budget = 1000
-    assert in_files(tmp_path, cube, model, fallback=False, memory_budget=budget) == whole
-    lhic.decode_file(tmp_path / "cube.lhic", tmp_path / "again.npy", memory_budget=budget)
+    loaded = as_model(model, "auto")
+    tile = len(cube), *loaded.tile_shape(*cube.shape[1:])
+    budget = 1000 if loaded.family == "raw" else loaded.coding_bytes(tile, cube.dtype, 1) + 4000
+    assert in_files(tmp_path, cube, model, fallback=False, memory_budget=budget, threads=1) == whole
+    lhic.decode_file(tmp_path / "cube.lhic", tmp_path / "again.npy", memory_budget=budget, threads=1)
     assert np.array_equal(np.load(tmp_path / "again.npy"), cube)
     with pytest.raises(MemoryBudgetError, match="bytes of memory"):
         lhic.encode_file(tmp_path / "cube.npy", tmp_path / "no.lhic", model, memory_budget=budget // 10)

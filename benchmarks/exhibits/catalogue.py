@@ -124,8 +124,7 @@ def paired_table(rows: pd.DataFrame, reference: str, by: str | None = None, name
     name = f"{name}_by_{by}" if by else name
     notes = _intervals(rows), tables.training_notes(rows)
     found = _exhibit(name, statistics.paired_table, rows, reference, by, caption=text, notes=notes)
-    marks = seen.marks(rows, tables.label(rows))
-    marked = found.body["codec"].map(lambda codec: f"{codec} {marks.get(codec, '')}".strip())
+    marked = found.body["codec"].map(tables.marked(rows))
     return replace(found, body=found.body.assign(codec=marked).astype({"cubes": str, "clusters": str}))
 
 

@@ -8,7 +8,6 @@ differences instead of residuals of a regression.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -26,13 +25,6 @@ SMOOTH = 9  # columns; stripes are narrower than this
 SLOPES = tuple(np.arange(-10, 11) / 20)  # columns by which rectification may have moved a stripe per row
 STANDS_OUT = 1.5  # times the median over slopes; without stripes, all slopes are much alike
 MAX_PIXELS = 4096  # for correlations: their standard error is then below 0.016
-
-
-def choose(items: Sequence, n_cubes: int | None, seed: int) -> list:
-    """A random choice of so many, in their order; None takes all."""
-    if n_cubes is None or n_cubes >= len(items):
-        return list(items)
-    return [items[i] for i in sorted(random.Random(seed).sample(range(len(items)), n_cubes))]
 
 
 def colour_bands(n_bands: int, sensor: str, metadata: dict) -> tuple[int, int, int]:

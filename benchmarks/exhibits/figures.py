@@ -20,9 +20,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from PIL import Image
 
-from benchmarks.exhibits import seen
 from benchmarks.exhibits.statistics import differences, paired_table
-from benchmarks.exhibits.tables import complete_means, cubes, good, label
+from benchmarks.exhibits.tables import complete_means, cubes, good, label, marked
 
 STYLE = Path(__file__).with_name("lhic.mplstyle")
 COLUMN = 3.5  # inches; one column of a journal page
@@ -152,7 +151,7 @@ def rate_figure(rows: pd.DataFrame) -> Figure:
         panels = figure.subplots(1, len(forms), squeeze=False)[0]
         for axes, form, mean in zip(panels, forms, means):
             of_form = rows[rows["form"] == form]
-            marks = seen.marks(of_form, label(of_form))
+            mark = marked(of_form)
             found = good(of_form)
             found = found.assign(label=label(found))
             for y, codec in enumerate(mean.index):
@@ -163,7 +162,7 @@ def rate_figure(rows: pd.DataFrame) -> Figure:
                 axes.text(
                     1.02, y, f"{mean[codec]:.2f}", transform=axes.get_yaxis_transform(), va="center", fontsize=6.5
                 )
-            axes.set_yticks(range(len(mean)), [f"{name} {marks.get(name, '')}".strip() for name in mean.index])
+            axes.set_yticks(range(len(mean)), [mark(name) for name in mean.index])
             axes.set_ylim(len(mean) - 0.4, -0.6)
             axes.margins(x=0.05)
             axes.set_xlabel("bits per sample")
@@ -189,12 +188,12 @@ def rate_speed_figure(rows: pd.DataFrame) -> Figure:
     Codecs are numbered from the smallest mean rate on, and named below.  The line joins those that no other beats
     in both; their names are bold.  Numbers are what fits twenty and more points in a panel.
     """
-    marks = seen.marks(rows, label(rows))
+    mark = marked(rows)
     rows = good(rows)
     rows = rows.assign(label=label(rows))
     mean = complete_means(rows)
     rows = rows[rows["label"].isin(mean.index)]
-    names = [f"{codec} {marks.get(codec, '')}".strip() for codec in mean.index]
+    names = [mark(codec) for codec in mean.index]
     key_height = 0.14 * -(-len(names) // KEY_COLUMNS)
     with style():
         figure = Figure(figsize=(WIDTH, 3.4 + key_height))
@@ -314,7 +313,7 @@ def group_figure(rows: pd.DataFrame, column: str, reference: str) -> Figure:
 
     Colours end at 50 %: codecs far behind would hide the differences that matter.
     """
-    marks = seen.marks(rows, label(rows))
+    mark = marked(rows)
     pairs = differences(rows, reference)
     table = pairs.groupby(["codec", column])["change %"].mean().unstack()
     table = table.loc[table.mean(axis=1).sort_values().index]
@@ -334,7 +333,7 @@ def group_figure(rows: pd.DataFrame, column: str, reference: str) -> Figure:
                 axes.text(x, y, text, ha="center", va="center", fontsize=6, color=colour)
         names = [f"{name} ({counts[name]})" if crowded else f"{name}\n({counts[name]})" for name in table.columns]
         axes.set_xticks(range(table.shape[1]), names, rotation=90 if crowded else 0)
-        axes.set_yticks(range(len(table)), [f"{name} {marks.get(name, '')}".strip() for name in table.index])
+        axes.set_yticks(range(len(table)), [mark(name) for name in table.index])
         axes.grid(False)
         axes.set_title(f"bps against {reference}, %; {cubes(rows)}", loc="right")
     return figure
@@ -342,7 +341,7 @@ def group_figure(rows: pd.DataFrame, column: str, reference: str) -> Figure:
 
 def paired_figure(rows: pd.DataFrame, reference: str) -> Figure:
     """Change of rate against a reference codec with its 95 % interval; small dots are the cubes.  Rows of one form."""
-    marks = seen.marks(rows, label(rows))
+    mark = marked(rows)
     table, pairs = paired_table(rows, reference), differences(rows, reference)
     with style():
         figure = Figure(figsize=(WIDTH, 0.85 + 0.15 * len(table)))
@@ -363,7 +362,7 @@ def paired_figure(rows: pd.DataFrame, reference: str) -> Figure:
             axes.set_xticks([tick for tick in ticks if low <= tick <= high], minor=False)
             axes.set_xticks([], minor=True)
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.set_yticks(range(len(table)), [f"{name} {marks.get(name, '')}".strip() for name in table["codec"]])
+        axes.set_yticks(range(len(table)), [mark(name) for name in table["codec"]])
         axes.set_ylim(len(table) - 0.4, -0.6)
         axes.set_xlabel(f"bits per sample against {reference}, %")
         axes.set_title(f"{', '.join(sorted(rows['form'].unique()))}, {cubes(rows)}", loc="left")

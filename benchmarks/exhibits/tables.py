@@ -71,11 +71,11 @@ def rate_table(rows: pd.DataFrame) -> pd.DataFrame:
     all seconds); peak MiB; cubes coded.  Not a number where there is no result; columns without any are left out.
     """
     rows = rows.assign(label=label(rows))
-    marks = seen.marks(rows, rows["label"])
+    mark = marked(rows)
     forms = sorted(rows["form"].unique(), reverse=True)
     lines = []
     for name, of_codec in rows.groupby("label", sort=False):
-        line: dict = {"codec": f"{name} {marks.get(name, '')}".strip()}
+        line: dict = {"codec": mark(name)}
         for form in forms:
             of_form = rows[rows["form"] == form]
             found = good(of_codec[of_codec["form"] == form])
@@ -112,9 +112,7 @@ def group_table(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     parts = {f"{group} ({totals[group]})": complete_means(rows[rows[column] == group]) for group in totals.index}
     table = pd.DataFrame(parts)
     table = table.loc[table.mean(axis=1).sort_values(kind="stable").index]
-    marks = seen.marks(rows, label(rows))
-    table.index = [f"{name} {marks.get(name, '')}".strip() for name in table.index]
-    return table.rename_axis("codec").reset_index()
+    return table.rename(index=marked(rows)).rename_axis("codec").reset_index()
 
 
 def gain_table(rows: pd.DataFrame, pairs: Sequence[tuple[str, str]], groups: pd.Series) -> pd.DataFrame:

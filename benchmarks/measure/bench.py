@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from tqdm import tqdm
 from benchmarks.codecs import registry
 from benchmarks.measure import cluster, provenance, remote, rows
 from benchmarks.measure.files import write_file
-from benchmarks.measure.measurement import Options, check_codec, check_form, describe_machine
+from benchmarks.measure.measurement import Options, check_codec, check_form, choose, describe_machine
 from lhic.data import Item, check_converted, open_dataset
 from lhic.errors import BackendError, UsageError, one_line
 
@@ -68,10 +67,7 @@ class Request:
             raise UsageError(f"limit: expected at least 1, found {self.limit}")
         items = self.all_items()
         check_converted(items)
-        if self.limit is None:
-            return items
-        order = random.Random(SEED).sample(range(len(items)), len(items))[: self.limit]
-        return [items[i] for i in sorted(order)]
+        return choose(items, self.limit, SEED)
 
 
 def bench(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -64,6 +65,12 @@ class Options:
             raise UsageError(f"long_s and timeout_s: expected at least 0 and more than 0 seconds, found {found}")
         if self.device not in DEVICES:
             raise UsageError(f"device: expected one of {', '.join(DEVICES)}, found {self.device!r}")
+
+
+def choose(items: Sequence[Item], n_cubes: int | None, seed: int) -> list[Item]:
+    """A random choice of so many cubes, in their order; a larger number adds to a smaller one, None takes all."""
+    order = random.Random(seed).sample(range(len(items)), len(items))
+    return [items[i] for i in sorted(order[:n_cubes])]
 
 
 def check_form(form: str) -> None:

@@ -5,7 +5,6 @@ The notebooks and `study` share it; it knows nothing of either.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.measure import provenance, rows
-from benchmarks.measure.measurement import Options, check_codec
+from benchmarks.measure.measurement import Options, check_codec, choose
 from benchmarks.measure.run import run
 from lhic.data import Item, check_converted, open_dataset
 from lhic.errors import ConfigError
@@ -32,8 +31,8 @@ class Plan:
     codecs : names in the registry
     slow_codecs : further codecs, timed on all cores only
     slow_forms : the forms that these are run on
-    thread_modes, repeats, long_s, timeout_s, device : as for `measurement.Options`
     out : folder of the results below the repository
+    options : how it is timed
     """
 
     dataset: str
@@ -46,12 +45,8 @@ class Plan:
     codecs: Sequence[str]
     slow_codecs: Sequence[str]
     slow_forms: Sequence[str]
-    thread_modes: Sequence[str]
-    repeats: int
-    long_s: float
-    timeout_s: float
-    device: str
     out: str
+    options: Options
 
     @property
     def folder(self) -> Path:
@@ -62,10 +57,7 @@ class Plan:
         """The cubes, in the order of the dataset."""
         root = None if self.root is None else provenance.REPOSITORY / self.root
         found = [item for item in open_dataset(self.dataset, root, self.split) if item.name not in self.exclude]
-        if self.max_cubes is None or self.max_cubes >= len(found):
-            return found
-        chosen = random.Random(self.seed).sample(range(len(found)), self.max_cubes)
-        return [found[i] for i in sorted(chosen)]
+        return choose(found, self.max_cubes, self.seed)
 
     def check(self) -> None:
         """Raise what would stop the work, before any is done: a dataset not there or converted in part, a codec.
@@ -77,12 +69,16 @@ class Plan:
         check_converted(self.items())
         for form in self.forms:
             for name in self.codecs_for(form):
-                check_codec(name, self.device)
+                check_codec(name, self.options.device)
 
     def codecs_for(self, form: str) -> list[str]:
         """Codecs of one form, each once."""
         slow = self.slow_codecs if form in self.slow_forms else []
         return list(dict.fromkeys([*slow, *self.codecs]))
+
+
+CHOICE = tuple(field.name for field in fields(Plan) if field.name != "options")  # parameters of notebooks
+TIMING = ("thread_modes", "repeats", "long_s", "timeout_s", "device")
 
 
 def plan_from(parameters: dict) -> Plan:
@@ -93,7 +89,9 @@ def plan_from(parameters: dict) -> Plan:
     ConfigError
         The codec that others are compared with, `reference`, is not among those measured.
     """
-    plan = Plan(**{field.name: parameters[field.name] for field in fields(Plan)})
+    timing = {name: parameters[name] for name in TIMING}
+    options = Options(**timing, all_cores_only=tuple(parameters["slow_codecs"]))
+    plan = Plan(**{name: parameters[name] for name in CHOICE}, options=options)
     measured = sorted({codec for form in plan.forms for codec in plan.codecs_for(form)})
     reference = parameters.get("reference")
     if reference is not None and reference not in measured:
@@ -104,22 +102,14 @@ def plan_from(parameters: dict) -> Plan:
 
 def has_plan(parameters: dict) -> bool:
     """Whether a notebook measures anything."""
-    return {field.name for field in fields(Plan)} <= set(parameters)
+    return set(CHOICE) | set(TIMING) <= set(parameters)
 
 
 def measure(plan: Plan, progress: bool = True) -> pd.DataFrame:
     """Measure what the results folder does not hold yet; returns the rows of this plan and no others."""
-    options = Options(
-        thread_modes=tuple(plan.thread_modes),
-        repeats=plan.repeats,
-        long_s=plan.long_s,
-        timeout_s=plan.timeout_s,
-        all_cores_only=tuple(plan.slow_codecs),
-        device=plan.device,
-    )
     items = plan.items()
     for form in plan.forms:
-        run(plan.dataset, items, form, plan.codecs_for(form), plan.folder, options, progress, plan.split)
+        run(plan.dataset, items, form, plan.codecs_for(form), plan.folder, plan.options, progress, plan.split)
     table = rows.read_rows(plan.folder)
     wanted = pd.MultiIndex.from_tuples([(form, codec) for form in plan.forms for codec in plan.codecs_for(form)])
     keep = pd.MultiIndex.from_frame(table[["form", "codec"]]).isin(wanted)

@@ -9,13 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
-from lhic.cube import n_bytes_of
+from lhic.cube import Cube, CubeSink, n_bytes_of
 from lhic.io.memory import check_memory, memory_budget
-from lhic.io.npy import Window
 from lhic.io.threads import n_threads
 from lhic.stream.header import Header, StreamIndex
 from lhic.stream.metadata import nodata_of
@@ -27,24 +26,6 @@ INDEX_BYTES = 400
 
 Progress = Callable[[int], None]
 """Called with the number of samples finished since the last call, always from the thread that asked for the work."""
-
-
-class Cube(Protocol):
-    """An array, or what gives windows of one that is larger than memory."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]: ...
-
-    @property
-    def dtype(self) -> np.dtype: ...
-
-    def __getitem__(self, window: Window) -> np.ndarray: ...
-
-
-class CubeSink(Protocol):
-    """An array, or what takes windows of one that is larger than memory."""
-
-    def __setitem__(self, window: Window, samples: np.ndarray) -> None: ...
 
 
 def silent(n_samples: int) -> None:
@@ -183,12 +164,19 @@ class Model(ABC):
         whole = [tuple(bytes(section) for section in own) for own in sections]
         return self.decode_tiles(shapes, dtype, whole, parameters, work)
 
-    def coding_bytes(self, shape: tuple[int, int, int], dtype: np.dtype) -> int:
+    def coding_bytes(self, shape: tuple[int, int, int], dtype: np.dtype, threads: int) -> int:
         """At most so much memory does coding a tile of this shape take, either way, samples and sections included.
 
         Without a family's own knowledge: 128 bytes a sample, and three copies of it.
         """
         return n_bytes_of(shape, dtype) * 3 + 128 * shape[0] * shape[1] * shape[2]
+
+    def compile_kernels(self) -> None:
+        """Have compiled, and so kept, what coding by this model needs."""
+        work, tile = Work(), (np.arange(3 * 8 * 8) * 7919 % 1000).reshape(3, 8, 8).astype("uint16")
+        parameters = self.plan(tile, work)
+        (encoded,) = self.encode_tiles([tile], parameters, work)
+        self.decode_tiles([tile.shape], tile.dtype, [encoded.sections], parameters, work)
 
     # --- whole cubes: a batch of tiles at a time, to stay within the memory however large the cube is ---
 
@@ -200,7 +188,7 @@ class Model(ABC):
     def check_room(self, header: Header, what: str, work: Work) -> None:
         """`MemoryBudgetError` unless a piece of the cube can be coded in the memory there is."""
         piece, native = self.least_piece(header), header.dtype.newbyteorder("=")
-        needed = self.coding_bytes(piece, native) + INDEX_BYTES * len(header.grid) + work.held
+        needed = self.coding_bytes(piece, native, work.threads) + INDEX_BYTES * len(header.grid) + work.held
         check_memory(needed, what, "a tile of {} x {} x {} {}".format(*piece, native), work.memory)
 
     def encode_cube(self, cube: Cube, writer: StreamWriter, work: Work) -> None:
@@ -235,7 +223,7 @@ class Model(ABC):
         n_samples = n_bytes = 0
         for tile in header.grid:
             shape = header.shape[0], tile.n_rows, tile.n_columns
-            size, memory = shape[0] * shape[1] * shape[2], self.coding_bytes(shape, native)
+            size, memory = shape[0] * shape[1] * shape[2], self.coding_bytes(shape, native, work.threads)
             if batch and (n_samples + size > self.samples_at_once or n_bytes + memory > left):
                 yield batch
                 batch, n_samples, n_bytes = [], 0, 0

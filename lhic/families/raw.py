@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence, Sized
 
 import numpy as np
 
-from lhic.cube import n_bytes_of
+from lhic.cube import Cube, CubeSink, Window, n_bytes_of
 from lhic.errors import CorruptStreamError, UsageError
-from lhic.families.family import INDEX_BYTES, Cube, CubeSink, Encoded, Family, Model, Work
-from lhic.io.npy import Window
+from lhic.families.family import INDEX_BYTES, Encoded, Family, Model, Work
 from lhic.stream.header import Header, StreamIndex
 from lhic.stream.tiles import Section, Stream, check_samples_crc, check_sections_crc, lazy_sections, samples_crc
 from lhic.stream.whole import StreamWriter
@@ -77,7 +76,7 @@ class RawModel(Model):
             raise UsageError(f"raw: expected no options, found {', '.join(sorted(options))}")
         return b""
 
-    def coding_bytes(self, shape: tuple[int, int, int], dtype: np.dtype) -> int:
+    def coding_bytes(self, shape: tuple[int, int, int], dtype: np.dtype, threads: int) -> int:
         return 3 * n_bytes_of(shape, dtype)
 
     # A tile is as large as the cube, so a cube is coded in pieces.
@@ -114,7 +113,7 @@ class RawModel(Model):
 
     def _piece_samples(self, header: Header, work: Work) -> int:
         left = work.memory - work.held - INDEX_BYTES * len(header.grid)
-        return min(self.samples_at_once, left // self.coding_bytes((1, 1, 1), header.dtype))
+        return min(self.samples_at_once, left // self.coding_bytes((1, 1, 1), header.dtype, 1))
 
     def encode_tiles(
         self, tiles: Sequence[np.ndarray], parameters: bytes, work: Work, nodata: int | None = None

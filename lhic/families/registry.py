@@ -49,7 +49,7 @@ def weights_folders() -> list[Path]:
 
 def weights_files(model: object = None) -> list[str | os.PathLike]:
     """Files that no output may replace: the weights that are found by name, and `model` if it is a path."""
-    found = [path for folder in weights_folders() for path in folder.glob(f"*{SUFFIX}")]
+    found: list[str | os.PathLike] = [path for folder in weights_folders() for path in folder.glob(f"*{SUFFIX}")]
     return [*found, model] if isinstance(model, str | os.PathLike) else found
 
 

@@ -117,9 +117,9 @@ def _replaced(path: str, status: os.stat_result | None) -> Iterator[BinaryIO]:
 
 
 def _keep_permissions(file: BinaryIO, status: os.stat_result) -> None:
-    with suppress(PermissionError):
+    with suppress(PermissionError, AttributeError):
         os.fchown(file.fileno(), status.st_uid, status.st_gid)
-    with suppress(PermissionError):
+    with suppress(PermissionError, AttributeError):  # Windows has neither
         os.fchmod(file.fileno(), status.st_mode & 0o777)
 
 
@@ -147,5 +147,5 @@ def _written_through(path: str) -> Iterator[BinaryIO]:
             shutil.copyfileobj(file, target, COPY_BYTES)
 
 
-def _open_existing(path: str, _flags: int) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # without O_CREAT, which /tmp refuses for others' pipes
+def _open_existing(path: str, flags: int) -> int:
+    return os.open(path, flags & ~(os.O_CREAT | os.O_TRUNC))  # /tmp refuses to create others' pipes, though they exist

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+
+try:
+    import resource
+except ImportError:  # Windows has no such limits
+    resource = None  # type: ignore[assignment]
 
 from lhic.errors import MemoryBudgetError, UsageError
 
@@ -63,9 +67,10 @@ def check_memory(n_bytes: int, what: str, holds: str, budget: int | None = None)
 def free_memory() -> int:
     """Bytes that this process can still take before the system swaps, refuses, or ends it."""
     free = [psutil.virtual_memory().available, *control_group_memory()]
-    address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if address_space != resource.RLIM_INFINITY:
-        free.append(address_space - psutil.Process().memory_info().vms)
+    if resource is not None:
+        address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if address_space != resource.RLIM_INFINITY:
+            free.append(address_space - psutil.Process().memory_info().vms)
     return max(min(free), 0)
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
 from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy_format
 
-from lhic.cube import check_cube, check_layout, n_bytes_of
+from lhic.cube import Window, check_cube, check_layout, n_bytes_of
 from lhic.errors import InvalidCubeError
 from lhic.io.atomic import atomic_write
 from lhic.io.memory import check_memory
@@ -29,9 +30,6 @@ HEADER_READERS = {
 MAX_HEADER_BYTES = 1 << 14  # numpy reads up to 10,000 characters
 MAX_CUBE_BYTES = 2**63 - 1
 MAX_DESCRIBED_BYTES = 1 << 28
-
-Window = tuple[slice, slice, slice]
-"""Bands, rows and columns, each a slice with step 1."""
 
 
 class CubeReader:
@@ -136,8 +134,7 @@ class CubeWriter:
         described = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": tuple(shape)}
         npy_format.write_array_header_1_0(file, described)
         self._begin = file.tell()
-        n_bytes, disk = n_bytes_of(shape, dtype), os.fstatvfs(file.fileno())
-        left = disk.f_bavail * disk.f_frsize
+        n_bytes, left = n_bytes_of(shape, dtype), shutil.disk_usage(file.name).free
         if n_bytes > left:
             raise OSError(errno.ENOSPC, f"expected room for {n_bytes:,} bytes, found {left:,}")
         file.truncate(self._begin + n_bytes)

@@ -86,16 +86,26 @@ class Source:
         view, position = memoryview(target), 0
         while position < len(view):  # network file systems, and Linux above 2 GiB, give less than asked for
             with named_in_errors(self.name):
-                n_bytes = os.preadv(self._file.fileno(), [view[position:]], begin + position)
+                n_bytes = self._read_once(view[position:], begin + position)
             if not n_bytes:
                 break
             position += n_bytes
         return position
 
+    def _read_once(self, view: memoryview, begin: int) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self._file.fileno(), [view], begin)
+        with self._lock:  # Windows
+            self._file.seek(begin)
+            part = self._file.read(len(view))
+        view[: len(part)] = part
+        return len(part)
+
     def _spool(self, end: int) -> int:
         """Take a pipe's bytes up to `end`, or its end; returns how many bytes are known to be there."""
         if self._is_spooled and self._n_bytes < end:
             with self._lock, named_in_errors(tempfile.gettempdir()):
+                self._file.seek(self._n_bytes)
                 while self._n_bytes < end and (part := self._opened.read(COPY_BYTES)):
                     self._file.write(part)
                     self._file.flush()

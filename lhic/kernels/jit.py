@@ -31,6 +31,7 @@ import numba
 import numpy as np
 from numba.core import caching, compiler, serialize
 
+from lhic.errors import UsageError
 from lhic.kernels import linked
 
 VARIABLE = "LHIC_CACHE"
@@ -112,6 +113,33 @@ def cache_folder() -> Path | None:
     return base / "lhic" if base.is_absolute() else None
 
 
+def prepared_folder(folder: str | os.PathLike | None = None) -> Path:
+    """Where kernels are kept from now on, once it is known that they can be.
+
+    folder : instead of `cache_folder`
+
+    Raises
+    ------
+    UsageError
+        There is no such folder for this user.
+    OSError
+        It cannot be written.
+    """
+    if folder is not None:
+        os.environ[VARIABLE] = os.fspath(folder)
+    found = cache_folder()
+    if found is None:
+        raise UsageError(f"compile: expected --into FOLDER, found {NO_FOLDER}")
+    found.mkdir(parents=True, exist_ok=True)
+    trial = found / f"{secrets.token_hex(8)}.partial"
+    try:
+        trial.touch(exist_ok=False)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(found)) from error
+    trial.unlink()
+    return found
+
+
 class KernelCache(caching.FunctionCache):
     """Of one kernel: what numba's dispatcher asks for compiled code, and hands it to."""
 
@@ -160,6 +188,7 @@ class KernelCache(caching.FunctionCache):
         folder = self._folder()
         if folder is None:
             _do_without(NO_FOLDER)
+            return
         if _without or data.library.has_dynamic_globals:
             return
         if source_key(self._py_func, again=True) != self._key:
@@ -173,14 +202,13 @@ class KernelCache(caching.FunctionCache):
 
     def _announce(self, folder: Path | None) -> None:
         text = f"compiling kernels for this machine, about {self._seconds} s; "
+        if folder is None:
+            _do_without(NO_FOLDER, text)
+            return
         try:
-            if folder:
-                _make(folder)
-            why = "" if folder else NO_FOLDER
+            _make(folder)
         except OSError as error:
-            why = _why(folder, error)
-        if why:
-            _do_without(why, text)
+            _do_without(_why(folder, error), text)
         else:
             _tell(f"{text}kept in {folder.parent}")
 
@@ -201,8 +229,9 @@ def source_key(function: Callable, again: bool = False) -> str | None:
     again : as they are now, not as they were when they were first asked for
     """
     package, file = function.__module__.partition(".")[0], Path(function.__code__.co_filename)
-    places = {_OWN_PACKAGE: _root(_OWN_PACKAGE), package: _root(package) or file}
-    if not file.is_file() or not file.is_relative_to(places[package]):
+    place = _root(package) or file
+    places = {_OWN_PACKAGE: _root(_OWN_PACKAGE), package: place}
+    if not file.is_file() or not file.is_relative_to(place):
         return None  # its own text would not count
     try:
         found = (_hash_of.__wrapped__ if again else _hash_of)(tuple(places.items()))

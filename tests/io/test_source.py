@@ -15,9 +15,11 @@ from lhic.io.source import open_source
 DATA = np.random.default_rng(0).bytes(300_000)
 
 
-@pytest.fixture(params=["file", "pipe"])
-def source(request, tmp_path):
-    if request.param == "file":
+@pytest.fixture(params=["file", "pipe", "file without preadv", "pipe without preadv"])
+def source(request, tmp_path, monkeypatch):
+    if "without" in request.param:
+        monkeypatch.delattr(os, "preadv")
+    if "file" in request.param:
         (tmp_path / "data").write_bytes(DATA)
     else:
         os.mkfifo(tmp_path / "data")
@@ -35,8 +37,8 @@ def test_slices_are_those_of_the_bytes(source):
 
 def test_short_reads_are_not_taken_for_whole_ones(source, monkeypatch):
     """As network file systems give, and Linux for more than 2 GiB."""
-    whole = os.preadv
-    monkeypatch.setattr(os, "preadv", lambda file, views, position: whole(file, [views[0][:1000]], position))
+    whole = source._read_once
+    monkeypatch.setattr(source, "_read_once", lambda view, begin: whole(view[:1000], begin))
     assert source[3:200_000] == DATA[3:200_000]
 
 

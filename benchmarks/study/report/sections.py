@@ -16,7 +16,7 @@ import pandas as pd
 from benchmarks.exhibits import catalogue, figures, seen, statistics, tables
 from benchmarks.exhibits.catalogue import Exhibit
 from benchmarks.measure.provenance import REPOSITORY
-from benchmarks.study import notebooks
+from benchmarks.study.parameters import notebooks_of
 from benchmarks.study.report import answers
 from benchmarks.study.report.answers import Link
 from lhic import list_models
@@ -206,7 +206,7 @@ def from_notebooks(folder: Path, rows: pd.DataFrame, made: Sequence[Section]) ->
     taken = {(one.name, one.is_table) for section in made for one in section.shown}
     drawn = {one.figure.with_suffix(".svg").read_bytes() for section in made for one in section.shown if one.figure}
     commit = _environment(folder).get("commit", "")
-    for notebook in notebooks.notebooks():
+    for notebook in notebooks_of():
         if notebook.stem in NOTEBOOKS_OF_ROWS:
             continue
         text = notebook.with_suffix(".py").read_text(encoding="utf-8")

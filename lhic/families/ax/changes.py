@@ -6,8 +6,6 @@ Each tensor's changes are multiples of a step and follow a logistic around 0 who
 
 from __future__ import annotations
 
-from math import log2
-
 import numpy as np
 
 from lhic.coder import RansDecoder, RansEncoder
@@ -15,6 +13,7 @@ from lhic.coder.mixture import MEAN_BITS, SCALE_MAX, SCALE_MIN_LOG2, SCALE_STEPS
 from lhic.coder.mixture_kernels import decode_symbols, interval
 from lhic.errors import CheckpointError, CorruptStreamError
 from lhic.families.ax.config import AxConfig
+from lhic.families.ax.elementary import log2
 from lhic.families.ax.integer_net import FRACTION_BITS, check_bounds, shapes
 from lhic.stream.varint import Reader, write_varint
 
@@ -71,7 +70,7 @@ def write_changes(changes: dict[str, np.ndarray], step_bits: int = STEP_BITS) ->
     head.append(write_varint(limit))
     for name in NAMES:
         steps = changes[name].reshape(-1)
-        width = _width_index(float(np.abs(steps).mean()) if steps.size else 0.0)
+        width = _width_index(int(np.abs(steps).sum()) / steps.size if steps.size else 0.0)
         head.append(write_varint(width))
         mixtures.append(np.full(steps.size, width))
         symbols.append(steps + limit)

@@ -1,36 +1,45 @@
 """lhic-ax as a family of models: tiles of samples to sections of bytes, and back.
 
-Joins the parts: the planes of a tile (`levels`), the walk through them (`walk`) and the entropy coder.  Planes are
-coded in groups, each a part of the samples section of its own, so that the first bands can be decoded without the rest.
+Joins the parts: the planes of a tile (`planes`), the walk through them (`cpu`, `gpu`) and the entropy coder.  Planes
+are coded in groups, each a part of the samples section of its own, so that the first bands can be decoded alone.
 Format: docs/format_lhic_ax.md.
 """
 
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
+from lhic.arguments import whole_number
 from lhic.coder import RansDecoder, RansEncoder
+from lhic.cube import Cube, n_bytes_of
 from lhic.errors import CheckpointError, ConfigError, CorruptStreamError, UsageError
-from lhic.families.ax import changes, gpu
+from lhic.families.ax import changes, gpu, schedule
 from lhic.families.ax.config import LIMITS, AxConfig
 from lhic.families.ax.cpu import walk
-from lhic.families.ax.cpu.state import Scratch, State, new_scratch, new_state
+from lhic.families.ax.cpu.state import Scratch, State, new_scratch, new_state, scratch_bytes, state_bytes
+from lhic.families.ax.gpu.pipeline import pipelined
 from lhic.families.ax.integer_net import IntegerNet, from_tensors
 from lhic.families.ax.levels import levels_of
-from lhic.families.ax.observe import observe
-from lhic.families.ax.parameters import FAMILY, GROUP_PLANES, LOWER_BITS, MAX_TILE_PIXELS, StreamParameters
-from lhic.families.ax.planes.near_lossless import check_max_error
+from lhic.families.ax.observe import draw, observe
+from lhic.families.ax.parameters import (
+    FAMILY,
+    LOWER_BITS,
+    MAX_CHANGES_BYTES,
+    MAX_TILE_PIXELS,
+    StreamParameters,
+    group_planes,
+)
+from lhic.families.ax.planes.near_lossless import MAX_ERROR
 from lhic.families.ax.planes.tile import Layout, Planes, check_nodata, join_tile, read_side, split_tile
+from lhic.families.ax.schedule import Group, run_groups
 from lhic.families.ax.spec import PLANE_LAG, PRECISION
-from lhic.families.family import Cube, Encoded, Model, Work
+from lhic.families.family import Encoded, Model, Work
 from lhic.stream.tiles import Section, TileGrid
 from lhic.stream.varint import Reader, write_varint
 
@@ -38,9 +47,17 @@ MAX_LANES = 8
 LANE_SAMPLES = 1 << 15  # samples of a group for each of its lanes, whose state takes 8 bytes
 DEFAULT_LOWER_BITS = 8
 TUNING_SAMPLES = 150_000  # of one tile
+HELD_OUT = 5  # one of so many says what tuning saves
+SAMPLES_A_WEIGHT = 16  # of a cube, at least: a weight's change takes some 4 bits, a sample saves 0.3 at best
 SAMPLES_AT_ONCE = 1 << 22  # of tiles in memory together
-SAMPLES_ON_DEVICE = 1 << 26  # the same on a GPU, which wants many tiles at once; its own memory is `gpu.batch`'s
-HOST_THREADS = 2  # more wait for each other: what they do is many short calls
+SAMPLES_ON_DEVICE = 1 << 26  # a GPU wants many tiles at once; its own memory is `gpu.batch`'s
+BATCHES_OF_DEVICE = 4  # in memory together, so that the host has something to do beside it
+# Memory of a tile beside what the walk remembers:
+COPIES = 3  # of each sample: the tile, what it decodes to, and on the way to values
+VALUE_BYTES = 24  # a value and its level, and two intervals
+SIDEWAYS_BYTES = 32  # the same, values and levels also turned
+BAND_BYTES = 1000  # what is said of a band
+PIXEL_BYTES = 48  # of the band that is being described
 
 
 def load(name: str, config: dict, tensors: dict[str, np.ndarray], weights_hash: bytes, device: str = "cpu") -> AxModel:
@@ -69,7 +86,8 @@ class AxModel(Model):
         self.net = net
         self._changed: tuple[bytes, IntegerNet] | None = None
         self.table = settings.expert_table()
-        self.samples_at_once = SAMPLES_AT_ONCE if device == "cpu" else SAMPLES_ON_DEVICE
+        self.samples_at_once = SAMPLES_AT_ONCE if device == "cpu" else BATCHES_OF_DEVICE * SAMPLES_ON_DEVICE
+        self.samples_on_device = SAMPLES_ON_DEVICE
 
     def tile_shape(self, n_rows: int, n_columns: int) -> tuple[int, int]:
         """The whole cube if it has few enough pixels, else tiles of about 128 x 128, as equal as possible."""
@@ -80,9 +98,18 @@ class AxModel(Model):
         rows = min(n_rows, MAX_TILE_PIXELS // 2 // columns)
         return -(-n_rows // -(-n_rows // rows)), -(-n_columns // -(-n_columns // columns))
 
-    def coding_bytes(self, shape: tuple[int, int, int], dtype: np.dtype) -> int:
-        # Measured: 88 (64 bands) .. 138 (2 bands) encoding, 45 decoding.
-        return shape[0] * shape[1] * shape[2] * (144 + 3 * dtype.itemsize)
+    def coding_bytes(self, shape: tuple[int, int, int], dtype: np.dtype, threads: int) -> int:
+        """What an encoder keeps of a tile until it is coded; docs/memory.md compares it with what is measured."""
+        n_bands, n_rows, n_columns = shape
+        n_planes = n_bands * (2 if dtype.itemsize > 2 else 1)  # bands of many values are two planes
+        planes = n_planes, min(n_rows, n_columns), max(n_rows, n_columns)
+        needed = COPIES * n_bytes_of(shape, dtype) + BAND_BYTES * n_bands + PIXEL_BYTES * n_rows * n_columns
+        needed += (SIDEWAYS_BYTES if n_rows > n_columns else VALUE_BYTES) * n_planes * n_rows * n_columns
+        if self.device == "cpu":
+            n_recent = schedule.recent_planes(group_planes(n_rows * n_columns), threads)
+            needed += state_bytes(self.table, self.settings.epoch, planes, n_recent)
+            needed += threads * scratch_bytes(self.settings, *planes[1:])
+        return needed
 
     def plan(
         self,
@@ -104,33 +131,34 @@ class AxModel(Model):
                 f"{self.name}: expected options param_d, max_error, tuning_steps; found {sorted(unknown)[0]!r}"
             )
         steps = self.settings.tuning_steps if tuning_steps is None else tuning_steps
-        if type(steps) is not int or not 0 <= steps <= LIMITS["tuning_steps"][1]:
-            raise UsageError(f"tuning_steps: expected 0..{LIMITS['tuning_steps'][1]}, found {steps!r}")
-        if type(param_d) is not int or not LOWER_BITS[0] <= param_d <= LOWER_BITS[1]:
-            raise UsageError(f"param_d: expected {LOWER_BITS[0]}..{LOWER_BITS[1]}, found {param_d!r}")
+        steps = whole_number(steps, "tuning_steps", *LIMITS["tuning_steps"])
+        param_d = whole_number(param_d, "param_d", *LOWER_BITS)
+        max_error = whole_number(max_error, "max_error", 0, MAX_ERROR)
         tile = self.tile_shape(*cube.shape[1:])
-        n_pixels = tile[0] * tile[1]
-        group_planes = GROUP_PLANES if n_pixels >= 1024 else 64
-        n_samples = n_pixels * min(group_planes, cube.shape[0])
+        n_planes = group_planes(tile[0] * tile[1])
+        n_samples = tile[0] * tile[1] * min(n_planes, cube.shape[0])
         n_lanes = 1 << min(max(n_samples // LANE_SAMPLES, 1).bit_length() - 1, MAX_LANES.bit_length() - 1)
-        tuned = self._tuned(cube, steps, check_max_error(max_error), work) if steps else b""
-        return StreamParameters(param_d, check_max_error(max_error), group_planes, n_lanes, tuned).to_bytes()
+        tuned = self._tuned(cube, steps, max_error, work) if steps else b""
+        return StreamParameters(param_d, max_error, n_planes, n_lanes, tuned).to_bytes()
 
     def _tuned(self, cube: Cube, n_steps: int, max_error: int, work: Work) -> bytes:
-        """Changes of the network's weights that save more bits than they take, by samples that were held out."""
+        """Changes of the network's weights that save more bits than they take, for certain, or nothing.
+
+        What they save is said by samples that were held out, the standard error of that taken off.
+        """
         from lhic.families.ax import tune  # here, because its kernel is compiled for those only who want it
 
-        tiles = list(TileGrid(*cube.shape[1:], *self.tile_shape(*cube.shape[1:])))
+        tensors = self.net.tensors()
+        if math.prod(cube.shape) < SAMPLES_A_WEIGHT * sum(tensor.size for tensor in tensors.values()):
+            return b""
+        tiles = TileGrid(*cube.shape[1:], *self.tile_shape(*cube.shape[1:]))
         window = tiles[len(tiles) // 2].window
         tile = np.ascontiguousarray(cube[window], cube.dtype.newbyteorder("="))
-        rng = np.random.default_rng(0)
-        seen = observe(tile, self.settings, TUNING_SAMPLES, rng, max_error, n_threads=work.threads)
-        n = len(seen.error)
-        order, share = rng.permutation(n), seen.share
-        held_out, rest = seen.of(order[: n // 5]), seen.of(order[n // 5 :])
-        if not n // 5:
+        seen = observe(tile, self.settings, TUNING_SAMPLES, max_error=max_error, n_threads=work.threads)
+        is_held_out = draw(0, len(seen.error), HELD_OUT) == 0
+        held_out, rest = seen.of(is_held_out), seen.of(~is_held_out)
+        if not len(held_out.error) or not len(rest.error):
             return b""
-        tensors = self.net.tensors()
         steps = changes.rounded(tensors, tune.tune(tensors, rest, n_steps))
         try:
             better = changes.applied(tensors, steps)
@@ -138,7 +166,22 @@ class AxModel(Model):
             return b""
         coded = changes.write_changes(steps)
         saved = tune.bits_per_sample(tensors, held_out) - tune.bits_per_sample(better, held_out)
-        return coded if saved * math.prod(cube.shape) * share > 8 * len(coded) else b""
+        n = len(saved)
+        mean = math.fsum(saved) / n  # not in an order of numpy's choice
+        error = math.sqrt(math.fsum((saved - mean) ** 2)) / n
+        pays = (mean - error) * math.prod(cube.shape) * seen.share > 8 * len(coded)
+        return coded if pays and len(coded) <= MAX_CHANGES_BYTES else b""
+
+    def compile_kernels(self) -> None:
+        """Those of tuning, too, if the model tunes by itself."""
+        super().compile_kernels()
+        if self.settings.tuning_steps and self.device == "cpu":
+            from lhic.families.ax import tune
+
+            tile = (np.arange(3 * 8 * 8) * 7919 % 1000).reshape(3, 8, 8).astype("uint16")
+            tensors, seen = self.net.tensors(), observe(tile, self.settings, 100)
+            tune.bits_per_sample(tensors, seen)
+            tune.tune(tensors, seen, 1)
 
     def net_of(self, settings: StreamParameters) -> IntegerNet:
         """The network that codes a stream.
@@ -160,12 +203,12 @@ class AxModel(Model):
     ) -> list[Encoded]:
         """See `lhic.families.family.Model`."""
         settings = StreamParameters.from_bytes(parameters)
-        return self._in_batches(
-            [tile.size for tile in tiles],
-            lambda k: _EncodeJob(self, tiles[k], settings, work.threads, nodata),
-            lambda jobs: self._run(jobs, settings, work),
-            _EncodeJob.encoded,
-        )
+        sizes = [tile.size for tile in tiles]
+
+        def prepare(tile: np.ndarray) -> _EncodeJob:
+            return _EncodeJob(self, tile, settings, work.threads, nodata)
+
+        return self._code(tiles, sizes, prepare, _EncodeJob.encoded, settings, work)
 
     def decode_tiles(
         self,
@@ -177,12 +220,13 @@ class AxModel(Model):
     ) -> list[np.ndarray]:
         """See `lhic.families.family.Model`."""
         settings = StreamParameters.from_bytes(parameters)
-        return self._in_batches(
-            [int(np.prod(shape)) for shape in shapes],
-            lambda k: _DecodeJob(self, read_tile(sections[k], shapes[k], dtype, settings), settings, work.threads),
-            lambda jobs: self._run(jobs, settings, work),
-            _DecodeJob.tile,
-        )
+        sizes = [math.prod(shape) for shape in shapes]
+
+        def prepare(tile: tuple[Sequence[bytes], tuple[int, int, int]]) -> _DecodeJob:
+            own, shape = tile
+            return _DecodeJob(self, read_tile(own, shape, dtype, settings), settings, work.threads)
+
+        return self._code(list(zip(sections, shapes, strict=True)), sizes, prepare, _DecodeJob.tile, settings, work)
 
     def decode_first_bands(
         self,
@@ -225,48 +269,30 @@ class AxModel(Model):
             np.add.at(own.swapaxes(0, 1), job.layout.band, job.bit_costs().swapaxes(0, 1))
         return costs
 
-    def _in_batches(self, sizes: Sequence[int], prepare: Callable, run: Callable, finish: Callable) -> list:
-        """Jobs of tiles of some sizes are prepared, run together as far as memory allows, and finished.
+    def _code(
+        self, tiles: Sequence, sizes: Sequence[int], prepare: Callable, finish: Callable,
+        settings: StreamParameters, work: Work,
+    ) -> list:  # fmt: skip
+        """Results of tiles of these many samples.  prepare : tile to job;  finish : job that has run to result."""
 
-        prepare : number of a tile to job;  run : list of jobs;  finish : job to result
-        While a GPU runs a batch, the host prepares the next and finishes the one before.
-        """
-        batches = _batches(sizes, self.samples_at_once)
-        if self.device == "cpu" or len(batches) < 2:
-            found = []
-            for some in batches:
-                jobs = self._each(prepare, some)
-                run(jobs)
-                found += self._each(finish, jobs)
-            return found
-        with ThreadPoolExecutor(1) as host:
-            coming, finished = host.submit(self._each, prepare, batches[0]), []
-            for following in (*batches[1:], None):
-                jobs = coming.result()
-                if following is not None:
-                    coming = host.submit(self._each, prepare, following)
-                run(jobs)
-                finished.append(host.submit(self._each, finish, jobs))
-            return [result for some in finished for result in some.result()]
+        def run(jobs: list[_Job]) -> None:
+            self._run(jobs, settings, work)
 
-    def _each(self, work: Callable, items: Sequence) -> list:
-        """What the host does for each tile; beside a GPU, which codes many of them at once, in threads."""
-        if self.device == "cpu" or len(items) < 2:
-            return [work(item) for item in items]
-        with ThreadPoolExecutor(HOST_THREADS) as pool:
-            return list(pool.map(work, items))
+        if self.device != "cpu":
+            return pipelined(tiles, sizes, self.samples_on_device, prepare, run, finish)
+        jobs = [prepare(tile) for tile in tiles]
+        run(jobs)
+        return [finish(job) for job in jobs]
 
     def _run(self, jobs: Sequence[_Job], settings: StreamParameters, work: Work) -> None:
         if self.device != "cpu" and not any(job.wants_intervals for job in jobs):
             self._run_on_device(jobs, settings, work)
             return
-        lock = threading.Lock()
 
-        def done(number: int, group: walk.Group) -> None:
-            with lock:
-                work.progress(jobs[number].n_samples_of(group))
+        def done(number: int, group: Group) -> None:
+            work.progress(jobs[number].n_samples_of(group))
 
-        walk.run_groups([(job.shape, job.groups()) for job in jobs], work.threads, done)
+        run_groups([(job.shape, job.groups()) for job in jobs], work.threads, done)
         for job in jobs:
             if job.n_ticked < job.n_samples:  # constant bands
                 work.progress(job.n_samples - job.n_ticked)
@@ -319,17 +345,6 @@ def read_tile(
     return CodedTile(found, parts)
 
 
-def _batches(sizes: Sequence[int], samples_at_once: int) -> list[range]:
-    """Consecutive tiles that are held in memory together."""
-    found, start, total = [], 0, 0
-    for k, size in enumerate(sizes):
-        if k > start and total + size > samples_at_once:
-            found.append(range(start, k))
-            start, total = k, 0
-        total += size
-    return [*found, range(start, len(sizes))] if sizes else []
-
-
 class _Job:
     """A tile on its way through the walk.  Planes taller than wide are walked through transposed."""
 
@@ -359,7 +374,7 @@ class _Job:
         """Planes as the walk sees them, and back."""
         return np.ascontiguousarray(planes.swapaxes(-1, -2)) if self.transposed else planes
 
-    def n_samples_of(self, group: walk.Group) -> int:
+    def n_samples_of(self, group: Group) -> int:
         n_samples = (group.end - group.first) * self.shape[0] * self.shape[1]
         self.n_ticked += n_samples
         self._left -= 1
@@ -367,10 +382,10 @@ class _Job:
             self._state, self._scratch = None, []
         return n_samples
 
-    def groups(self) -> list[walk.Group]:
+    def groups(self) -> list[Group]:
         size = self.settings.group_planes
         found = [
-            walk.Group(first, min(first + size, self.n_planes), self._runner(first, min(first + size, self.n_planes)))
+            Group(first, min(first + size, self.n_planes), self._runner(first, min(first + size, self.n_planes)))
             for first in range(0, self.n_planes, size)
         ]
         self._left = len(found)
@@ -383,7 +398,7 @@ class _Job:
                 ends[0][: self.n_planes],
                 ends[1][: self.n_planes],
                 self.oriented(self.layout.mask),
-                walk.recent_planes(size, self.n_threads),
+                schedule.recent_planes(size, self.n_threads),
             )
         return found
 
@@ -484,6 +499,8 @@ class _DecodeJob(_Job):
 
     def __init__(self, model: AxModel, coded: CodedTile, settings: StreamParameters, n_threads: int):
         n_planes = min(len(coded.layout.band), len(coded.parts) * settings.group_planes)
+        if coded.layout.mask.all():  # all is said: no walk through samples of which none is coded
+            n_planes = 0
         super().__init__(model, coded.layout, settings, n_planes, n_threads)
         self.decoders = [RansDecoder(part, settings.n_lanes, PRECISION) for part in coded.parts]
         self.values = np.zeros((n_planes, *self.shape), np.int32)

@@ -11,13 +11,14 @@ from typing import NamedTuple
 import numpy as np
 
 from lhic.coder.mixture import WEIGHT_BITS
+from lhic.families.ax import schedule
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu import walk
 from lhic.families.ax.cpu.state import Scratch, State, new_scratch, new_state
 from lhic.families.ax.experts import ExpertTable
 from lhic.families.ax.integer_net import IntegerNet, shapes
 from lhic.families.ax.levels import Levels, levels_of
-from lhic.families.ax.parameters import GROUP_PLANES  # a piece of work here; changes nothing
+from lhic.families.ax.parameters import group_planes
 from lhic.families.ax.planes.tile import split_tile
 from lhic.families.ax.spec import n_features
 from lhic.io import threads
@@ -50,7 +51,7 @@ def observe(
     cube: np.ndarray,
     config: AxConfig,
     n_samples: int,
-    rng: np.random.Generator,
+    rng: np.random.Generator | None = None,
     max_error: int = 0,
     spectra: bool = False,
     n_threads: int | None = None,
@@ -58,6 +59,7 @@ def observe(
 ) -> Observations:
     """Observations of `n_samples` random samples (or all, if there are fewer) of a cube coded as one tile.
 
+    rng : without it about so many samples that are evenly spread, the same ones in all versions of any library
     spectra : instead, all planes of so many random pixels that at most `n_samples` (and one spectrum) result, plane
         by plane
     begin : may change the state before the first sample, or keep it to see what it became
@@ -72,12 +74,13 @@ def observe(
     n_planes, n_rows, n_columns = values.shape
     flat = values.reshape(n_planes, n_rows * n_columns)
     if spectra:
+        assert rng is not None
         pixels = np.flatnonzero(~mask)
-        pixels = np.sort(rng.choice(pixels, min(max(n_samples // max(n_planes, 1), 1), len(pixels)), replace=False))
+        pixels = _some(pixels, max(n_samples // max(n_planes, 1), 1), rng)
         chosen = (np.arange(n_planes)[:, None] * (n_rows * n_columns) + pixels).reshape(-1)
     else:
         coded = np.flatnonzero(np.broadcast_to(~mask, values.shape))
-        chosen = np.sort(rng.choice(coded, min(n_samples, len(coded)), replace=False))
+        chosen = _some(coded, n_samples, rng)
     rows = np.full(values.size, -1, np.int32)
     rows[chosen] = np.arange(len(chosen))
 
@@ -87,7 +90,8 @@ def observe(
     lower, upper = _edges(levels, flat, chosen)
     low, high = flat.min(1), flat.max(1)
     n_threads = threads.n_threads(n_threads)
-    n_recent = walk.recent_planes(GROUP_PLANES, n_threads)
+    size = group_planes(n_rows * n_columns)  # of a piece of work; changes nothing
+    n_recent = schedule.recent_planes(size, n_threads)
     state = new_state(table, config.epoch, values.shape, low, high, mask, n_recent)
     begin(table, state)
     net = IntegerNet(*(np.zeros(shapes(config)[name], np.float32) for name in IntegerNet._fields))
@@ -100,8 +104,8 @@ def observe(
     )  # fmt: skip
     idle: list[Scratch] = []
 
-    def group(first: int) -> walk.Group:
-        end = min(first + GROUP_PLANES, n_planes)
+    def group(first: int) -> schedule.Group:
+        end = min(first + size, n_planes)
 
         def run(begin: int, stop: int) -> None:
             scratch = idle.pop() if idle else new_scratch(config, n_rows, n_columns)
@@ -109,10 +113,10 @@ def observe(
             walk.walk_block(walk.OBSERVE, first, end, begin, stop, config.epoch, 8, *what)
             idle.append(scratch)
 
-        return walk.Group(first, end, run)
+        return schedule.Group(first, end, run)
 
-    groups = [group(first) for first in range(0, n_planes, GROUP_PLANES)]
-    walk.run_groups([((n_rows, n_columns), groups)], n_threads, lambda number, group: None)
+    groups = [group(first) for first in range(0, n_planes, size)]
+    schedule.run_groups([((n_rows, n_columns), groups)], n_threads, lambda number, group: None)
     unit = 16.0 / scales  # 1/64 of a level to units of the expected error
     value = (targets + bases) / 64
     return Observations(
@@ -123,6 +127,26 @@ def observe(
         (repeats / 2.0**WEIGHT_BITS).astype(np.float32),
         n_planes * np.count_nonzero(~mask) / cube.size,
     )
+
+
+def _some(places: np.ndarray, n: int, rng: np.random.Generator | None) -> np.ndarray:
+    """n of some rising places, or all if there are fewer, rising; without `rng` about so many, evenly spread."""
+    n = min(n, len(places))
+    if rng is not None:
+        return np.sort(rng.choice(places, n, replace=False))
+    return places[np.unique((np.arange(n) * len(places) + draw(0, n, len(places))) // n)] if n else places
+
+
+def draw(number: int, n: int, below: int) -> np.ndarray:
+    """n evenly distributed whole numbers, int64: the same in all versions of any library.
+
+    number : of the draw
+    Source: G. L. Steele et al., "Fast splittable pseudorandom number generators", OOPSLA 2014 (SplitMix64).
+    """
+    z = np.arange(number * n, (number + 1) * n, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ z >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ z >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return ((z ^ z >> np.uint64(31)) % np.uint64(below)).astype(np.int64)
 
 
 def _edges(levels: Levels, values: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lhic.families.ax.planes.near_lossless import MAX_ERROR
+from lhic.stream.header import MAX_PARAMETERS_BYTES
 from lhic.stream.varint import Reader, write_varint
 
 FAMILY = "lhic-ax"
@@ -15,10 +16,14 @@ SECTION_NAMES = ("side", "groups", "samples")
 LOWER_BITS = (1, 16)
 MAX_TILE_PIXELS = 1 << 15
 """The normal equations' sums stay below 2^53 (docs/format_lhic_ax.md, section 4.3)."""
-GROUP_PLANES = 16
-"""What our encoder takes where tiles are not tiny."""
 GROUP_LIMITS = (1, 4096)
+MAX_CHANGES_BYTES = MAX_PARAMETERS_BYTES - 16  # what is left beside the four numbers
 LANES = (1, 1024)
+
+
+def group_planes(n_pixels: int) -> int:
+    """Planes in a group of a tile, as our encoder chooses them."""
+    return 16 if n_pixels >= 1024 else 64
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,10 @@ from queue import SimpleQueue
 import numpy as np
 import torch
 
+from lhic.arguments import whole_number
 from lhic.coder import Mixture, RansDecoder, RansEncoder, interval
 from lhic.coder.rans import MAX_PRECISION
+from lhic.cube import Cube
 from lhic.errors import CheckpointError, ConfigError, CorruptStreamError, UsageError
 from lhic.families.bp.config import LhicBpConfig
 from lhic.families.bp.engines import CompiledEngine, PlanePass, TorchEngine
@@ -29,7 +31,7 @@ from lhic.families.bp.partition import alphabet_sizes, join, plane_to_unit, spli
 from lhic.families.bp.quantise import round_and_list
 from lhic.families.bp.side import read_corrections, read_escapes, write_corrections, write_escapes
 from lhic.families.bp.wavefront_numba import Coders
-from lhic.families.family import Cube, Encoded, Model, Progress, Work
+from lhic.families.family import Encoded, Model, Progress, Work
 from lhic.stream.tiles import TileGrid
 
 # Format v1: changing any of these changes every stream (docs/format_lhic_bp.md).
@@ -38,6 +40,11 @@ N_LANES = 1  # a tile's positions are decoded in turn and tiles in parallel, so 
 MIN_PRECISION = 20
 SPARE_BITS = 8  # precision beyond the alphabet's own bits, so that the width every symbol has costs below 0.6 %
 N_PLANES = 2
+
+# Memory (docs/memory.md compares it with what is measured):
+SAMPLE_BYTES = 60
+COPIES = 3  # of each sample in its own dtype
+PICTURES = 2.5  # float64, of each feature of each layer
 
 SAMPLES_AT_ONCE = 1 << 24  # enough tiles for many threads
 SAMPLES_ON_DEVICE = 1 << 26
@@ -153,9 +160,20 @@ class LhicBpModel(Model):
         """Format v1: always 32 x 32, as published."""
         return TILE, TILE
 
-    def coding_bytes(self, shape: tuple[int, int, int], dtype: np.dtype) -> int:
-        n_samples = shape[0] * TILE * TILE  # tiles are padded
-        return n_samples * (96 + 3 * dtype.itemsize)  # measured: 83 encoding
+    def coding_bytes(self, shape: tuple[int, int, int], dtype: np.dtype, threads: int) -> int:
+        """Tiles are padded; the networks hold some pictures of each feature, whatever the bands."""
+        settings = self.settings
+        widths = {
+            "spectral_msp": settings.dim_msp_spectral,
+            "spatial_msp": settings.dim_msp_spatial,
+            "spectral_lsp": settings.dim_lsp_spectral,
+            "spatial_lsp": settings.dim_lsp_spatial,
+            "plane": settings.dim_plane,
+            "params": settings.dim_params,
+        }
+        n_pictures = sum(width * (1 + getattr(settings, f"N_layers_{name}")) for name, width in widths.items())
+        sample_bytes = SAMPLE_BYTES + COPIES * dtype.itemsize
+        return TILE * TILE * (shape[0] * sample_bytes + int(PICTURES * n_pictures) * 8)
 
     def plan(self, cube: Cube, work: Work, **options) -> bytes:
         """Stream parameters; option ``param_d`` (1..16) overrides the partition the weights were trained for."""
@@ -164,12 +182,10 @@ class LhicBpModel(Model):
             raise UsageError(f"option {unknown[0]!r}: expected param_d, the only option of {FAMILY}")
         d = options.get("param_d")
         d = self.settings.param_d if d is None else d
-        low, high = SPLIT_BITS
-        if isinstance(d, bool) or not isinstance(d, int | np.integer) or not low <= d <= high:
-            raise UsageError(f"param_d: expected an integer in {low}..{high}, found {d!r}")
+        d = whole_number(d, "param_d", *SPLIT_BITS)
         if self.settings.max_value >> d > 0xFFFF:
             raise UsageError(f"param_d: expected a msp of at most 16 bits, found {d} of {self.settings.max_value}")
-        return StreamParameters(int(d), choose_offset(cube, self.settings.max_value)).to_bytes()
+        return StreamParameters(d, choose_offset(cube, self.settings.max_value)).to_bytes()
 
     def encode_tiles(
         self, tiles: Sequence[np.ndarray], parameters: bytes, work: Work, nodata: int | None = None

@@ -136,13 +136,6 @@ def test_split_checks_of_a_root(tmp_path, monkeypatch):
     assert verdicts["easy: patches in more than one part"].startswith("cannot be made")
 
 
-def test_choice_keeps_the_order_and_repeats():
-    items = list("abcdefgh")
-    chosen = dataset_views.choose(items, 3, 7)
-    assert chosen == sorted(chosen) == dataset_views.choose(items, 3, 7) and len(chosen) == 3
-    assert dataset_views.choose(items, None, 0) == dataset_views.choose(items, 99, 0) == items
-
-
 def test_figures_are_drawn_for_real_and_for_empty_cubes():
     real = open_dataset("bundled")[0].load()[:6, :40, :40]
     cubes = {"real": real, "empty": np.full((4, 12, 12), NODATA, np.int16), "one band": real[:1]}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.measure import rows
-from benchmarks.measure.measurement import Options, describe_codec
+from benchmarks.measure.measurement import Options, choose, describe_codec
 from benchmarks.measure.run import run
 from benchmarks.measure.worker import check_equal, measure
 from lhic.data import open_dataset
@@ -80,6 +80,14 @@ def test_a_stopped_run_goes_on(corpus, tmp_path):
     n_new, table = run_all(corpus, path, ["aec-bands", f"{HERE}:Raises", "lerc"])
     assert n_new == 2, "the finished measurement is kept, the failed one tried again"
     assert len(table) == 3
+
+
+def test_a_larger_choice_adds_to_a_smaller_one():
+    items = list(range(9))
+    chosen = choose(items, 3, 7)
+    assert chosen == sorted(chosen) == choose(items, 3, 7) and len(chosen) == 3
+    assert set(chosen) < set(choose(items, 4, 7))
+    assert choose(items, None, 0) == choose(items, 99, 0) == items
 
 
 def test_a_codec_that_is_not_installed_is_a_row_too(monkeypatch):

@@ -18,7 +18,7 @@ from benchmarks.study import notebooks, parameters, study
 from lhic.errors import UsageError
 from tests.common import REPOSITORY
 
-NOTEBOOKS = notebooks.notebooks()
+NOTEBOOKS = parameters.notebooks_of()
 COMMITTED = sorted((REPOSITORY / "results").glob("*/notebooks/*.ipynb"))
 COPIED = ("lhic", "benchmarks", "ckpt", "configs", "data", "notebooks", "results", "tasks.py", ".gitignore")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
@@ -150,7 +150,7 @@ def test_rows_are_marked_by_code_that_differs_and_by_nothing_else(checkout, monk
     head = git(checkout, "rev-parse", "--short=12", "HEAD").strip()
     assert provenance.commit() == head
     documents = ("results/README.md", "ckpt/README.md", "notebooks/01_quickstart.ipynb", "results/small/rows.csv")
-    code = ("lhic/codec.py", "benchmarks/rows.py", "notebooks/01_quickstart.py", "configs/lhic-ax.yml")
+    code = ("lhic/api.py", "benchmarks/measure/rows.py", "notebooks/01_quickstart.py", "configs/lhic-ax.yml")
     code += ("notebooks/params/small.yml", "ckpt/lhic-ax.safetensors")
     for name in documents + code:
         path = checkout / name

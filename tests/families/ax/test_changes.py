@@ -1,6 +1,9 @@
 """A network fitted to a cube by the encoder, and its changes in the stream."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,11 +14,17 @@ from hypothesis import strategies as st
 import lhic
 from lhic.errors import CheckpointError, CorruptStreamError, UsageError
 from lhic.families.ax import changes, integer_net, tune
+from lhic.families.ax import model as ax_model
+from lhic.families.ax import observe as observe_module
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.observe import Observations, observe
-from lhic.families.ax.parameters import StreamParameters
+from lhic.families.ax.parameters import MAX_CHANGES_BYTES, StreamParameters
+from lhic.families.ax.planes.near_lossless import MAX_ERROR
+from lhic.families.family import Work
+from lhic.stream.header import MAX_PARAMETERS_BYTES
 from lhic.stream.varint import Reader
 from lhic.train.ax.network import AxNet, code_length
+from tests.common import REPOSITORY
 from tests.families.ax.common import SMALL, extreme_tiles, random_model, random_tensors
 
 CONFIG = dataclasses.replace(SMALL, width=8, depth=2, components=2)
@@ -96,7 +105,7 @@ def test_near_lossless_streams_are_tuned_on_what_is_coded():
 
 @pytest.mark.parametrize("steps", [-1, True, 1.5, 10**6])
 def test_impossible_numbers_of_steps_are_told(steps):
-    with pytest.raises(UsageError, match="tuning_steps: expected 0"):
+    with pytest.raises(UsageError, match="tuning_steps: expected a whole number of 0"):
         lhic.encode(scene(), random_model(CONFIG), tuning_steps=steps)
 
 
@@ -127,8 +136,8 @@ def test_the_gradient_is_that_of_the_training_loss():
     found = tune._gradients(layers, seen.features, tune._known(seen))
     expected = [p.grad.numpy() for layer in (*net.hidden, net.last) for p in (layer.weight, layer.bias)]
     for own, wanted in zip(found, expected, strict=True):
-        np.testing.assert_allclose(own, wanted, rtol=2e-3, atol=2e-5)
-    assert tune.bits_per_sample(tensors, seen) == pytest.approx(loss.item(), rel=1e-4)
+        np.testing.assert_allclose(own, wanted, rtol=2e-3, atol=1e-4)
+    assert tune.bits_per_sample(tensors, seen).mean() == pytest.approx(loss.item(), rel=1e-4)
 
 
 def test_no_step_changes_nothing():
@@ -138,18 +147,98 @@ def test_no_step_changes_nothing():
     assert not any(steps.any() for steps in found.values())
 
 
-def test_the_last_layer_can_move_alone():
-    tensors = untrained()
-    seen = observe(scene(), CONFIG, 3000, np.random.default_rng(0))
-    found = changes.rounded(tensors, tune.tune(tensors, seen, 30, n_last=1))
-    assert {name for name, steps in found.items() if steps.any()} == {"last", "last_bias"}
-    assert tune.bits_per_sample(changes.applied(tensors, found), seen) < tune.bits_per_sample(tensors, seen)
-    every = tune.tune(tensors, seen, 5, n_last=CONFIG.depth + 1)
-    assert all(np.array_equal(a, every[name]) for name, a in tune.tune(tensors, seen, 5).items())
-
-
 def test_tuned_weights_keep_their_bounds():
     tensors = random_tensors(CONFIG)
     seen = observe(scene(), CONFIG, 500, np.random.default_rng(0))
     loud = Observations(seen.features, seen.error * 100, *seen[2:])
     changes.applied(tensors, changes.rounded(tensors, tune.tune(tensors, loud, 5)))
+
+
+# --- the same bytes everywhere ----------------------------------------------------------------------------------------
+
+
+def loud_observations(n: int = 5000) -> Observations:
+    """Of every size that features and errors may have."""
+    rng = np.random.default_rng(3)
+    features = rng.integers(-127, 128, (n, integer_net.shapes(CONFIG)["first"][1]), dtype=np.int8)
+    error, below = (rng.normal(0, 1, n) * 10.0 ** rng.integers(-3, 4, n) for _ in range(2))
+    above, repeat = np.where(rng.random(n) < 0.1, np.inf, abs(below)), rng.uniform(-1, 1, n)
+    return Observations(features, *(a.astype(np.float32) for a in (error, abs(below), above, repeat)), 1.0)
+
+
+def test_the_order_in_which_products_are_added_up_changes_no_bit():
+    """Weights at their bounds: were a sum not exact, another order of samples and neurons would round it otherwise."""
+    seen, rng = loud_observations(tune.BATCH), np.random.default_rng(4)
+    layers, known = tune._layers(random_tensors(CONFIG, share=0.99)), tune._known(seen)
+    samples, neurons = rng.permutation(len(known)), rng.permutation(CONFIG.width)
+    turned = [a.copy() for a in layers]
+    for k in (0, 1, 2, 3):  # both hidden layers' neurons in another order
+        turned[k] = turned[k][neurons]
+    for k in (2, 4):
+        turned[k] = turned[k][:, neurons]
+    found = tune._gradients(layers, seen.features, known)
+    again = tune._gradients(turned, seen.features[samples], known[samples])
+    for k, (one, other) in enumerate(zip(found, again, strict=True)):
+        one = one[neurons] if k < 4 else one
+        one = one[:, neurons] if k in (2, 4) else one
+        assert one.any() and np.array_equal(one, other)
+
+
+TUNE = """
+import hashlib
+from tests.families.ax import test_changes as own
+found = own.tune.tune(own.random_tensors(own.CONFIG, share=0.3), own.loud_observations(), 20)
+print(hashlib.sha256(b"".join(found[name].tobytes() for name in sorted(found))).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_tuning_finds_the_same_whatever_multiplies_the_matrices():
+    """Libraries choose their kernels by processor and number of threads."""
+    found = set()
+    for kernels, n_threads in [("Prescott", 1), ("Haswell", 2), ("", 1)]:
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": str(n_threads), "PYTHONPATH": str(REPOSITORY)}
+        environment |= {"OPENBLAS_CORETYPE": kernels} if kernels else {}
+        command = [sys.executable, "-c", TUNE]
+        run = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True)
+        found.add(run.stdout)
+    assert len(found) == 1
+
+
+def test_indices_are_drawn_alike_everywhere():
+    assert observe_module.draw(1, 4, 1000).tolist() == [444, 747, 90, 913]
+    many = observe_module.draw(7, 100_000, 10)
+    assert np.abs(np.bincount(many, minlength=10) - 10_000).max() < 400
+
+
+# --- where it cannot pay ----------------------------------------------------------------------------------------------
+
+
+def test_tiny_cubes_are_not_searched(monkeypatch):
+    monkeypatch.setattr(tune, "tune", lambda *_: pytest.fail("searched"))
+    monkeypatch.setattr(ax_model, "observe", lambda *_, **__: pytest.fail("observed"))
+    model = random_model(CONFIG, share=0.02)
+    n_weights = sum(tensor.size for tensor in model.net.tensors().values())
+    cube = np.zeros((1, 1, ax_model.SAMPLES_A_WEIGHT * n_weights - 1), "int16")
+    assert lhic.encode(cube, model, tuning_steps=300, fallback=False) == lhic.encode(cube, model, fallback=False)
+
+
+def test_changes_too_long_for_a_stream_are_given_up(monkeypatch):
+    model = lhic.families.ax.load("untrained", CONFIG.to_dict(), untrained(), bytes(32))
+    monkeypatch.setattr(ax_model, "MAX_CHANGES_BYTES", 50)
+    plain, tuned = (lhic.encode(scene(), model, tuning_steps=n) for n in (0, 60))
+    assert plain == tuned
+    assert len(StreamParameters(16, MAX_ERROR, 4096, 1024, bytes(MAX_CHANGES_BYTES)).to_bytes()) <= MAX_PARAMETERS_BYTES
+
+
+def test_a_saving_that_may_be_chance_is_none(monkeypatch):
+    """Held-out samples that differ widely among each other say little."""
+    model = lhic.families.ax.load("untrained", CONFIG.to_dict(), untrained(), bytes(32))
+    bits = iter(
+        [np.array([2.0, 2.0, 2.0, 2.0]), np.array([1.0, 1.0, 1.0, 1.0])] * 2
+        + [np.array([9.0, -1.0, -1.0, -1.0]), np.zeros(4)]
+    )
+    monkeypatch.setattr(tune, "bits_per_sample", lambda *_: next(bits))
+    work = Work()
+    assert model._tuned(scene(), 2, 0, work) and model._tuned(scene(), 2, 0, work)
+    assert not model._tuned(scene(), 2, 0, work)

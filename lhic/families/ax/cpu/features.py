@@ -8,43 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from lhic.families.ax import pixel
+from lhic.families.ax import pixel, spec
 from lhic.families.ax.cpu.arithmetic import EXACT, log2_16, log2_16_row
 from lhic.families.ax.cpu.blend import blend_wave, causal_sums
 from lhic.families.ax.cpu.pictures import neighbours
 from lhic.families.ax.cpu.repeats import find_repeats
-from lhic.families.ax.spec import (
-    AROUND,
-    CROSS,
-    FAR_PLANES,
-    MIN_MAGNITUDE,
-    NEAR_PLANES,
-    OF_AROUND,
-    OF_COUNT,
-    OF_CURVATURE,
-    OF_EARLIER_MAGNITUDE,
-    OF_EXPECTED,
-    OF_FAR_PLANES,
-    OF_FIRST_ROW,
-    OF_HIGH,
-    OF_LOW,
-    OF_MAGNITUDE,
-    OF_NEAR_PLANES,
-    OF_PLANE,
-    OF_RAW_SCALE,
-    OF_RESIDUALS,
-    OF_SAMPLES,
-    OF_SCALE,
-    OF_SIDES,
-    OF_SLOPES,
-    OWN,
-    UNIT,
-)
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, distances, skewed
 from lhic.kernels.jit import njit
 
-_AROUND, _OWN = distances(AROUND), distances(OWN)
-_W, _N, _E, _S = (skewed(place) for place in CROSS)
+_AROUND, _OWN = distances(spec.AROUND), distances(spec.OWN)
+_W, _N, _E, _S = (skewed(place) for place in spec.CROSS)
 
 
 @njit(fastmath=EXACT)
@@ -96,10 +69,10 @@ def _less(logs, log_scale, n, feature):
 @njit(fastmath=EXACT)
 def _ends(base, low, high, log_scale, log_magnitude, inverse, n, features, f):
     for q in range(n):
-        features[f + OF_MAGNITUDE, q] = pixel.limited(log_magnitude - log_scale[q])
-        features[f + OF_SCALE, q] = pixel.scale_feature(log_scale[q])
-        features[f + OF_LOW, q] = pixel.in_units(base[q] - low, inverse[q], 18)
-        features[f + OF_HIGH, q] = pixel.in_units(high - base[q], inverse[q], 18)
+        features[f + spec.OF_MAGNITUDE, q] = pixel.limited(log_magnitude - log_scale[q])
+        features[f + spec.OF_SCALE, q] = pixel.scale_feature(log_scale[q])
+        features[f + spec.OF_LOW, q] = pixel.in_units(base[q] - low, inverse[q], 18)
+        features[f + spec.OF_HIGH, q] = pixel.in_units(high - base[q], inverse[q], 18)
 
 
 @njit(fastmath=EXACT)
@@ -116,8 +89,8 @@ def _slopes(plane, u, row, n, slope, curvature):
 @njit(fastmath=EXACT)
 def _slope_features(logs, curvature, log_scale, inverse, n, features, f):
     for q in range(n):
-        features[f + OF_SLOPES, q] = pixel.slope_feature(logs[q], log_scale[q])
-        features[f + OF_CURVATURE, q] = pixel.in_units(curvature[q], inverse[q], 14)
+        features[f + spec.OF_SLOPES, q] = pixel.slope_feature(logs[q], log_scale[q])
+        features[f + spec.OF_CURVATURE, q] = pixel.in_units(curvature[q], inverse[q], 14)
 
 
 @njit
@@ -131,14 +104,14 @@ def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scr
     features, work, base, scale, raw_scale = (
         scratch.features, scratch.work, scratch.base, scratch.scale, scratch.raw_scale,
     )  # fmt: skip
-    magnitude = max(state.magnitude[z, epoch], np.int64(MIN_MAGNITUDE))
+    magnitude = max(state.magnitude[z, epoch], np.int64(spec.MIN_MAGNITUDE))
     log_magnitude = log2_16(magnitude)
     # this plane's magnitude in 1/1024 of each earlier plane's
-    gain = np.empty(1 + NEAR_PLANES + FAR_PLANES)
+    gain = np.empty(1 + spec.NEAR_PLANES + spec.FAR_PLANES)
     for back in range(1, gain.size):
-        earlier = max(state.magnitude[z - back, epoch], np.int64(MIN_MAGNITUDE)) if z >= back else magnitude
+        earlier = max(state.magnitude[z - back, epoch], np.int64(spec.MIN_MAGNITUDE)) if z >= back else magnitude
         gain[back] = pixel.gain_of(magnitude, earlier)
-    earlier = max(state.magnitude[z - 1, epoch], np.int64(MIN_MAGNITUDE)) if z > 0 else magnitude
+    earlier = max(state.magnitude[z - 1, epoch], np.int64(spec.MIN_MAGNITUDE)) if z > 0 else magnitude
 
     log_error = np.empty(n_experts)
     blend_wave(z, u, row, n, epoch, magnitude, earlier, table, state, scratch, log_error)
@@ -150,7 +123,7 @@ def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scr
         activity = state.activity[(z - 1) % n_slots, u, row : row + n]
         _raw_scales(around, activity, float(magnitude), n, expected, raw_scale)
     else:
-        work[0, :n] = UNIT
+        work[0, :n] = spec.UNIT
         _raw_scales(around, work[0], float(magnitude), n, expected, raw_scale)
     log2_16_row(raw_scale, n, 0.0, log_raw)
     _scales(raw_scale, log_raw, state.ratio[z, epoch], state.ratio_count[z, epoch], n, scratch.level, scale)
@@ -166,13 +139,15 @@ def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scr
     for k in range(_OWN.shape[0]):
         at, shifted = u + _OWN[k, 0], row + _OWN[k, 1]
         samples = state.samples[z, at, shifted : shifted + n]
-        _scaled_differences(samples, 64.0, base, inverse, 17, n, features[f + OF_SAMPLES + k])
-        _scaled(state.residuals[z % n_slots, at, shifted : shifted + n], inverse, n, features[f + OF_RESIDUALS + k])
-    for back in range(1, 1 + NEAR_PLANES + FAR_PLANES):
-        own = f + OF_NEAR_PLANES + (back - 1) * (1 + _AROUND.shape[0])
-        if back > NEAR_PLANES:
-            own = f + OF_FAR_PLANES + back - 1 - NEAR_PLANES
-        n_around = _AROUND.shape[0] if back <= NEAR_PLANES else 0
+        _scaled_differences(samples, 64.0, base, inverse, 17, n, features[f + spec.OF_SAMPLES + k])
+        _scaled(
+            state.residuals[z % n_slots, at, shifted : shifted + n], inverse, n, features[f + spec.OF_RESIDUALS + k]
+        )
+    for back in range(1, 1 + spec.NEAR_PLANES + spec.FAR_PLANES):
+        own = f + spec.OF_NEAR_PLANES + (back - 1) * (1 + _AROUND.shape[0])
+        if back > spec.NEAR_PLANES:
+            own = f + spec.OF_FAR_PLANES + back - 1 - spec.NEAR_PLANES
+        n_around = _AROUND.shape[0] if back <= spec.NEAR_PLANES else 0
         if z >= back:
             plane = state.residuals[(z - back) % n_slots]
             _scaled(plane[u, row : row + n], scratch.inverse[back], n, features[own])
@@ -184,28 +159,28 @@ def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scr
     for q in range(n):
         around[q] *= 2.0
     log2_16_row(around, n, 16.0, logs)
-    _less(logs, log_scale, n, features[f + OF_AROUND])
+    _less(logs, log_scale, n, features[f + spec.OF_AROUND])
     log2_16_row(expected, n, 16.0, logs)
-    _less(logs, log_scale, n, features[f + OF_EXPECTED])
-    _less(log_raw, log_scale, n, features[f + OF_RAW_SCALE])
+    _less(logs, log_scale, n, features[f + spec.OF_EXPECTED])
+    _less(log_raw, log_scale, n, features[f + spec.OF_RAW_SCALE])
     _ends(base, 64.0 * state.low[z], 64.0 * state.high[z], log_scale, log_magnitude, inverse, n, features, f)
-    features[f + OF_EARLIER_MAGNITUDE, :n] = pixel.limited(log2_16(earlier) - log_magnitude)
-    features[f + OF_COUNT, :n] = pixel.count_feature(log2_16(state.own_count[z] + 1))
-    features[f + OF_PLANE, :n] = 8 * min(z, 8)
-    features[f + OF_FIRST_ROW, :n] = 0
-    features[f + OF_SIDES, :n] = 0
+    features[f + spec.OF_EARLIER_MAGNITUDE, :n] = pixel.limited(log2_16(earlier) - log_magnitude)
+    features[f + spec.OF_COUNT, :n] = pixel.count_feature(log2_16(state.own_count[z] + 1))
+    features[f + spec.OF_PLANE, :n] = 8 * min(z, 8)
+    features[f + spec.OF_FIRST_ROW, :n] = 0
+    features[f + spec.OF_SIDES, :n] = 0
     if first == 0:
-        features[f + OF_FIRST_ROW, 0] = 64
+        features[f + spec.OF_FIRST_ROW, 0] = 64
     left_most, right_most = wave - 2 * (first + n - 1), wave - 2 * first
     if left_most == 0:
-        features[f + OF_SIDES, n - 1] = 64
+        features[f + spec.OF_SIDES, n - 1] = 64
     if right_most == n_columns - 1:
-        features[f + OF_SIDES, 0] = 64
+        features[f + spec.OF_SIDES, 0] = 64
     if z > 0:
         slope, curvature = work[0], work[1]
         _slopes(state.samples[z - 1], u, row, n, slope, curvature)
         log2_16_row(slope, n, 16.0, logs)
         _slope_features(logs, curvature, log_scale, inverse, n, features, f)
     else:
-        features[f + OF_SLOPES, :n] = 0
-        features[f + OF_CURVATURE, :n] = 0
+        features[f + spec.OF_SLOPES, :n] = 0
+        features[f + spec.OF_CURVATURE, :n] = 0

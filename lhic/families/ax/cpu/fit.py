@@ -14,6 +14,7 @@ from math import sqrt
 
 import numpy as np
 
+from lhic.families.ax import spec
 from lhic.families.ax.cpu.pictures import wave_rows
 from lhic.families.ax.cpu.predict import inside, source_of
 from lhic.families.ax.cpu.tiles import (
@@ -26,16 +27,6 @@ from lhic.families.ax.cpu.tiles import (
     solve_tile_8,
 )
 from lhic.families.ax.experts import CONSTANT, INSIDE, NEIGHBOUR
-from lhic.families.ax.spec import (
-    COEFFICIENT_BITS,
-    COEFFICIENT_LIMIT,
-    CONSTANT_INPUT,
-    DEGENERATE,
-    DEGENERATE_ROOT,
-    FORGET_SHIFT,
-    RELATIVE_RIDGE,
-    RIDGE,
-)
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
 from lhic.kernels.jit import njit
 from lhic.kernels.vectors import address
@@ -127,7 +118,7 @@ def gather(regressors, samples, details, means, z, u, row, n, n_columns, at, inp
     for r in range(regressors.shape[0]):
         kind, back, du, di = regressors[r, 0], regressors[r, 1], regressors[r, 2], regressors[r, 3]
         if kind == CONSTANT:
-            inputs[r, at : at + n] = float(CONSTANT_INPUT)
+            inputs[r, at : at + n] = float(spec.CONSTANT_INPUT)
         elif z < back:
             inputs[r, at : at + n] = 0.0
         else:
@@ -180,9 +171,9 @@ def _weigh(values, weights, n, weighted):
 def forget(gram, moment):
     """Keep 15/16 of the sums, rounded down, so that they stay integers."""
     for a in range(moment.size):
-        moment[a] -= np.floor(moment[a] * 2.0**-FORGET_SHIFT)
+        moment[a] -= np.floor(moment[a] * 2.0**-spec.FORGET_SHIFT)
         for b in range(a + 1):
-            gram[a, b] -= np.floor(gram[a, b] * 2.0**-FORGET_SHIFT)
+            gram[a, b] -= np.floor(gram[a, b] * 2.0**-spec.FORGET_SHIFT)
 
 
 @njit
@@ -210,8 +201,8 @@ def solve(gram, moment, factor, coefficients):
             total -= factor[i, k] * coefficients[k]
         coefficients[i] = total / factor[i, i]
     for i in range(n):
-        rounded = np.rint(coefficients[i] * 2.0**COEFFICIENT_BITS)
-        coefficients[i] = min(max(rounded, -COEFFICIENT_LIMIT), COEFFICIENT_LIMIT)
+        rounded = np.rint(coefficients[i] * 2.0**spec.COEFFICIENT_BITS)
+        coefficients[i] = min(max(rounded, -spec.COEFFICIENT_LIMIT), spec.COEFFICIENT_LIMIT)
 
 
 @njit
@@ -220,20 +211,20 @@ def _solve_pivots(gram, factor, j0):
     for j in range(j0, j0 + QUAD):
         for i in range(j, j0 + QUAD):
             factor[j, i] = gram[i, j]
-        factor[j, j] += RIDGE + factor[j, j] * RELATIVE_RIDGE
+        factor[j, j] += spec.RIDGE + factor[j, j] * spec.RELATIVE_RIDGE
     pivot_tile(address(factor), j0, factor.shape[1])
     for j in range(j0, j0 + QUAD):
         for k in range(j0, j):
             for i in range(j, j0 + QUAD):
                 factor[j, i] -= factor[k, i] * factor[k, j]
         pivot = factor[j, j]
-        if pivot > gram[j, j] * DEGENERATE:
+        if pivot > gram[j, j] * spec.DEGENERATE:
             factor[j, j] = sqrt(pivot)
         else:  # as good as a combination of earlier regressors: its coefficient becomes 0
             for k in range(j):
                 factor[k, j] = 0.0
             for i in range(j, j0 + QUAD):
                 factor[j, i] = gram[i, j]
-            factor[j, j] = DEGENERATE_ROOT
+            factor[j, j] = spec.DEGENERATE_ROOT
         for i in range(j + 1, j0 + QUAD):
             factor[j, i] /= factor[j, j]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from lhic.families.ax import pixel
+from lhic.families.ax import pixel, spec
 from lhic.families.ax.cpu.arithmetic import EXACT
 from lhic.families.ax.cpu.fit import fit_experts, learn_epoch
 from lhic.families.ax.cpu.pictures import store_wave
 from lhic.families.ax.cpu.repeats import first_tries, learn_repeats, next_tries
-from lhic.families.ax.spec import FIRST_COUNT, FIRST_MAGNITUDE, FIRST_RATIO, MIN_MAGNITUDE, N_LEVELS, UNIT
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
 from lhic.kernels.jit import njit
 
@@ -21,10 +20,12 @@ def begin_plane(z, state):
     if z != slot:  # left from another plane
         state.residuals[slot] = 0
         state.errors[slot] = 0
-    state.magnitude[z, 0] = FIRST_MAGNITUDE
-    state.error[z, 0] = FIRST_MAGNITUDE
-    state.ratio[z, 0] = FIRST_RATIO * FIRST_COUNT
-    state.ratio_count[z, 0] = FIRST_COUNT
+    state.magnitude[z, 0] = spec.FIRST_MAGNITUDE
+    for e in range(state.error.shape[2]):
+        state.error[z, 0, e] = spec.FIRST_MAGNITUDE
+    for level in range(spec.N_LEVELS):
+        state.ratio[z, 0, level] = spec.FIRST_RATIO * spec.FIRST_COUNT
+        state.ratio_count[z, 0, level] = spec.FIRST_COUNT
     first_tries(z, state)
 
 
@@ -40,19 +41,19 @@ def end_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
 def _next_tables(z, then, table, state):
     """What plane z expects in the epoch that begins."""
     count = state.own_count[z]
-    before = state.magnitude[z - 1, then] if z > 0 else np.int64(FIRST_MAGNITUDE)
+    before = state.magnitude[z - 1, then] if z > 0 else np.int64(spec.FIRST_MAGNITUDE)
     state.magnitude[z, then] = pixel.mean_error(state.own_magnitude[z], count, before)
     for e in range(table.about_mean.size):
-        before = state.error[z - 1, then, e] if z > 0 else np.int64(FIRST_MAGNITUDE)
+        before = state.error[z - 1, then, e] if z > 0 else np.int64(spec.FIRST_MAGNITUDE)
         state.error[z, then, e] = pixel.mean_error(state.own_error[z, e], count, before)
-    for level in range(N_LEVELS):
-        ratio, ratio_count = np.int64(FIRST_RATIO * FIRST_COUNT), np.int64(FIRST_COUNT)
+    for level in range(spec.N_LEVELS):
+        ratio, ratio_count = np.int64(spec.FIRST_RATIO * spec.FIRST_COUNT), np.int64(spec.FIRST_COUNT)
         if z > 0:
             ratio = pixel.kept_ratio(state.ratio[z - 1, then, level])
             ratio_count = pixel.kept_ratio(state.ratio_count[z - 1, then, level])
         ratio += state.own_ratio[z, level]
         ratio_count += state.own_ratio_count[z, level]
-        state.ratio[z, then, level] = ratio if ratio_count > 0 else FIRST_RATIO
+        state.ratio[z, then, level] = ratio if ratio_count > 0 else spec.FIRST_RATIO
         state.ratio_count[z, then, level] = max(ratio_count, np.int64(1))
     next_tries(z, then, state)
 
@@ -109,7 +110,7 @@ def learn_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scratc
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
     n_experts = table.about_mean.size
     slot = z % state.residuals.shape[0]
-    magnitude = float(max(state.magnitude[z, epoch], np.int64(MIN_MAGNITUDE)))
+    magnitude = float(max(state.magnitude[z, epoch], np.int64(spec.MIN_MAGNITUDE)))
     coded = state.coded[u, row : row + n]
     targets, details, sizes = scratch.targets, scratch.details, scratch.sizes
     residuals, errors, relative = scratch.work[0], scratch.work[1], scratch.work[2]
@@ -130,7 +131,7 @@ def learn_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scratc
         before = state.activity[(z - 1) % state.residuals.shape[0], u, row : row + n]
     else:
         before = activity
-        before[:] = UNIT
+        before[:] = spec.UNIT
     _activities(sizes, magnitude, before, coded, n, activity)
     _relative_sizes(sizes, scratch.raw_scale, n, relative)
     for q in range(n):

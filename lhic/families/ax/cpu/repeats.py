@@ -14,41 +14,32 @@ from __future__ import annotations
 
 import numpy as np
 
-from lhic.families.ax import pixel
-from lhic.families.ax.spec import (
-    CAUSAL,
-    FIRST_HITS,
-    FIRST_TRIES,
-    LONGEST_RUN,
-    N_RUN_LEVELS,
-    RUN_BITS,
-    RUN_LEVEL,
-)
+from lhic.families.ax import pixel, spec
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, distances
 from lhic.kernels.jit import njit
 
-_CAUSAL = distances(CAUSAL)
+_CAUSAL = distances(spec.CAUSAL)
 
 
 @njit
 def first_tries(z, state):
     """Table of a plane's first epoch."""
-    for level in range(N_RUN_LEVELS):
-        state.hits[z, 0, level] = FIRST_HITS[level]
-        state.tries[z, 0, level] = FIRST_TRIES
+    for level in range(spec.N_RUN_LEVELS):
+        state.hits[z, 0, level] = spec.FIRST_HITS[level]
+        state.tries[z, 0, level] = spec.FIRST_TRIES
 
 
 @njit
 def next_tries(z, then, state):
     """Table of an epoch that begins, from the plane's own samples and the table of the plane before it."""
-    for level in range(N_RUN_LEVELS):
+    for level in range(spec.N_RUN_LEVELS):
         hits, tries = state.own_hits[z, level], state.own_tries[z, level]
         if z > 0:
             hits += pixel.kept_tries(state.hits[z - 1, then, level])
             tries += pixel.kept_tries(state.tries[z - 1, then, level])
         if z == 0 or tries < 1:
-            hits += FIRST_HITS[level]
-            tries += FIRST_TRIES
+            hits += spec.FIRST_HITS[level]
+            tries += spec.FIRST_TRIES
         state.hits[z, then, level] = hits
         state.tries[z, then, level] = tries
 
@@ -57,18 +48,18 @@ def next_tries(z, then, state):
 def find_repeats(z, wave, first, n, epoch, table, state, scratch):
     """Candidates of a wave's samples, and how likely they are."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
-    for level in range(N_RUN_LEVELS):
+    for level in range(spec.N_RUN_LEVELS):
         scratch.run_weights[level] = pixel.repeat_weight(state.hits[z, epoch, level], state.tries[z, epoch, level])
     earlier = (z - 1) % state.runs.shape[0]
     samples = state.samples[z]
     for q in range(n):
         runs = np.int64(state.runs[earlier, u, row + q]) if z > 0 else np.int64(0)
-        longest, chosen = runs & LONGEST_RUN, 0
+        longest, chosen = runs & spec.LONGEST_RUN, 0
         for c in range(1, table.repeats):
-            run = (runs >> (RUN_BITS * c)) & LONGEST_RUN
+            run = (runs >> (spec.RUN_BITS * c)) & spec.LONGEST_RUN
             if run > longest:
                 longest, chosen = run, c
-        level = RUN_LEVEL[longest]
+        level = spec.RUN_LEVEL[longest]
         scratch.run_levels[q] = level
         scratch.repeat_weights[q] = scratch.run_weights[level]
         scratch.candidates[q] = samples[u + _CAUSAL[chosen, 0], row + q + _CAUSAL[chosen, 1]]
@@ -87,8 +78,8 @@ def learn_repeats(z, wave, first, n, coded, table, state, scratch):
         runs = np.int64(0)
         for c in range(table.repeats):
             if value == samples[u + _CAUSAL[c, 0], row + q + _CAUSAL[c, 1]]:
-                run = (before >> (RUN_BITS * c)) & LONGEST_RUN
-                runs |= pixel.next_run(run) << (RUN_BITS * c)
+                run = (before >> (spec.RUN_BITS * c)) & spec.LONGEST_RUN
+                runs |= pixel.next_run(run) << (spec.RUN_BITS * c)
         state.runs[now, u, row + q] = runs
         if coded[q]:
             level = scratch.run_levels[q]

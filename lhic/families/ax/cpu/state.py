@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +30,8 @@ class State(NamedTuple):
     activity : int32 (R, A), recent |residual| at this pixel, relative to the planes' means, in 1/1024
     runs : int32 (R, A), planes in a row that were equal to each causal neighbour's, 7 of 8 bits each
     coefficients : float64 (P, n)
-    grams : float64 (P, sum of squares);  moments : float64 (P, n');  each expert's side rounded up (`padded`)
+    grams : float64 (P, sum of squares);  moments : float64 (P, n');  each expert's side rounded up (`padded`); none for
+        planes of one epoch
     own_magnitude, own_count : int64 (P,), sum of |residual| in 1/64, samples
     magnitude : int64 (P, T), expected |residual| at the beginning of each epoch in 1/1024
     own_ratio, own_ratio_count : int64 (P, N_LEVELS);  ratio, ratio_count : int64 (P, T, N_LEVELS)
@@ -132,43 +135,61 @@ def new_state(
     """State before the first sample.
 
     shape : (P, H, W); low, high : (P,) model values; mask : bool (H, W), True where nothing is coded.
-    n_recent : planes R of what only the next planes read, all without it; see `walk.recent_planes`.
+    n_recent : planes R of what only the next planes read, all without it; see `schedule.recent_planes`.
     """
+    state = State(*(np.zeros(size, dtype) for size, dtype in _sizes(table, epoch, shape, n_recent)))
+    state.coefficients[:] = table.first_coefficients[0]
+    state.coefficients[:1] = table.first_coefficients[1]
+    state.low[:], state.high[:] = low, high
+    rows, columns = np.indices(shape[1:])
+    state.coded[2 * rows + columns + WAVE_MARGIN, rows + ROW_MARGIN] = ~mask
+    return state
+
+
+def state_bytes(table: ExpertTable, epoch: int, shape: tuple[int, int, int], n_recent: int) -> int:
+    """Memory of such a state."""
+    return sum(math.prod(size) * np.dtype(dtype).itemsize for size, dtype in _sizes(table, epoch, shape, n_recent))
+
+
+def _sizes(
+    table: ExpertTable, epoch: int, shape: tuple[int, int, int], n_recent: int | None
+) -> list[tuple[tuple[int, ...], type]]:
+    """Shape and dtype of each array of a state."""
     n_planes, n_rows, n_columns = shape
-    skewed = picture_shape(*shape)
-    n_experts = len(table.about_mean)
-    sizes = padded.py_func(np.diff(table.starts))
-    recent = (min(n_recent or n_planes, n_planes), *skewed[1:])
-    n_epochs = -(-n_waves(n_rows, n_columns) // epoch) + 1
-    coefficients = np.tile(table.first_coefficients[0], (n_planes, 1))
-    coefficients[:1] = table.first_coefficients[1]
-    rows, columns = np.indices((n_rows, n_columns))
-    coded = np.zeros(skewed[1:], np.bool_)
-    coded[2 * rows + columns + WAVE_MARGIN, rows + ROW_MARGIN] = ~mask
-    return State(
-        *(np.zeros(skewed, np.int32) for _ in range(2)),
-        np.zeros(recent, np.int32),
-        np.zeros((recent[0], n_experts, *recent[1:]), np.int32),
-        *(np.zeros(recent, np.int32) for _ in range(2)),
-        coefficients,
-        np.zeros((n_planes, int(sizes.sum()))),
-        np.zeros((n_planes, int((sizes**2).sum()))),
-        np.zeros(n_planes, np.int64),
-        np.zeros(n_planes, np.int64),
-        np.zeros((n_planes, n_epochs), np.int64),
-        np.zeros((n_planes, N_LEVELS), np.int64),
-        np.zeros((n_planes, N_LEVELS), np.int64),
-        np.zeros((n_planes, n_epochs, N_LEVELS), np.int64),
-        np.zeros((n_planes, n_epochs, N_LEVELS), np.int64),
-        *(np.zeros((n_planes, N_RUN_LEVELS), np.int64) for _ in range(2)),
-        *(np.zeros((n_planes, n_epochs, N_RUN_LEVELS), np.int64) for _ in range(2)),
-        np.zeros((n_planes, n_experts), np.int64),
-        np.zeros((n_planes, n_epochs, n_experts), np.int64),
-        np.zeros((recent[0], epoch, most_samples(n_rows, n_columns))),
-        np.asarray(low, np.int64),
-        np.asarray(high, np.int64),
-        coded,
-    )
+    n_recent = min(n_recent or n_planes, n_planes)
+    picture = picture_shape(*shape)[1:]
+    n_experts, n_epochs = len(table.about_mean), -(-n_waves(n_rows, n_columns) // epoch) + 1
+    sides = padded.py_func(np.diff(table.starts))
+    n_fitted = n_planes if n_epochs > 2 else 0  # in one epoch nothing is fitted
+    sizes = {
+        "samples": ((n_planes, *picture), np.int32),
+        "details": ((n_planes, *picture), np.int32),
+        "residuals": ((n_recent, *picture), np.int32),
+        "errors": ((n_recent, n_experts, *picture), np.int32),
+        "activity": ((n_recent, *picture), np.int32),
+        "runs": ((n_recent, *picture), np.int32),
+        "coefficients": ((n_planes, table.first_coefficients.shape[1]), np.float64),
+        "moments": ((n_fitted, int(sides.sum())), np.float64),
+        "grams": ((n_fitted, int((sides**2).sum())), np.float64),
+        "own_magnitude": ((n_planes,), np.int64),
+        "own_count": ((n_planes,), np.int64),
+        "magnitude": ((n_planes, n_epochs), np.int64),
+        "own_ratio": ((n_planes, N_LEVELS), np.int64),
+        "own_ratio_count": ((n_planes, N_LEVELS), np.int64),
+        "ratio": ((n_planes, n_epochs, N_LEVELS), np.int64),
+        "ratio_count": ((n_planes, n_epochs, N_LEVELS), np.int64),
+        "own_hits": ((n_planes, N_RUN_LEVELS), np.int64),
+        "own_tries": ((n_planes, N_RUN_LEVELS), np.int64),
+        "hits": ((n_planes, n_epochs, N_RUN_LEVELS), np.int64),
+        "tries": ((n_planes, n_epochs, N_RUN_LEVELS), np.int64),
+        "own_error": ((n_planes, n_experts), np.int64),
+        "error": ((n_planes, n_epochs, n_experts), np.int64),
+        "weights": ((n_recent, epoch, most_samples(n_rows, n_columns)), np.float64),
+        "low": ((n_planes,), np.int64),
+        "high": ((n_planes,), np.int64),
+        "coded": (picture, np.bool_),
+    }
+    return [sizes[name] for name in State._fields]
 
 
 def new_mixtures(components: int, n: int) -> Mixtures:
@@ -182,6 +203,13 @@ def new_mixtures(components: int, n: int) -> Mixtures:
         *(np.zeros((2, n), np.int32) for _ in range(2)),
         np.zeros((9, QUAD), np.int32),
     )
+
+
+@lru_cache(maxsize=64)
+def scratch_bytes(config: AxConfig, n_rows: int, n_columns: int) -> int:
+    """Memory of what `new_scratch` gives."""
+    scratch = new_scratch(config, n_rows, n_columns)
+    return sum(array.nbytes for array in (*scratch[:-1], *scratch.mixtures))
 
 
 def new_scratch(config: AxConfig, n_rows: int, n_columns: int) -> Scratch:

@@ -10,20 +10,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from lhic.errors import UsageError
-
 MAX_ERROR = 2**16 - 1
 """Greatest bound; a step then spans two times what 16 bits hold."""
 
-
 Integers = TypeVar("Integers", int, np.ndarray)
-
-
-def check_max_error(max_error: object) -> int:
-    """The bound, once it is known to be one; `UsageError` unless it is an integer of 0 .. `MAX_ERROR`."""
-    if isinstance(max_error, bool) or not isinstance(max_error, int | np.integer) or not 0 <= max_error <= MAX_ERROR:
-        raise UsageError(f"max_error: expected an integer of 0 .. {MAX_ERROR}, found {max_error!r}")
-    return int(max_error)
 
 
 def cell_of(sample: Integers, max_error: int) -> Integers:

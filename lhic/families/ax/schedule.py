@@ -13,12 +13,12 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from lhic.families.ax.spec import PLANE_LAG
+from lhic.families.ax.spec import FAR_PLANES, NEAR_PLANES, PLANE_LAG
 from lhic.families.ax.wavefront import n_waves
 
 BLOCK = 16  # steps of a group in one piece of work
 AHEAD = 3  # waves that earlier planes must be ahead of a plane
-PLANES_BACK = 6  # farthest plane back that is read of what is kept for recent planes only
+PLANES_BACK = NEAR_PLANES + FAR_PLANES  # farthest plane back that is read of what is kept for recent planes only
 
 
 def groups_at_once(n_threads: int) -> int:

@@ -39,7 +39,6 @@ from lhic.families.registry import DEFAULT_MODEL, DEVICES, weights_files
 from lhic.io.atomic import atomic_write, check_not_input
 from lhic.io.npy import CubeReader
 from lhic.io.source import STANDARD, Source, open_source
-from lhic.kernels import jit as cache
 from lhic.stream.header import read_index
 from lhic.stream.metadata import write_metadata
 
@@ -360,17 +359,19 @@ def run_models(options: argparse.Namespace) -> None:
 
 
 def add_compile(commands) -> None:
-    examples = f"""examples:
+    examples = """examples:
   lhic compile
-  lhic compile --into kernels    # then {cache.VARIABLE}=kernels lhic encode ..., e.g. in a container image
+  lhic compile --into kernels    # then LHIC_CACHE=kernels lhic encode ..., e.g. in a container image
 """
     summary = "compile the kernels for this processor, so that no later call has to"
     add = _command(commands, "compile", run_compile, summary, examples).add_argument
-    add("--into", metavar="FOLDER", help=f"where to keep them (default: {cache.VARIABLE}, else the user's cache)")
+    add("--into", metavar="FOLDER", help="where to keep them (default: LHIC_CACHE, else the user's cache)")
 
 
 def run_compile(options: argparse.Namespace) -> None:
-    folder = cache.prepared_folder(options.into)
+    from lhic.kernels.jit import prepared_folder  # numba takes a second, which the other commands do without
+
+    folder = prepared_folder(options.into)
     started, skipped = time.perf_counter(), []
     for entry in lhic.list_models():
         try:

@@ -17,6 +17,7 @@ def browser_page():
     with pytest.importorskip("playwright.sync_api").sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         page = browser.new_page()
+        page.set_default_timeout(150_000)  # machines are busy now and then
         page.route(re.compile("^https?:"), lambda route: route.abort())
         yield page
         browser.close()

@@ -204,13 +204,13 @@ def bench_gpu(context, model="lhic-ax", batches="1,4,16,64", passes="5"):
 
 @task(help={"profile": "folder of results/ to report on", "open": "open the report in a browser"})
 def report(context, profile="local/small", open=False):
-    """Collect a study's tables and figures into one HTML and one Markdown report."""
+    """Collect a study's tables and figures into one page, which needs no other file."""
     from benchmarks.measure.provenance import shown
     from benchmarks.study.report import build
 
-    paths = build(profile)
-    print("\n".join(f"Report: {shown(path)}" for path in paths))
-    _open_if(open, paths[-1])
+    page = build(profile)
+    print(f"Report: {shown(page)}")
+    _open_if(open, page)
 
 
 @task(

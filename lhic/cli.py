@@ -1,4 +1,4 @@
-"""The command line: ``lhic encode | decode | verify | preview | info | models | train | import-lhic-bp``.
+"""The command line: ``lhic encode | decode | verify | preview | info | models | compile | train | import-lhic-bp``.
 
 A thin wrapper: it reads and writes files, shows progress on stderr and turns errors into one line and an exit code
 (2 for usage, 1 for data, 128 and the signal's number).  Results go to stdout, or to stderr if the output does.
@@ -11,6 +11,7 @@ import json
 import math
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from lhic import console
 from lhic.comparison import Comparison, check_comparable
 from lhic.cube import likely_band_axis
 from lhic.errors import (
+    BackendError,
     CorruptStreamError,
     InvalidCubeError,
     LhicError,
@@ -32,6 +34,7 @@ from lhic.errors import (
     named,
 )
 from lhic.extras import needs
+from lhic.families.raw import RawModel
 from lhic.families.registry import DEFAULT_MODEL, DEVICES, weights_files
 from lhic.io.atomic import atomic_write, check_not_input
 from lhic.io.npy import CubeReader
@@ -84,7 +87,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lhic {lhic.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (add_encode, add_decode, add_verify, add_preview, add_info, add_models, add_train, add_import):
+    adders = add_encode, add_decode, add_verify, add_preview, add_info, add_models, add_compile, add_train, add_import
+    for add in adders:
         add(commands)
     return parser
 
@@ -349,6 +353,35 @@ def run_models(options: argparse.Namespace) -> None:
         default = "  (default)" if entry.name == DEFAULT_MODEL else ""
         size = f"{entry.file_bytes:>9} bytes"
         console.say(f"{entry.name:<{width}}  {entry.family}  {size}  sha256 {entry.sha256[:16]}{default}")
+
+
+# --- compile ----------------------------------------------------------------------------------------------------------
+
+
+def add_compile(commands) -> None:
+    examples = """examples:
+  lhic compile
+  lhic compile --into kernels    # then LHIC_CACHE=kernels lhic encode ..., e.g. in a container image
+"""
+    summary = "compile the kernels for this processor, so that no later call has to"
+    add = _command(commands, "compile", run_compile, summary, examples).add_argument
+    add("--into", metavar="FOLDER", help="where to keep them (default: LHIC_CACHE, else the user's cache)")
+
+
+def run_compile(options: argparse.Namespace) -> None:
+    from lhic.kernels.jit import prepared_folder  # numba takes a second, which the other commands do without
+
+    folder = prepared_folder(options.into)
+    started, skipped = time.perf_counter(), []
+    for entry in lhic.list_models():
+        try:
+            lhic.load_model(entry.path, "cpu").compile_kernels()
+        except BackendError as error:  # a library that coding by other models does without
+            skipped.append(f"{entry.name} left out: {error}")
+    RawModel().compile_kernels()
+    console.say(f"{folder}: all kernels, in {time.perf_counter() - started:.0f} s")
+    for line in skipped:
+        print(f"lhic: {line}", file=sys.stderr)
 
 
 # --- train, import ----------------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ print(f"{len(rows)} rows, {tables.cubes(rows)}, {rows['codec'].nunique()} codecs
 # %%
 bitrate = catalogue.rate_table(rows)
 bitrate.write(plan.folder)
-print(bitrate.caption)
+print(bitrate.full_caption)
 bitrate.body.round(3)
 
 # %%

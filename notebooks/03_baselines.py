@@ -59,7 +59,7 @@ print(f"{len(rows)} rows, {tables.cubes(rows)}, {rows['codec'].nunique()} codecs
 # %%
 baselines = catalogue.rate_table(rows, "baselines")
 baselines.write(plan.folder)
-print(baselines.caption)
+print(baselines.full_caption)
 baselines.body.round(3)
 
 # %%
@@ -87,7 +87,7 @@ speed.body
 # %%
 paired = catalogue.paired_table(rows, reference)
 paired.write(plan.folder)
-print(paired.caption)
+print(paired.full_caption)
 paired.body.round(3)
 
 # %%

@@ -81,7 +81,8 @@ speed.body
 # %%
 presets = ax_tables.preset_table(cube, ax_models, whole_sha256, device)
 counted = presets.astype(dict.fromkeys(["network MACs", "weights bytes"], str))
-tables.write_table(counted, folder / "tables", "ax_presets", f"{about}, one timing on {provenance.machine()}.")
+timed = f"{about}, one timing on {provenance.machine()}"
+tables.write_table(counted, folder / "tables", "ax_presets", f"Presets of lhic-ax; {timed}.")
 presets.round(3)
 
 # %% [markdown]
@@ -162,7 +163,8 @@ Markdown(ax_views.experiment("ablations"))
 # %%
 exact = ax_tables.exactness_table(cube, ax_model)
 assert (exact["equal"] == "yes").all()
-tables.write_table(exact.astype({"numbers": str}), folder / "tables", "ax_exactness", f"{ax_model}; {about}.")
+counted = exact.astype({"numbers": str})
+tables.write_table(counted, folder / "tables", "ax_exactness", f"Exactness of {ax_model}; {about}.")
 exact
 
 # %% [markdown]

@@ -53,7 +53,7 @@ item = open_dataset(dataset, root_path, split)[cube_index]
 cube = np.ascontiguousarray(item.load()[:, : crop or None, : crop or None])
 timing = f"1 cube of {dataset}, median of {passes} on {provenance.machine()}, {provenance.n_cores()} cores"
 print(f"{item.name}\n{cube.dtype} {cube.shape}, {cube.size:,} samples; {provenance.n_cores()} cores")
-print("GPU: " + (provenance.device_name("cuda") if throughput.has_cuda() else "none here, its rows are left out"))
+print("GPU: " + (provenance.device_name("cuda") if provenance.has_cuda() else "none here, its rows are left out"))
 
 # %% [markdown]
 # ## Threads and device
@@ -82,7 +82,8 @@ threads_figure
 tile = throughput.first_tile(batch_model, cube, device)
 batch = throughput.by_batch(batch_model, tile, batch_sizes, device, passes)
 where = f"{batch_model} on {provenance.device_of(device)}, tiles of {tile.shape}, {timing}"
-tables.write_table(batch.astype({"tiles": str, "samples": str}), table_folder, "throughput_batch", f"{where}.")
+counted = batch.astype({"tiles": str, "samples": str})
+tables.write_table(counted, table_folder, "throughput_batch", f"Speed by tiles coded at once; {where}.")
 batch.round(3)
 
 # %% [markdown]

@@ -6,8 +6,8 @@
 # **Inputs.** The rows of a results folder, and the tables and figures that the other notebooks left there. Where
 # nothing was measured yet, the rows of `results/small`.
 #
-# **Outputs.** `report/report.html`, one file with everything in it; `report/report.md`, which
-# `pandoc report.md -o report.pdf` sets in print; all tables and figures that rows alone give, written anew.
+# **Outputs.** `report/report.html`, one file with everything in it, for screen and paper; all tables and figures that
+# rows alone give, written anew.
 #
 # **Run time.** Half a minute; nothing is measured.
 
@@ -28,14 +28,15 @@ from benchmarks.study import report
 folder = provenance.REPOSITORY / out
 source = report.source_of(folder)
 found = rows.read_rows(source)
-for path in report.build_from(folder, source):
-    print(f"{out}/report/{path.name}: {path.stat().st_size:,} bytes")
+collected = report.collect(folder, source)
+path = report.write(collected)
+print(f"{out}/report/{path.name}: {path.stat().st_size:,} bytes")
 
 # %% [markdown]
 # ## The report
 
 # %%
-for part in report.shown(folder):
+for part in report.displayed(collected):
     display(part)
 
 # %%

@@ -79,8 +79,9 @@ class Reader:
         raise DecodeError("varint of 2^63 or more")
 
     def zigzag(self) -> int:
-        """The type `zigzag`."""
+        """The type `zigzag`; every field of this type is below 2^34 as coded."""
         v = self.varint()
+        require(v < 2**34, "zigzag of 2^34 or more")
         return v >> 1 if v % 2 == 0 else -(v + 1 >> 1)
 
     def counted(self) -> bytes:
@@ -218,15 +219,33 @@ def check_metadata(data: bytes, S: int) -> None:
     if not data:
         return
     try:
-        metadata = json.loads(inflate(data, 2**20).decode("utf-8"))
+        metadata = json.loads(inflate(data, 2**20).decode("utf-8"), parse_constant=lambda name: math.inf)
     except DecodeError:
         raise
     except (ValueError, RecursionError) as error:
         raise DecodeError("metadata is not JSON in UTF-8") from error
     require(isinstance(metadata, dict), "metadata is not an object")
-    for key in ("wavelengths", "fwhm", "band_names"):
-        if key in metadata:
-            require(isinstance(metadata[key], list) and len(metadata[key]) == S, f"{key}: not a list of S")
+    check_value(metadata, depth=1)
+    numbers, texts = (int, float), (str,)
+    lists = {"wavelengths": (S, numbers), "fwhm": (S, numbers), "transform": (6, numbers), "band_names": (S, texts)}
+    for key, (n, types) in lists.items():
+        value = metadata.get(key, [types[0]()] * n)
+        require(isinstance(value, list) and len(value) == n, f"{key}: not a list of {n}")
+        require(all(type(item) in types for item in value), f"{key}: another type")
+    for key, types in {"nodata": numbers, "crs": texts, "extra": (dict,)}.items():
+        require(key not in metadata or type(metadata[key]) in types, f"{key}: another type")
+
+
+def check_value(value: object, depth: int) -> None:
+    """format.md, 2: what a value of the metadata may not be. `depth` counts the objects and lists it is, or is in."""
+    if isinstance(value, dict | list):
+        require(depth <= 64, "metadata: more than 64 levels")
+        for item in [*value, *value.values()] if isinstance(value, dict) else value:
+            check_value(item, depth + isinstance(item, dict | list))
+    elif isinstance(value, str):
+        require(not any("\ud800" <= character <= "\udfff" for character in value), "metadata: half a surrogate pair")
+    elif isinstance(value, int | float):
+        require(abs(value) <= 2**1024 - 2**970, "metadata: a number beyond binary64")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -258,7 +277,9 @@ def read_weights(path: Path) -> Weights:
         description = json.loads(file.metadata()["lhic"])
         names = file.keys()
         tensors = {name: file.get_tensor(name) for name in names}
-    return Weights(description["family"], description["config"], tensors)
+    weights = Weights(description["family"], description["config"], tensors)
+    require(weights.hash().hex() == description["sha256"], f"{path.name}: damaged")
+    return weights
 
 
 def find_weights(header: Header, folders: list[Path]) -> Weights:
@@ -448,7 +469,7 @@ def read_side(section: bytes, header: Header, max_error: int, h: int, w: int) ->
         mask = np.logical_xor.accumulate(bits_of(part, h * w).reshape(h, w), axis=0)
     # format_lhic_ax_side.md, 3
     longest = header.shape[0] * (26 + 5 * min(h * w, 65536)) + 5
-    bands, nodata = read_bands(Reader(read_part(reader, longest)), header, max_error, has_mask=len(part) > 0)
+    bands, nodata = read_bands(Reader(read_part(reader, longest)), header, max_error, h * w, has_mask=len(part) > 0)
     # format_lhic_ax_side.md, 5
     sparse = [band for band in bands if band.kind == SPARSE]
     if sparse:
@@ -464,7 +485,7 @@ def read_side(section: bytes, header: Header, max_error: int, h: int, w: int) ->
     return Side(mask, nodata, bands)
 
 
-def read_bands(reader: Reader, header: Header, max_error: int, has_mask: bool) -> tuple[list[Band], int]:
+def read_bands(reader: Reader, header: Header, max_error: int, n_pixels: int, has_mask: bool) -> tuple[list[Band], int]:
     """format_lhic_ax_side.md, 3, and the cells of section 4."""
     least, greatest = np.iinfo(header.dtype).min, np.iinfo(header.dtype).max
     bands = []
@@ -498,9 +519,9 @@ def read_bands(reader: Reader, header: Header, max_error: int, has_mask: bool) -
         q0, q1 = (band.lo + max_error) // (2 * max_error + 1), (band.hi + max_error) // (2 * max_error + 1)
         if band.kind == RANKED:
             n = reader.varint()
-            require(1 <= n <= 65536, "side: number of cells")
+            require(2 <= n <= min(n_pixels, 65534), "side: number of cells")
             steps = [reader.varint() for _ in range(n - 1)]
-            require(all(step > 0 for step in steps) and q0 + sum(steps) == q1, "side: cells of a RANKED band")
+            require(all(1 <= step < 2**32 for step in steps) and q0 + sum(steps) == q1, "side: cells of a RANKED band")
             band.cells = np.cumsum([q0, *steps])
         else:
             band.cells = range(q0, q1 + 1)
@@ -1073,7 +1094,6 @@ class AxStream:
 
 def read_ax_stream(header: Header, weights: Weights) -> AxStream:
     """format_lhic_ax.md, 1.1."""
-    require(header.tile_shape[0] * header.tile_shape[1] <= 2**15, "lhic-ax: more than 2^15 pixels in a tile")
     require(header.n_sections == 3, "lhic-ax: number of sections")
     reader = Reader(header.parameters)
     d, max_error, G, L = (reader.varint() for _ in range(4))
@@ -1145,6 +1165,7 @@ def change_network(network: Network, reader: Reader) -> None:
 
 def decode_ax_tile(header: Header, stream: AxStream, sections: list[bytes], h: int, w: int) -> np.ndarray:
     """format_lhic_ax.md, 1.2."""
+    require(h * w <= 2**15, "lhic-ax: more than 2^15 pixels in a tile")
     side = read_side(sections[0], header, stream.max_error, h, w)
     levels_of_bands = [levels_of(band) for band in side.bands]
     levels = [plane for planes in levels_of_bands for plane in planes]
@@ -1222,19 +1243,19 @@ class BpStream:
 
 def read_bp_stream(header: Header, weights: Weights) -> BpStream:
     """format_lhic_bp.md, 1."""
-    require(max(header.tile_shape) <= SQUARE, "lhic-bp: tiles larger than 32 x 32")
     require(header.n_sections == 4, "lhic-bp: number of sections")
     reader = Reader(header.parameters)
     d, offset = reader.varint(), reader.zigzag()
     reader.end()
     max_value, K = weights.config["max_value"], weights.config["num_mixture"]
-    require(1 <= d <= 16 and abs(offset) < 2**34 and max_value >> d <= 65535, "lhic-bp: parameters")
+    require(1 <= d <= 16 and max_value >> d <= 65535, "lhic-bp: parameters")
     tensors = {name: tensor.astype(np.float64) for name, tensor in weights.tensors.items()}
     return BpStream(d, offset, max_value, K, tensors)
 
 
 def decode_bp_tile(header: Header, stream: BpStream, sections: list[bytes], h: int, w: int) -> np.ndarray:
     """format_lhic_bp.md, 2 and 3."""
+    require(max(h, w) <= SQUARE, "lhic-bp: tiles larger than 32 x 32")
     n_bands = header.shape[0]
     corrections = read_corrections(sections[2], 3 * stream.K * n_bands * h * w)
     difference = read_escapes(sections[3], n_bands * h * w).reshape(n_bands, h, w)
@@ -1337,7 +1358,7 @@ def read_escapes(section: bytes, n_samples: int) -> np.ndarray:
             position = first + reader.varint() + 1
             value = reader.zigzag()
             require(position <= n_samples, "lhic-bp: escapes beyond the tile")
-            require(0 < abs(value) < 2**34, "lhic-bp: difference out of range")
+            require(value != 0, "lhic-bp: difference of 0")
             difference[first:position] = value
     return difference
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from lhic.errors import CorruptStreamError, InvalidCubeError, LhicError, MemoryB
 from lhic.families.raw import RawModel
 from lhic.families.registry import as_model
 from lhic.io.npy import save_cube
+from lhic.io.source import open_source
 from tests.common import REPOSITORY, cubes_by_intent
 
 MIB = 1 << 20
@@ -112,6 +114,16 @@ def test_what_goes_wrong_leaves_files_as_they_were(stored_models, tmp_path):
     whole = (tmp_path / "cube.npy").read_bytes()
     for length in (0, 50, 128, len(whole) - 1):
         check(InvalidCubeError, lhic.encode_file, r"cut.npy", whole[:length])
+
+
+def test_one_open_stream_serves_several_threads(stored_models, tmp_path):
+    cube = np.random.default_rng(0).integers(0, 9, (20, 40, 40), "int16")
+    in_files(tmp_path, cube, "stored")
+    tiles = [*range(25)] * 4
+    with open_source(tmp_path / "cube.lhic") as stream, ThreadPoolExecutor(8) as pool:
+        for number, tile in zip(tiles, pool.map(lambda number: lhic.decode_tile(stream, number), tiles), strict=True):
+            row, column = number // 5 * 8, number % 5 * 8
+            assert np.array_equal(tile, cube[:, row : row + 8, column : column + 8])
 
 
 # --- how much memory --------------------------------------------------------------------------------------------------

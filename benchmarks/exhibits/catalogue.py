@@ -19,6 +19,7 @@ INTERVALS = (
     f"than {statistics.MIN_CLUSTERS} cubes or tiles."
 )
 TEST_SPLIT = "hard/test"
+RATES = "Bits per sample, all bytes counted; mean of"
 
 
 @dataclass(frozen=True)
@@ -29,39 +30,56 @@ class Exhibit:
     body : what is shown
     caption : what it shows, of how many cubes
     code : function that computed it from rows
+    notes : what readers must know and other exhibits say as well: machine, intervals, marks
     """
 
     name: str
     body: pd.DataFrame | figures.Figure
     caption: str
     code: str
+    notes: tuple[str, ...] = ()
 
     @property
     def is_table(self) -> bool:
         return isinstance(self.body, pd.DataFrame)
 
+    @property
+    def full_caption(self) -> str:
+        """Caption and notes, for where the exhibit stands alone."""
+        return " ".join((self.caption, *self.notes))
+
     def write(self, folder: Path) -> list[Path]:
         """Write the files of the exhibit below a results folder."""
         if self.is_table:
-            return tables.write_table(self.body, folder / "tables", self.name, self.caption)
-        return figures.save_figure(self.body, folder / "figures", self.name, self.caption)
+            return tables.write_table(self.body, folder / "tables", self.name, self.full_caption)
+        return figures.save_figure(self.body, folder / "figures", self.name, self.full_caption)
 
 
-def _exhibit(name: str, function: Callable, *arguments, caption: str) -> Exhibit:
-    return Exhibit(name, function(*arguments), caption, f"{function.__module__}.{function.__name__}")
+def _exhibit(name: str, function: Callable, *arguments, caption: str, notes: Sequence[str] = ()) -> Exhibit:
+    code = f"{function.__module__}.{function.__name__}"
+    return Exhibit(name, function(*arguments), caption, code, tuple(filter(None, notes)))
+
+
+def _many(rows: pd.DataFrame) -> bool:
+    return rows["cube"].nunique() > 1
+
+
+def _intervals(rows: pd.DataFrame) -> str:
+    """What bounds are; ``""`` where there are too few cubes for any."""
+    return INTERVALS if rows["cube"].nunique() >= statistics.MIN_CLUSTERS else ""
 
 
 def rate_table(rows: pd.DataFrame, name: str = "bitrate") -> Exhibit:
     """Rate, speed and memory of every codec."""
-    what = "Bits per sample, all bytes counted: mean over" if rows["cube"].nunique() > 1 else "Mean over"
-    return _exhibit(name, tables.rate_table, rows, caption=tables.caption(rows, what))
+    notes = tables.machine_note(rows), tables.training_notes(rows)
+    return _exhibit(name, tables.rate_table, rows, caption=tables.caption(rows, RATES), notes=notes)
 
 
 def unseen_table(rows: pd.DataFrame, name: str = "bitrate_unseen") -> Exhibit:
     """The same on those cubes alone that no codec has seen in training."""
     kept = seen.unseen_only(rows)
-    what = "Only cubes that no codec of the table has seen in training; mean over"
-    return _exhibit(name, tables.rate_table, kept, caption=tables.caption(kept, what))
+    text = tables.caption(kept, "Only cubes that no codec of the table has seen in training:")
+    return _exhibit(name, tables.rate_table, kept, caption=text, notes=[tables.machine_note(kept)])
 
 
 def error_table(rows: pd.DataFrame, name: str = "errors") -> Exhibit:
@@ -73,45 +91,49 @@ def error_table(rows: pd.DataFrame, name: str = "errors") -> Exhibit:
 
 def rate_figure(rows: pd.DataFrame, name: str = "bitrate") -> Exhibit:
     """Rate of every codec."""
-    what = "Mean bits per sample of every codec that coded all cubes (small dots: the cubes);"
-    return _exhibit(name, figures.rate_figure, rows, caption=tables.caption(rows, what))
+    what = "Bits per sample of every codec: mean (small dots: the cubes) of" if _many(rows) else RATES
+    notes = [tables.training_notes(rows)]
+    return _exhibit(name, figures.rate_figure, rows, caption=tables.caption(rows, what), notes=notes)
 
 
 def rate_speed_figure(rows: pd.DataFrame, name: str = "rate_speed") -> Exhibit:
     """Rate against speed.  Rows of one form."""
-    what = (
-        "Rate against speed; filled: one thread, hollow: all cores. The line joins codecs that no other beats in both "
-        "(bold in the key). Mean over"
-    )
-    return _exhibit(name, figures.rate_speed_figure, rows, caption=tables.caption(rows, what))
+    what = "Rate against speed; filled: one thread, hollow: all cores; line: codecs that no other beats in both;"
+    notes = tables.machine_note(rows), tables.training_notes(rows)
+    return _exhibit(name, figures.rate_speed_figure, rows, caption=tables.caption(rows, what), notes=notes)
 
 
 def group_table(rows: pd.DataFrame, column: str) -> Exhibit:
     """Rate by sensor, cube or tile."""
-    what = f"Mean bits per sample by {column}, number of cubes in brackets;"
-    return _exhibit(f"by_{column}", tables.group_table, rows, column, caption=tables.caption(rows, what))
+    text = tables.caption(rows, f"Mean bits per sample by {column}, number of cubes in brackets;")
+    notes = [tables.training_notes(rows)]
+    return _exhibit(f"by_{column}", tables.group_table, rows, column, caption=text, notes=notes)
 
 
 def group_figure(rows: pd.DataFrame, column: str, reference: str) -> Exhibit:
     """Change of rate against a reference by sensor, cube or tile."""
     text = tables.caption(rows, f"Mean change of rate against {reference} by {column}, number of cubes in brackets;")
-    return _exhibit(f"by_{column}", figures.group_figure, rows, column, reference, caption=text)
+    notes = [tables.training_notes(rows)]
+    return _exhibit(f"by_{column}", figures.group_figure, rows, column, reference, caption=text, notes=notes)
 
 
 def paired_table(rows: pd.DataFrame, reference: str, by: str | None = None, name: str = "paired") -> Exhibit:
     """Paired differences to a reference with intervals, over all cubes or by sensor or tile (added to the name)."""
     breakdown = f", by {by}" if by else ""
-    what = f"Differences to {reference} cube by cube{breakdown}; of ties, half count as smaller. {INTERVALS} Over"
+    text = tables.caption(rows, f"Differences to {reference} cube by cube{breakdown}; of ties, half count as smaller;")
     name = f"{name}_by_{by}" if by else name
-    found = _exhibit(name, statistics.paired_table, rows, reference, by, caption=tables.caption(rows, what))
+    notes = _intervals(rows), tables.training_notes(rows)
+    found = _exhibit(name, statistics.paired_table, rows, reference, by, caption=text, notes=notes)
     marked = found.body["codec"].map(tables.marked(rows))
     return replace(found, body=found.body.assign(codec=marked).astype({"cubes": str, "clusters": str}))
 
 
 def paired_figure(rows: pd.DataFrame, reference: str, name: str = "paired") -> Exhibit:
     """Paired change of rate with intervals.  Rows of one form."""
-    what = f"Change of rate against {reference}, mean of the cubes (dark dots). {INTERVALS} Over"
-    return _exhibit(name, figures.paired_figure, rows, reference, caption=tables.caption(rows, what))
+    dots = " (dark dots: the cubes)" if _many(rows) else ""
+    text = tables.caption(rows, f"Mean change of rate against {reference}{dots};")
+    notes = _intervals(rows), tables.training_notes(rows)
+    return _exhibit(name, figures.paired_figure, rows, reference, caption=text, notes=notes)
 
 
 def win_table(rows: pd.DataFrame, name: str = "wins", n_codecs: int = 10) -> Exhibit:
@@ -119,7 +141,8 @@ def win_table(rows: pd.DataFrame, name: str = "wins", n_codecs: int = 10) -> Exh
     best = tables.complete_means(rows).index[:n_codecs]
     what = f"Percentage of cubes on which the codec of the line beats that of the column, the {len(best)} best; over"
     chosen = rows[tables.label(rows).isin(best)]
-    found = _exhibit(name, statistics.win_table, chosen, caption=tables.caption(rows, what))
+    notes = [tables.training_notes(chosen)]
+    found = _exhibit(name, statistics.win_table, chosen, caption=tables.caption(rows, what), notes=notes)
     return replace(found, body=found.body.rename(columns={codec: f"{codec} %" for codec in best}))
 
 
@@ -137,12 +160,13 @@ def gain_table(
     ground = pd.Series({cube: "water" if any(part in cube for part in water_cubes) else "land" for cube in cubes})
     compared = rows[rows["codec"].isin({codec for pair in pairs for codec in pair})]
     text = tables.caption(compared, "What spectral prediction saves, cube by cube;")
-    return _exhibit(name, tables.gain_table, rows, [tuple(pair) for pair in pairs], ground, caption=text)
+    chosen, notes = [tuple(pair) for pair in pairs], [tables.training_notes(compared)]
+    return _exhibit(name, tables.gain_table, rows, chosen, ground, caption=text, notes=notes)
 
 
 def gain_figure(gains: Exhibit) -> Exhibit:
     """The same as a figure."""
-    return _exhibit(gains.name, figures.gain_figure, gains.body, caption=gains.caption)
+    return _exhibit(gains.name, figures.gain_figure, gains.body, caption=gains.caption, notes=gains.notes)
 
 
 def cost_table(rows: pd.DataFrame, split: str = TEST_SPLIT, name: str = "cost") -> Exhibit:
@@ -150,5 +174,6 @@ def cost_table(rows: pd.DataFrame, split: str = TEST_SPLIT, name: str = "cost") 
     measured = rows[rows["sensor"] == "EnMAP"] if rows["sensor"].eq("EnMAP").any() else rows
     n_cubes = cost.n_patches(split)
     text = cost.caption(measured, f"HySpecNet-11k {split}", n_cubes)
-    found = _exhibit(name, cost.cost_table, measured, n_cubes * cost.SAMPLES_OF_A_PATCH, caption=text)
+    notes = [tables.machine_note(measured)]
+    found = _exhibit(name, cost.cost_table, measured, n_cubes * cost.SAMPLES_OF_A_PATCH, caption=text, notes=notes)
     return replace(found, body=found.body.dropna(axis=1, how="all"))

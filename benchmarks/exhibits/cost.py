@@ -82,11 +82,9 @@ def _half_interval(seconds: np.ndarray, samples: np.ndarray) -> float:
 
 
 def caption(rows: pd.DataFrame, what: str, n_cubes: int) -> str:
-    """Sentence that says what was extrapolated, from how many cubes, on which machine."""
-    measured = good(rows)
-    machines = "; ".join(sorted(measured["machine"].unique()))
+    """Sentence that says what was extrapolated, and from how many cubes."""
     plural = "" if n_cubes == 1 else "s"
     return (
-        f"Cost of {n_cubes} cube{plural} ({what}), extrapolated by samples from {measured['cube'].nunique()} measured. "
-        f"Hours of one worker; machine: {machines}."
+        f"Hours of one worker and bytes for {n_cubes} cube{plural} ({what}), extrapolated by samples from "
+        f"{good(rows)['cube'].nunique()} measured."
     )

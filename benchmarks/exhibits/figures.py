@@ -27,6 +27,7 @@ STYLE = Path(__file__).with_name("lhic.mplstyle")
 COLUMN = 3.5  # inches; one column of a journal page
 WIDTH = 7.2  # inches; both columns
 SCREEN_DPI = 150  # of the pictures in notebooks: half of print's, see lhic.mplstyle
+KEY_COLUMNS = 4  # of codecs below a figure
 SHOWN_DPI = 120  # pixels of a browser that an inch of print takes: small print is then read with ease
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")  # of Okabe and Ito
@@ -139,16 +140,15 @@ def read_caption(path: Path) -> str:
 
 
 def rate_figure(rows: pd.DataFrame) -> Figure:
-    """Mean bits per sample of every codec that coded all cubes, one panel per form; small dots are the cubes.
+    """Mean bits per sample of every codec that coded all cubes, a panel for each form; small dots are the cubes.
 
     The means stand beside the panel as numbers.
     """
     forms = sorted(rows["form"].unique())
     means = [complete_means(rows[rows["form"] == form]) for form in forms]
-    heights = [0.5 + 0.135 * len(mean) for mean in means]
     with style():
-        figure = Figure(figsize=(COLUMN, 0.45 + sum(heights)))
-        panels = figure.subplots(len(forms), 1, squeeze=False, height_ratios=heights)[:, 0]
+        figure = Figure(figsize=(WIDTH, 0.95 + 0.145 * max(map(len, means))))
+        panels = figure.subplots(1, len(forms), squeeze=False)[0]
         for axes, form, mean in zip(panels, forms, means):
             of_form = rows[rows["form"] == form]
             mark = marked(of_form)
@@ -183,10 +183,10 @@ def _plot_cubes(axes: Axes, values: pd.Series, y: int) -> None:
 
 
 def rate_speed_figure(rows: pd.DataFrame) -> Figure:
-    """Mean rate against speed (log axis), encoding above decoding; filled: one thread, hollow: all cores.
+    """Mean rate against speed (log axis), encoding beside decoding; filled: one thread, hollow: all cores.
 
     Codecs are numbered from the smallest mean rate on, and named below.  The line joins those that no other beats
-    in both; their names are bold.  Numbers are what fits twenty and more points in one column of a page.
+    in both; their names are bold.  Numbers are what fits twenty and more points in a panel.
     """
     mark = marked(rows)
     rows = good(rows)
@@ -194,10 +194,13 @@ def rate_speed_figure(rows: pd.DataFrame) -> Figure:
     mean = complete_means(rows)
     rows = rows[rows["label"].isin(mean.index)]
     names = [mark(codec) for codec in mean.index]
-    key_lines = -(-len(names) // 2)
+    key_height = 0.14 * -(-len(names) // KEY_COLUMNS)
     with style():
-        figure = Figure(figsize=(COLUMN, 4.7 + 0.125 * key_lines))
-        *panels, key = figure.subplots(3, 1, height_ratios=(2.1, 2.1, 0.125 * key_lines + 0.05))
+        figure = Figure(figsize=(WIDTH, 3.4 + key_height))
+        found = figure.subplot_mosaic(
+            [["encode", "decode"], ["key", "key"]], height_ratios=(2.8, key_height + 0.05), sharey=False
+        )
+        panels, key = [found["encode"], found["decode"]], found["key"]
         panels[1].sharey(panels[0])
         on_front: set[str] = set()
         for axes, work in zip(panels, ("encode", "decode")):
@@ -240,16 +243,17 @@ def _front(speed: pd.Series, mean: pd.Series) -> list[str]:
 
 
 def _write_key(axes: Axes, names: Sequence[str], bold: Sequence[bool]) -> None:
-    """Numbers and names in two columns, in empty axes."""
+    """Numbers and names in columns, in empty axes."""
     axes.set_axis_off()
-    lines = -(-len(names) // 2)
+    lines = -(-len(names) // KEY_COLUMNS)
     for i, name in enumerate(names):
         column, line = divmod(i, lines)
         place = {"transform": axes.transAxes, "fontsize": 6.5, "va": "center"}
         place |= {"fontweight": "bold"} if bold[i] else {}
         height = 1 - (line + 0.5) / lines
-        axes.text(0.05 + 0.55 * column, height, str(i + 1), ha="right", **place)
-        axes.text(0.08 + 0.55 * column, height, name, ha="left", **place)
+        left = 0.03 + column / KEY_COLUMNS
+        axes.text(left, height, str(i + 1), ha="right", **place)
+        axes.text(left + 0.015, height, name, ha="left", **place)
 
 
 def _number_points(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
@@ -326,7 +330,7 @@ def group_figure(rows: pd.DataFrame, column: str, reference: str) -> Figure:
             if np.isfinite(value):
                 colour = "white" if abs(value) > 0.6 * limit else "black"
                 text = f"{value:+.0f}" if crowded else f"{value:+.1f}"
-                axes.text(x, y, text, ha="center", va="center", fontsize=5 if crowded else 6, color=colour)
+                axes.text(x, y, text, ha="center", va="center", fontsize=6, color=colour)
         names = [f"{name} ({counts[name]})" if crowded else f"{name}\n({counts[name]})" for name in table.columns]
         axes.set_xticks(range(table.shape[1]), names, rotation=90 if crowded else 0)
         axes.set_yticks(range(len(table)), [mark(name) for name in table.index])
@@ -340,7 +344,7 @@ def paired_figure(rows: pd.DataFrame, reference: str) -> Figure:
     mark = marked(rows)
     table, pairs = paired_table(rows, reference), differences(rows, reference)
     with style():
-        figure = Figure(figsize=(COLUMN, 0.85 + 0.15 * len(table)))
+        figure = Figure(figsize=(WIDTH, 0.85 + 0.15 * len(table)))
         axes = figure.subplots()
         for y, line in enumerate(table.to_dict("records")):
             look = _look(line["codec"])
@@ -371,7 +375,7 @@ def gain_figure(gains: pd.DataFrame) -> Figure:
     groups = sorted(gains["group"].unique())
     looks = tuple(zip(COLOURS, "oDs^"))
     with style():
-        figure = Figure(figsize=(COLUMN, 0.95 + 0.36 * max(1, len(pairs))))
+        figure = Figure(figsize=(WIDTH, 0.95 + 0.36 * max(1, len(pairs))))
         axes = figure.subplots()
         for i, group in enumerate(groups):
             offset = (i - (len(groups) - 1) / 2) * 0.3
@@ -399,4 +403,4 @@ def _family_legend(figure: Figure, rows: pd.DataFrame) -> None:
         for name, (starts, _, _) in FAMILIES.items()
         if name in present
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(handles)), columnspacing=1.0)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.0)

@@ -15,6 +15,10 @@ import pandas as pd
 from lhic import list_models
 
 MARKS = {"seen": "†", "unknown": "‡"}
+SENTENCES = {
+    "seen": "† {} were training data of WEIGHTS.",
+    "unknown": "‡ {} may have been training data of WEIGHTS.",
+}
 COLUMN = "training"  # of rows that `noted` returns
 
 
@@ -90,22 +94,14 @@ def marks(rows: pd.DataFrame, names: pd.Series) -> dict[str, str]:
 
 
 def notes(rows: pd.DataFrame, names: pd.Series) -> str:
-    """Sentences that explain the marks, and say of which learned codecs no cube was training data."""
+    """Sentences that explain the marks, one for all codecs of which it holds; ``""`` where nothing is marked."""
     rows = rows.assign(name=names, state=seen(rows))
-    sentences = []
+    codecs: dict[str, list[str]] = {}
     for name, of_codec in rows[rows["state"] != "not trained"].groupby("name"):
-        by_state = of_codec.groupby("state")["cube"].nunique()
         n_cubes = of_codec["cube"].nunique()
-        if "seen" in by_state:
-            sentences.append(f"{MARKS['seen']} {name}: {by_state['seen']} of {n_cubes} cubes were its training data.")
-        if "unknown" in by_state:
-            sentences.append(
-                f"{MARKS['unknown']} {name}: of {by_state['unknown']} of {n_cubes} cubes it is not known "
-                "whether they were its training data."
-            )
-        if set(by_state.index) == {"unseen"}:
-            sentences.append(f"{name}: none of the cubes was its training data.")
-    return " ".join(sentences)
+        for state, n_marked in of_codec[of_codec["state"].isin(MARKS)].groupby("state")["cube"].nunique().items():
+            codecs.setdefault(SENTENCES[state].format(f"{n_marked} of {n_cubes} cubes"), []).append(name)
+    return " ".join(sentence.replace("WEIGHTS", ", ".join(found)) for sentence, found in sorted(codecs.items()))
 
 
 def unseen_only(rows: pd.DataFrame) -> pd.DataFrame:

@@ -46,6 +46,21 @@ def tile(cube: str) -> str:
     return f"DT{found[1]}/{found[2]}" if found else name
 
 
+def short_name(cube: str, sensor: str) -> str:
+    """A cube's sensor and what tells it apart from the sensor's others.
+
+    >>> patch = "ENMAP01-____L2A-DT0000004950_20221103T162438Z_001_V010110_20221118T145147Z-Y01460273_X04390566"
+    >>> short_name(patch, "EnMAP")
+    'EnMAP DT4950/001 Y146 X439'
+    >>> short_name("aviris_jasper224", "AVIRIS"), short_name("samson", "SAMSON")
+    ('AVIRIS jasper224', 'SAMSON')
+    """
+    place = re.search(r"-Y0*(\d+?)\d{4}_X0*(\d+?)\d{4}$", cube)  # first and last row, first and last column
+    if tile(cube) and place:
+        return f"{sensor} {tile(cube)} Y{place[1]} X{place[2]}"
+    return f"{sensor} {re.sub(f'^{re.escape(sensor)}_?', '', cube, flags=re.IGNORECASE)}".strip()
+
+
 def interval(values: np.ndarray, clusters: np.ndarray) -> tuple[float, float]:
     """95 % interval of the mean of values that come in clusters.
 

@@ -7,6 +7,7 @@ those whose weights have seen some of the cubes in training are marked (`seen`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
@@ -144,23 +145,27 @@ def error_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def caption(rows: pd.DataFrame, what: str) -> str:
-    """Sentences that say what the numbers stand for, how many cubes are behind them and which were training data."""
+    """Sentence that says what the numbers stand for, of how many cubes, and of which."""
     forms = ", ".join(sorted(rows["form"].unique()))
     datasets = ", ".join(sorted(rows["dataset"].unique()))
-    machines = "; ".join(f"{name}, {int(cores)} cores" for name, cores in _machines(rows))
-    text = f"{what} {cubes(rows)} ({datasets}; {forms}). Machine: {machines}. {seen.notes(rows, label(rows))}"
-    return text.strip()
+    return f"{what} {cubes(rows)} ({datasets}; {forms})."
+
+
+def training_notes(rows: pd.DataFrame) -> str:
+    """What the marks behind codecs mean (`seen.notes`)."""
+    return seen.notes(rows, label(rows))
+
+
+def machine_note(rows: pd.DataFrame) -> str:
+    """Sentence that says where the speeds were measured."""
+    found = rows[["machine", "cores"]].drop_duplicates().itertuples(index=False, name=None)
+    return "Machine: " + "; ".join(f"{machine}, {int(cores)} cores" for machine, cores in found) + "."
 
 
 def cubes(rows: pd.DataFrame) -> str:
     """How many cubes are behind the rows: ``1 cube``, ``5 cubes``."""
     n_cubes = rows["cube"].nunique()
     return f"{n_cubes} cube{'s' if n_cubes != 1 else ''}"
-
-
-def _machines(rows: pd.DataFrame) -> list[tuple[str, float]]:
-    found = rows[["machine", "cores"]].drop_duplicates().itertuples(index=False, name=None)
-    return [(machine, cores) for machine, cores in found]
 
 
 def number(value: object, column: str = "") -> str:
@@ -180,7 +185,8 @@ def number(value: object, column: str = "") -> str:
     return f"{value:.1f}" if "%" in column else f"{value:.3f}"
 
 
-def _cells(table: pd.DataFrame) -> pd.DataFrame:
+def cells(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as texts (`number`)."""
     return pd.DataFrame({name: [number(value, name) for value in table[name]] for name in table.columns}, dtype=object)
 
 
@@ -198,13 +204,13 @@ def markdown(head: Sequence[str], lines: Iterable[Sequence[str]], right: Collect
 def to_markdown(table: pd.DataFrame, text: str = "") -> str:
     """GitHub table with the caption below it."""
     right = [i for i, is_right in enumerate(_is_right(table)) if is_right]
-    return markdown(table.columns, _cells(table).to_numpy(), right) + (f"\n{text}\n" if text else "")
+    return markdown(table.columns, cells(table).to_numpy(), right) + (f"\n{text}\n" if text else "")
 
 
 def to_latex(table: pd.DataFrame, text: str = "", tag: str = "") -> str:
     """A ``table`` environment; needs the package booktabs."""
-    cells = _cells(table).map(escape_latex).rename(columns=escape_latex)
-    return cells.style.hide(axis="index").to_latex(
+    escaped = cells(table).map(escape_latex).rename(columns=escape_latex)
+    return escaped.style.hide(axis="index").to_latex(
         hrules=True,
         position_float="centering",
         column_format="".join("r" if is_right else "l" for is_right in _is_right(table)),
@@ -230,3 +236,11 @@ def write_table(table: pd.DataFrame, folder: Path, name: str, text: str = "") ->
     write_file(paths[1], to_latex(table, text, name))
     write_csv(table, paths[2])
     return paths
+
+
+def read_table(path: Path) -> tuple[pd.DataFrame, str]:
+    """Table of texts, and caption, of a Markdown file that `write_table` wrote."""
+    table, _, caption = path.read_text(encoding="utf-8").strip().partition("\n\n")
+    head, _, *lines = [re.split(r"(?<!\\)\|", line)[1:-1] for line in table.split("\n")]
+    texts = [[cell.strip().replace("\\|", "|") for cell in line] for line in lines]
+    return pd.DataFrame(texts, columns=[name.strip() for name in head], dtype=str), caption

@@ -55,5 +55,6 @@ def _report_cost(request: bench.Request, measured: pd.DataFrame, folder: Path) -
         n_cubes, whole = len(request.all_items()), f"{request.dataset} {request.split or ''}".strip()
     n_samples = tables.good(measured).drop_duplicates("cube")["n_samples"].mean() * n_cubes
     table, text = cost.cost_table(measured, n_samples), cost.caption(measured, f"{whole}, {request.form}", n_cubes)
+    text = f"{text} {tables.machine_note(measured)}"
     tables.write_table(table, folder, "cost", text)
     print(tables.to_markdown(table, text))

@@ -19,7 +19,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from benchmarks.measure.files import write_file
 from benchmarks.measure.provenance import REPOSITORY
-from benchmarks.study.parameters import FOLDER, check_parameters
+from benchmarks.study.parameters import FOLDER, check_parameters, notebooks_of
 from lhic.errors import ConfigError, LhicError
 
 METADATA = {
@@ -33,16 +33,6 @@ class NotebookError(LhicError):
     """A cell of a notebook raised an error."""
 
 
-def notebooks() -> list[Path]:
-    """The notebooks in the order of the study."""
-    return sorted(script.with_suffix(".ipynb") for script in FOLDER.glob("[0-9][0-9]_*.py"))
-
-
-def all_notebooks() -> list[Path]:
-    """Those of the study and the interactive ones."""
-    return sorted(script.with_suffix(".ipynb") for script in FOLDER.glob("*.py"))
-
-
 def sync(check: bool = False) -> list[Path]:
     """Write each script's ``.ipynb``, without outputs; returns those that were written.
 
@@ -52,11 +42,11 @@ def sync(check: bool = False) -> list[Path]:
         JupyterLab notes in a notebook that it saves, do not count
     """
     if check:
-        behind = [path.name for path in all_notebooks() if not path.exists() or _differs(path)]
+        behind = [path.name for path in notebooks_of("*") if not path.exists() or _differs(path)]
         if behind:
             raise ConfigError(f"notebooks: expected the cells of their scripts, found others in {', '.join(behind)}")
         return []
-    texts = {path: nbformat.writes(_paired(path), indent=1) + "\n" for path in all_notebooks()}
+    texts = {path: nbformat.writes(_paired(path), indent=1) + "\n" for path in notebooks_of("*")}
     changed = [path for path, text in texts.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in changed:
         write_file(path, texts[path])

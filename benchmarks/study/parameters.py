@@ -99,6 +99,11 @@ class Parameters(TypedDict, total=False):
 PARAMETERS = TypeAdapter(Parameters)
 
 
+def notebooks_of(names: str = "[0-9][0-9]_*") -> list[Path]:
+    """Paths of the notebooks in the order of the study; ``*`` gives the interactive ones, too."""
+    return sorted(script.with_suffix(".ipynb") for script in FOLDER.glob(f"{names}.py"))
+
+
 def default_parameters(notebook: Path) -> dict:
     """Names and values of the cell tagged ``parameters``.
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.exhibits import tables
+from benchmarks.exhibits import catalogue, tables
 from benchmarks.measure import provenance
 from benchmarks.measure.files import write_file
 from benchmarks.measure.plan import has_plan, measure, plan_from
 from benchmarks.study import notebooks
-from benchmarks.study.parameters import FOLDER, check_parameters, default_parameters
+from benchmarks.study.parameters import FOLDER, check_parameters, default_parameters, notebooks_of
 from lhic.errors import ConfigError, UsageError
 from lhic.settings import parse_yaml, read_yaml
 
@@ -55,7 +55,7 @@ def resolve_parameters(profile: dict[str, dict], overrides: dict) -> dict[str, d
     ConfigError
         Unknown notebook or parameter, or a value of the wrong type.
     """
-    defaults = {path.stem: default_parameters(path) for path in notebooks.notebooks()}
+    defaults = {path.stem: default_parameters(path) for path in notebooks_of()}
     unknown = set(profile) - set(defaults) - {"common"}
     if unknown:
         raise ConfigError(f"profile: expected common or a notebook's name, found {', '.join(sorted(unknown))}")
@@ -65,7 +65,7 @@ def resolve_parameters(profile: dict[str, dict], overrides: dict) -> dict[str, d
         if name not in every:
             raise ConfigError(f"parameter {name!r}: expected one of {', '.join(every)}")
     resolved = {}
-    for path in notebooks.notebooks():
+    for path in notebooks_of():
         given = {**common, **profile.get(path.stem, {}), **overrides}
         own = {name: given[name] for name in given if name in defaults[path.stem] or name in profile.get(path.stem, {})}
         resolved[path.stem] = check_parameters(path, own)
@@ -124,7 +124,7 @@ def run_study(
     environment = {**provenance.environment(), "profile": profile, "parameters": parameters}
     write_file(folder / "environment.json", json.dumps(environment, indent=1) + "\n")
     measured = [measure(plan) for plan in plans]
-    for path in notebooks.notebooks():
+    for path in notebooks_of():
         notebooks.execute(path, folder / "notebooks" / path.name, parameters[path.stem])
     (folder / UNFINISHED).unlink()
     report = folder / "report" / "report.html"
@@ -148,7 +148,8 @@ def _begin_or_resume(folder: Path) -> None:
 
 
 def _print_results(measured: pd.DataFrame, folder: Path, report: Path) -> None:
-    print(tables.to_markdown(tables.rate_table(measured), tables.caption(measured, "Mean over")))
+    rates = catalogue.rate_table(measured)
+    print(tables.to_markdown(rates.body, rates.full_caption))
     failed = tables.error_table(measured)
     if len(failed):
         print(tables.to_markdown(failed, "What did not work."))

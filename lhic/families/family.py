@@ -171,6 +171,13 @@ class Model(ABC):
         """
         return n_bytes_of(shape, dtype) * 3 + 128 * shape[0] * shape[1] * shape[2]
 
+    def compile_kernels(self) -> None:
+        """Have compiled, and so kept, what coding by this model needs."""
+        work, tile = Work(), (np.arange(3 * 8 * 8) * 7919 % 1000).reshape(3, 8, 8).astype("uint16")
+        parameters = self.plan(tile, work)
+        (encoded,) = self.encode_tiles([tile], parameters, work)
+        self.decode_tiles([tile.shape], tile.dtype, [encoded.sections], parameters, work)
+
     # --- whole cubes: a batch of tiles at a time, to stay within the memory however large the cube is ---
 
     def least_piece(self, header: Header) -> tuple[int, int, int]:

@@ -31,6 +31,7 @@ import numba
 import numpy as np
 from numba.core import caching, compiler, serialize
 
+from lhic.errors import UsageError
 from lhic.kernels import linked
 
 VARIABLE = "LHIC_CACHE"
@@ -110,6 +111,33 @@ def cache_folder() -> Path | None:
     except RuntimeError:  # no home
         return None
     return base / "lhic" if base.is_absolute() else None
+
+
+def prepared_folder(folder: str | os.PathLike | None = None) -> Path:
+    """Where kernels are kept from now on, once it is known that they can be.
+
+    folder : instead of `cache_folder`
+
+    Raises
+    ------
+    UsageError
+        There is no such folder for this user.
+    OSError
+        It cannot be written.
+    """
+    if folder is not None:
+        os.environ[VARIABLE] = os.fspath(folder)
+    found = cache_folder()
+    if found is None:
+        raise UsageError(f"compile: expected --into FOLDER, found {NO_FOLDER}")
+    found.mkdir(parents=True, exist_ok=True)
+    trial = found / f"{secrets.token_hex(8)}.partial"
+    try:
+        trial.touch(exist_ok=False)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(found)) from error
+    trial.unlink()
+    return found
 
 
 class KernelCache(caching.FunctionCache):

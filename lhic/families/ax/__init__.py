@@ -1,8 +1,10 @@
 """lhic-ax: adaptive experts, a learned mixture, integers from the samples to the coder.
 
-In coding order: `levels` (with `bands`, `nodata`, `near_lossless`, `packing`) maps a tile to planes of model values;
-`walk` goes through them step by step in the order of `layout`; `experts` predict and `context` describes each sample;
-`network` turns the description into a mixture; `symbols` codes the sample under it.  `coding` joins the parts.
+`planes` maps a tile to planes of model values and back; `model` joins it to an engine, `cpu` or `gpu`, which walks
+through the planes and codes them: predict, blend, describe, network, mixture, coder, learn.  Both take what the format
+says from the same places: `spec` (constants, tables, orders), `pixel` (formulas of a sample), `experts` (regressors),
+`wavefront` (order and memory), `integer_net` (weights), `levels`.  `observe` is the walk as training sees it; `tune`
+and `changes` fit a network to a cube.
 """
 
 from lhic.families.ax.parameters import SECTION_NAMES, describe_parameters

@@ -1,14 +1,13 @@
 """lhic-ax as a family of models: tiles of samples to sections of bytes, and back.
 
-Joins the parts: the planes of a tile (`levels`), the walk through them (`walk`) and the entropy coder.  Planes are
-coded in groups, each a part of the samples section of its own, so that the first bands can be decoded without the rest.
+Joins the parts: the planes of a tile (`planes`), the walk through them (`cpu`, `gpu`) and the entropy coder.  Planes
+are coded in groups, each a part of the samples section of its own, so that the first bands can be decoded alone.
 Format: docs/format_lhic_ax.md.
 """
 
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +19,7 @@ from lhic.arguments import whole_number
 from lhic.coder import RansDecoder, RansEncoder
 from lhic.cube import Cube, n_bytes_of
 from lhic.errors import CheckpointError, ConfigError, CorruptStreamError, UsageError
-from lhic.families.ax import changes, gpu
+from lhic.families.ax import changes, gpu, schedule
 from lhic.families.ax.config import LIMITS, AxConfig
 from lhic.families.ax.cpu import walk
 from lhic.families.ax.cpu.state import Scratch, State, new_scratch, new_state, scratch_bytes, state_bytes
@@ -38,6 +37,7 @@ from lhic.families.ax.parameters import (
 )
 from lhic.families.ax.planes.near_lossless import MAX_ERROR
 from lhic.families.ax.planes.tile import Layout, Planes, check_nodata, join_tile, read_side, split_tile
+from lhic.families.ax.schedule import Group, run_groups
 from lhic.families.ax.spec import PLANE_LAG, PRECISION
 from lhic.families.family import Encoded, Model, Work
 from lhic.stream.tiles import Section, TileGrid
@@ -106,7 +106,7 @@ class AxModel(Model):
         needed = COPIES * n_bytes_of(shape, dtype) + BAND_BYTES * n_bands + PIXEL_BYTES * n_rows * n_columns
         needed += (SIDEWAYS_BYTES if n_rows > n_columns else VALUE_BYTES) * n_planes * n_rows * n_columns
         if self.device == "cpu":
-            n_recent = walk.recent_planes(group_planes(n_rows * n_columns), threads)
+            n_recent = schedule.recent_planes(group_planes(n_rows * n_columns), threads)
             needed += state_bytes(self.table, self.settings.epoch, planes, n_recent)
             needed += threads * scratch_bytes(self.settings, *planes[1:])
         return needed
@@ -172,6 +172,17 @@ class AxModel(Model):
         pays = (mean - error) * math.prod(cube.shape) * seen.share > 8 * len(coded)
         return coded if pays and len(coded) <= MAX_CHANGES_BYTES else b""
 
+    def compile_kernels(self) -> None:
+        """Those of tuning, too, if the model tunes by itself."""
+        super().compile_kernels()
+        if self.settings.tuning_steps and self.device == "cpu":
+            from lhic.families.ax import tune
+
+            tile = (np.arange(3 * 8 * 8) * 7919 % 1000).reshape(3, 8, 8).astype("uint16")
+            tensors, seen = self.net.tensors(), observe(tile, self.settings, 100)
+            tune.bits_per_sample(tensors, seen)
+            tune.tune(tensors, seen, 1)
+
     def net_of(self, settings: StreamParameters) -> IntegerNet:
         """The network that codes a stream.
 
@@ -211,7 +222,7 @@ class AxModel(Model):
         settings = StreamParameters.from_bytes(parameters)
         sizes = [math.prod(shape) for shape in shapes]
 
-        def prepare(tile: tuple) -> _DecodeJob:
+        def prepare(tile: tuple[Sequence[bytes], tuple[int, int, int]]) -> _DecodeJob:
             own, shape = tile
             return _DecodeJob(self, read_tile(own, shape, dtype, settings), settings, work.threads)
 
@@ -277,13 +288,11 @@ class AxModel(Model):
         if self.device != "cpu" and not any(job.wants_intervals for job in jobs):
             self._run_on_device(jobs, settings, work)
             return
-        lock = threading.Lock()
 
-        def done(number: int, group: walk.Group) -> None:
-            with lock:
-                work.progress(jobs[number].n_samples_of(group))
+        def done(number: int, group: Group) -> None:
+            work.progress(jobs[number].n_samples_of(group))
 
-        walk.run_groups([(job.shape, job.groups()) for job in jobs], work.threads, done)
+        run_groups([(job.shape, job.groups()) for job in jobs], work.threads, done)
         for job in jobs:
             if job.n_ticked < job.n_samples:  # constant bands
                 work.progress(job.n_samples - job.n_ticked)
@@ -365,7 +374,7 @@ class _Job:
         """Planes as the walk sees them, and back."""
         return np.ascontiguousarray(planes.swapaxes(-1, -2)) if self.transposed else planes
 
-    def n_samples_of(self, group: walk.Group) -> int:
+    def n_samples_of(self, group: Group) -> int:
         n_samples = (group.end - group.first) * self.shape[0] * self.shape[1]
         self.n_ticked += n_samples
         self._left -= 1
@@ -373,10 +382,10 @@ class _Job:
             self._state, self._scratch = None, []
         return n_samples
 
-    def groups(self) -> list[walk.Group]:
+    def groups(self) -> list[Group]:
         size = self.settings.group_planes
         found = [
-            walk.Group(first, min(first + size, self.n_planes), self._runner(first, min(first + size, self.n_planes)))
+            Group(first, min(first + size, self.n_planes), self._runner(first, min(first + size, self.n_planes)))
             for first in range(0, self.n_planes, size)
         ]
         self._left = len(found)
@@ -389,7 +398,7 @@ class _Job:
                 ends[0][: self.n_planes],
                 ends[1][: self.n_planes],
                 self.oriented(self.layout.mask),
-                walk.recent_planes(size, self.n_threads),
+                schedule.recent_planes(size, self.n_threads),
             )
         return found
 

@@ -5,16 +5,15 @@ Features do not depend on the network, so one walk over a cube gives its samples
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from lhic.coder.mixture import WEIGHT_BITS
+from lhic.families.ax import schedule
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu import walk
-from lhic.families.ax.cpu.state import Scratch, State, new_scratch, new_state
-from lhic.families.ax.experts import ExpertTable
+from lhic.families.ax.cpu.state import Scratch, new_scratch, new_state
 from lhic.families.ax.integer_net import IntegerNet, shapes
 from lhic.families.ax.levels import Levels, levels_of
 from lhic.families.ax.parameters import group_planes
@@ -52,16 +51,11 @@ def observe(
     n_samples: int,
     rng: np.random.Generator | None = None,
     max_error: int = 0,
-    spectra: bool = False,
     n_threads: int | None = None,
-    begin: Callable[[ExpertTable, State], None] = lambda table, state: None,
 ) -> Observations:
     """Observations of `n_samples` random samples (or all, if there are fewer) of a cube coded as one tile.
 
     rng : without it about so many samples that are evenly spread, the same ones in all versions of any library
-    spectra : instead, all planes of so many random pixels that at most `n_samples` (and one spectrum) result, plane
-        by plane
-    begin : may change the state before the first sample, or keep it to see what it became
     """
     planes, _ = split_tile(cube, max_error)
     if cube.shape[1] > cube.shape[2]:
@@ -72,13 +66,7 @@ def observe(
     mask = np.ascontiguousarray(mask)
     n_planes, n_rows, n_columns = values.shape
     flat = values.reshape(n_planes, n_rows * n_columns)
-    if spectra:
-        pixels = np.flatnonzero(~mask)
-        pixels = _some(pixels, max(n_samples // max(n_planes, 1), 1), rng)
-        chosen = (np.arange(n_planes)[:, None] * (n_rows * n_columns) + pixels).reshape(-1)
-    else:
-        coded = np.flatnonzero(np.broadcast_to(~mask, values.shape))
-        chosen = _some(coded, n_samples, rng)
+    chosen = _some(np.flatnonzero(np.broadcast_to(~mask, values.shape)), n_samples, rng)
     rows = np.full(values.size, -1, np.int32)
     rows[chosen] = np.arange(len(chosen))
 
@@ -89,9 +77,8 @@ def observe(
     low, high = flat.min(1), flat.max(1)
     n_threads = threads.n_threads(n_threads)
     size = group_planes(n_rows * n_columns)  # of a piece of work; changes nothing
-    n_recent = walk.recent_planes(size, n_threads)
+    n_recent = schedule.recent_planes(size, n_threads)
     state = new_state(table, config.epoch, values.shape, low, high, mask, n_recent)
-    begin(table, state)
     net = IntegerNet(*(np.zeros(shapes(config)[name], np.float32) for name in IntegerNet._fields))
     n = len(chosen)
     features = np.zeros((n, n_features(n_experts)), np.int8)
@@ -102,7 +89,7 @@ def observe(
     )  # fmt: skip
     idle: list[Scratch] = []
 
-    def group(first: int) -> walk.Group:
+    def group(first: int) -> schedule.Group:
         end = min(first + size, n_planes)
 
         def run(begin: int, stop: int) -> None:
@@ -111,10 +98,10 @@ def observe(
             walk.walk_block(walk.OBSERVE, first, end, begin, stop, config.epoch, 8, *what)
             idle.append(scratch)
 
-        return walk.Group(first, end, run)
+        return schedule.Group(first, end, run)
 
     groups = [group(first) for first in range(0, n_planes, size)]
-    walk.run_groups([((n_rows, n_columns), groups)], n_threads, lambda number, group: None)
+    schedule.run_groups([((n_rows, n_columns), groups)], n_threads, lambda number, group: None)
     unit = 16.0 / scales  # 1/64 of a level to units of the expected error
     value = (targets + bases) / 64
     return Observations(

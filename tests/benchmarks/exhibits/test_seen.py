@@ -54,9 +54,9 @@ def test_what_is_noted_outlives_a_choice_of_rows(monkeypatch):
 @pytest.mark.parametrize(
     ("cubes", "mark", "note"),
     [
-        ("1", "†", "† lhic-x: 1 of 2 cubes were its training data."),
-        ("9", "", "lhic-x: none of the cubes was its training data."),
-        (None, "‡", "‡ lhic-x: of 2 of 2 cubes it is not known whether they were its training data."),
+        ("1", "†", "† 1 of 2 cubes were training data of lhic-x."),
+        ("9", "", ""),
+        (None, "‡", "‡ 2 of 2 cubes may have been training data of lhic-x."),
     ],
 )
 def test_marks_and_notes(monkeypatch, cubes, mark, note):
@@ -64,7 +64,7 @@ def test_marks_and_notes(monkeypatch, cubes, mark, note):
     monkeypatch.setattr(seen, "training_cubes", lambda: known)
     assert seen.marks(MIXED, tables.label(MIXED)).get("lhic-x", "") == mark
     assert seen.notes(MIXED, tables.label(MIXED)) == note
-    assert tables.caption(MIXED, "Mean over").endswith(note)
+    assert tables.training_notes(MIXED) == note
     kept = seen.unseen_only(MIXED)["cube"].unique().tolist()
     assert kept == {"1": ["b"], "9": ["a", "b"], None: []}[cubes]
 

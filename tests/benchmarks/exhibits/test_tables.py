@@ -96,7 +96,8 @@ def test_group_and_gain_tables(table):
 
 
 def test_captions_say_how_many_cubes(table):
-    assert tables.caption(table, "Mean over") == "Mean over 2 cubes (corpus; as-measured). Machine: chip, 2 cores."
+    assert tables.caption(table, "Mean over") == "Mean over 2 cubes (corpus; as-measured)."
+    assert tables.machine_note(table) == "Machine: chip, 2 cores."
 
 
 def test_three_formats(table, tmp_path):
@@ -154,7 +155,7 @@ def test_marks_of_training_data_reach_tables_and_figures(table, monkeypatch):
     monkeypatch.setattr(seen, "training_cubes", lambda: {"w": frozenset("a")})
     assert tables.rate_table(table).loc[0, "codec"] == "lhic-x †"
     assert "lhic-x †" in set(tables.group_table(table, "cube")["codec"])
-    assert tables.caption(table, "Mean over").endswith("† lhic-x: 1 of 2 cubes were its training data.")
+    assert tables.training_notes(table) == "† 1 of 2 cubes were training data of lhic-x."
     labels = {text.get_text() for text in figures.rate_figure(table).axes[0].get_yticklabels()}
     key = {text.get_text() for text in figures.rate_speed_figure(table).axes[2].texts}
     assert "lhic-x †" in labels & key

@@ -32,7 +32,7 @@ def test_every_measure_gives_a_row(tmp_path):
         {"name": "float", "model": model, "rounded": False},
         {"name": "whole", "model": model, "measure": "tiles", "tile": 0},
         {"name": "tiles", "model": model, "measure": "tiles", "tile": 16, "against": "whole", "remark": "small"},
-        {"name": "tuned", "model": model, "measure": "tuned", "n_last": 1, "tuning_steps": 5, "against": "whole"},
+        {"name": "tuned", "model": model, "measure": "tuned", "tuning_steps": 5, "against": "whole"},
     ]
     assert {row.get("measure", "crops") for row in rows} == set(MEASURES)
     observations = {"samples": 2000, "copies": 1, "samples_of_copy": 500}

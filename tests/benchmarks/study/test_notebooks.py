@@ -18,8 +18,8 @@ from benchmarks.study import notebooks, parameters, study
 from lhic.errors import ConfigError, LhicError, UsageError
 from tests.common import REPOSITORY
 
-NOTEBOOKS = notebooks.notebooks()
-ALL_NOTEBOOKS = notebooks.all_notebooks()
+NOTEBOOKS = parameters.notebooks_of()
+ALL_NOTEBOOKS = parameters.notebooks_of("*")
 
 
 def test_there_are_notebooks():
@@ -54,7 +54,7 @@ def test_saving_in_jupyterlab_leaves_the_script_as_it_is_and_the_pair_in_step(pa
 
     shutil.copy2(script, tmp_path)
     nbformat.write(notebook, tmp_path / path.name)
-    monkeypatch.setattr(notebooks, "FOLDER", tmp_path)
+    monkeypatch.setattr(parameters, "FOLDER", tmp_path)
     assert notebooks.sync(check=True) == [], "a notebook that was saved unedited is taken for another"
     assert notebooks.sync() == [tmp_path / path.name], "the outputs stay"
     assert (tmp_path / path.name).read_text(encoding="utf-8") == path.read_text(encoding="utf-8")
@@ -86,7 +86,7 @@ def test_parameters_are_checked_first(path):
 def written(folder, monkeypatch, text):
     """A notebook of that script."""
     (folder / "01_x.py").write_text(text)
-    monkeypatch.setattr(notebooks, "FOLDER", folder)
+    monkeypatch.setattr(parameters, "FOLDER", folder)
     (path,) = notebooks.sync()
     return path
 

@@ -3,7 +3,6 @@
 import ast
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -19,11 +18,10 @@ from benchmarks.study import notebooks, parameters, study
 from lhic.errors import UsageError
 from tests.common import REPOSITORY
 
-NOTEBOOKS = notebooks.notebooks()
+NOTEBOOKS = parameters.notebooks_of()
 COMMITTED = sorted((REPOSITORY / "results").glob("*/notebooks/*.ipynb"))
 COPIED = ("lhic", "benchmarks", "ckpt", "configs", "data", "notebooks", "results", "tasks.py", ".gitignore")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 class Study(NamedTuple):
@@ -116,9 +114,9 @@ def test_a_study_ends_by_naming_its_report_and_opens_it(tiny):
 
 @pytest.mark.slow
 def test_the_report_is_of_the_study_that_was_run(tiny):
-    markdown = (tiny.folder / "report" / "report.md").read_text()
-    assert "rows: `results/local/small/rows` (12)" in markdown and "2 cubes of corpus" in markdown
-    assert "`invoke report --profile local/small`" in markdown
+    page = (tiny.folder / "report" / "report.html").read_text()
+    assert "results/local/small/rows (12)" in page and "2 cubes of corpus" in page
+    assert "invoke report --profile local/small" in page
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -171,8 +169,7 @@ def figures_made(path: Path) -> int:
     The report takes its figures from the other notebooks; those are counted by their captions.
     """
     if path.stem == "07_report":
-        report = (path.parents[1] / "report" / "report.md").read_text()
-        return len(re.findall(r"^\*\*Figure \d+\.", report, re.MULTILINE))
+        return (path.parents[1] / "report" / "report.html").read_text().count('<img src="data:image/svg+xml,')
     code = [cell["source"] for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
     calls = [node.func for cell in code for node in ast.walk(ast.parse("".join(cell))) if isinstance(node, ast.Call)]
     names = [function.attr for function in calls if isinstance(function, ast.Attribute)]
@@ -217,20 +214,6 @@ def test_exploration_shows_its_widgets_and_the_picture_to_those_who_have_none(ex
     check_shows(explored, 1)
 
 
-@pytest.fixture(scope="module")
-def page():
-    """A page of a browser of this machine, without a network."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"needs a browser: none of {', '.join(BROWSERS)} is installed")
-    with pytest.importorskip("playwright.sync_api").sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.route(re.compile("^https?:"), lambda route: route.abort())
-        yield page
-        browser.close()
-
-
 def check_drawn(page, path: Path, folder: Path) -> None:
     """Every figure of a notebook, as a page, is an image that the browser has decoded and gives room to."""
     notebook = json.loads(path.read_text())
@@ -247,12 +230,12 @@ def check_drawn(page, path: Path, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_browser_draws_every_figure_of_an_executed_notebook(tiny, explored, page, tmp_path):
+def test_a_browser_draws_every_figure_of_an_executed_notebook(tiny, explored, browser_page, tmp_path):
     for path in [*sorted((tiny.folder / "notebooks").iterdir()), explored]:
-        check_drawn(page, path, tmp_path)
+        check_drawn(browser_page, path, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_a_browser_draws_every_figure_of_a_committed_notebook(path, page, tmp_path):
-    check_drawn(page, path, tmp_path)
+def test_a_browser_draws_every_figure_of_a_committed_notebook(path, browser_page, tmp_path):
+    check_drawn(browser_page, path, tmp_path)

@@ -22,7 +22,7 @@ from lhic.families.ax.config import AxConfig
 from lhic.families.family import Work
 from lhic.stream.varint import Reader, write_varint
 from tests.common import REPOSITORY, coded
-from tests.families.ax.common import SMALL, extreme_tiles, random_model, settings_of, solved
+from tests.families.ax.common import extreme_tiles, random_model, settings_of, solved
 from tests.families.ax.test_bounds import systems
 
 pytest.importorskip("triton", reason="triton is not installed, so its interpreter cannot run the kernels")
@@ -103,8 +103,8 @@ def test_other_configurations(config, interpreter):
 @pytest.mark.slow
 def test_a_tile_with_all_neighbours(interpreter):
     """Far neighbours are partly inside; epochs end; a pixel has no data."""
-    config = dataclasses.replace(SMALL, spatial_neighbours=2, far_neighbours=2, depth=1)
-    tile = np.random.default_rng(4).integers(0, 3, (3, 7, 9)).astype("int16")
+    config = AxConfig(1, 0, 1, 2, 4, 8, depth=1, components=2, far_neighbours=2, repeats=4, blend=8)
+    tile = np.random.default_rng(4).integers(0, 3, (2, 6, 7)).astype("int16")
     tile[:, 4, 4] = -32768
     check_both_ways(random_model(config, share=0.02), interpreted(config, share=0.02), [tile], settings_of())
 

@@ -62,7 +62,7 @@ def test_without_a_bound_nothing_changes():
 def test_any_tile_is_kept_or_refused(data):
     values = st.integers(-12, 12)
     shape = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 5)))
-    tile = np.array(data.draw(st.lists(values, min_size=60, max_size=60))[: np.prod(shape)], "int8").reshape(shape)
+    tile = np.array(data.draw(st.lists(values, min_size=80, max_size=80))[: np.prod(shape)], "int8").reshape(shape)
     nodata, max_error = data.draw(values), data.draw(st.integers(1, 9))
     try:
         coded(tile, max_error, nodata)

@@ -47,7 +47,11 @@ def test_wrapped_state_dictionaries(published):
         path = published / f"{name}_ckpt.pth"
         state = torch.load(path, weights_only=True)
         torch.save({"state_dict": {f"module.{key}": value for key, value in state.items()}, "epoch": 3}, path)
-    assert run(published).sha256 == expected
+    with pytest.raises(UsageError, match="--force"):
+        run(published)
+    assert run(published, overwrite=True).sha256 == expected
+    with pytest.raises(UsageError, match="another file than those that are read"):
+        import_published(published / "config.yml", path, path, path, overwrite=True)
 
 
 def test_wrong_files_are_told_and_nothing_is_written(published):

@@ -56,7 +56,7 @@ def test_the_unseen_weights_leave_the_bundled_patch_out():
     [
         ({"steps": 0}, "steps: expected greater than or equal to 1, found 0"),
         ({"copies_share": 1.0}, "copies_share"),
-        ({"model": {"width": 30}}, "multiple of 4"),
+        ({"model": {"width": 30}}, "multiple of 8"),
         ({"model": {"wide": 3}}, "'wide' amiss"),
         ({"observations": {"copies": -1}}, "observations.copies: expected greater than or equal to 0"),
     ],

@@ -21,9 +21,11 @@ def begin_plane(z, state):
         state.residuals[slot] = 0
         state.errors[slot] = 0
     state.magnitude[z, 0] = spec.FIRST_MAGNITUDE
-    state.error[z, 0] = spec.FIRST_MAGNITUDE
-    state.ratio[z, 0] = spec.FIRST_RATIO * spec.FIRST_COUNT
-    state.ratio_count[z, 0] = spec.FIRST_COUNT
+    for e in range(state.error.shape[2]):
+        state.error[z, 0, e] = spec.FIRST_MAGNITUDE
+    for level in range(spec.N_LEVELS):
+        state.ratio[z, 0, level] = spec.FIRST_RATIO * spec.FIRST_COUNT
+        state.ratio_count[z, 0, level] = spec.FIRST_COUNT
     first_tries(z, state)
 
 

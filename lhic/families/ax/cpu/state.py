@@ -135,7 +135,7 @@ def new_state(
     """State before the first sample.
 
     shape : (P, H, W); low, high : (P,) model values; mask : bool (H, W), True where nothing is coded.
-    n_recent : planes R of what only the next planes read, all without it; see `walk.recent_planes`.
+    n_recent : planes R of what only the next planes read, all without it; see `schedule.recent_planes`.
     """
     state = State(*(np.zeros(size, dtype) for size, dtype in _sizes(table, epoch, shape, n_recent)))
     state.coefficients[:] = table.first_coefficients[0]

@@ -2,15 +2,11 @@
 
 Planes are coded in groups.  At step t of a group its k-th plane codes wave t - 4 k, so the samples of a step depend
 only on earlier steps and on earlier groups.  Groups are pieces of work of their own as soon as the group before them is
-far enough ahead, so several threads share a tile; in which order they run changes nothing (docs/format_lhic_ax.md,
-section 2).
+far enough ahead (`lhic.families.ax.schedule`).
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -26,23 +22,10 @@ from lhic.families.ax.cpu.pictures import wave_rows
 from lhic.families.ax.cpu.predict import predict_wave
 from lhic.families.ax.elementary import LOG2, exp2
 from lhic.families.ax.spec import PLANE_LAG, PRECISION, UNIT
-from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, n_waves
+from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
 from lhic.kernels.jit import njit
 
 ENCODE, DECODE, OBSERVE = 0, 1, 2
-BLOCK = 16  # steps of a group in one piece of work
-AHEAD = 3  # waves that earlier planes must be ahead of a plane
-PLANES_BACK = 6  # farthest plane back that is read of what `state` keeps for recent planes only
-
-
-def groups_at_once(n_threads: int) -> int:
-    """Groups of a tile from the first unfinished one on that may have begun: one more than can run."""
-    return n_threads + 1
-
-
-def recent_planes(group_planes: int, n_threads: int) -> int:
-    """Planes that must be kept apart while so many groups run: `state.new_state`'s n_recent."""
-    return groups_at_once(n_threads) * group_planes + PLANES_BACK
 
 
 class Coding(NamedTuple):
@@ -190,106 +173,3 @@ def _likely_width(scratch, q):
     odds = exp2(-abs(scratch.candidates[q] - scratch.base[q] / 64) / (scale * LOG2))
     repeat = scratch.repeat_weights[q] / 2.0**WEIGHT_BITS
     return np.int64(2.0**PRECISION * (repeat + (1 - repeat) * min(odds / (scale * (1 + odds) ** 2), 1.0))) + 1
-
-
-class Group(NamedTuple):
-    """Planes first .. end - 1 of a tile, and how to run a block of its steps."""
-
-    first: int
-    end: int
-    run: Callable[[int, int], None]  # (first step, end step)
-
-
-def run_groups(
-    tiles: list[tuple[tuple[int, int], list[Group]]],
-    n_threads: int,
-    done: Callable[[int, Group], None],
-):
-    """Run all blocks of all groups of all tiles, each as soon as what it depends on is there.
-
-    tiles : ((H, W), groups in coding order) of each tile.  done : called with the tile's number and a finished group.
-    An exception in a block ends the run and is raised here.
-    """
-    pending = [_Progress(number, *tile, groups_at_once(n_threads)) for number, tile in enumerate(tiles)]
-    lock = threading.Condition()
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        while True:
-            with lock:
-                while True:
-                    if failures or all(progress.finished for progress in pending):
-                        lock.notify_all()
-                        return
-                    found = next(
-                        (task for progress in pending if (task := progress.take()) is not None),
-                        None,
-                    )
-                    if found is not None:
-                        break
-                    lock.wait()
-            progress, g, block = found
-            group = progress.groups[g]
-            try:
-                group.run(block * BLOCK, min((block + 1) * BLOCK, progress.n_steps(g)))
-                finished = (block + 1) * BLOCK >= progress.n_steps(g)
-                if finished:
-                    done(progress.number, group)
-            except BaseException as error:
-                with lock:
-                    failures.append(error)
-                    lock.notify_all()
-                return
-            with lock:
-                progress.give_back(g)
-                lock.notify_all()
-
-    if n_threads == 1:
-        work()
-    else:
-        with ThreadPoolExecutor(n_threads) as pool:
-            for _ in range(n_threads):
-                pool.submit(work)
-    if failures:
-        raise failures[0]
-
-
-class _Progress:
-    """Which blocks of a tile's groups are done, and which may run."""
-
-    def __init__(self, number: int, shape: tuple[int, int], groups: list[Group], at_once: int):
-        self.number, self.groups, self.at_once = number, groups, at_once
-        self.waves = n_waves(*shape)
-        self.blocks_done = [0] * len(groups)
-        self.running = [False] * len(groups)
-
-    def n_steps(self, g: int) -> int:
-        return self.waves + PLANE_LAG * (self.groups[g].end - self.groups[g].first - 1)
-
-    def n_blocks(self, g: int) -> int:
-        return -(-self.n_steps(g) // BLOCK)
-
-    @property
-    def finished(self) -> bool:
-        return all(done == self.n_blocks(g) for g, done in enumerate(self.blocks_done))
-
-    def take(self):
-        """A block that may run now, or None."""
-        first = next((g for g, done in enumerate(self.blocks_done) if done < self.n_blocks(g)), 0)
-        for g, done in enumerate(self.blocks_done[: first + self.at_once]):
-            if self.running[g] or done == self.n_blocks(g):
-                continue
-            if g == 0 or self.blocks_done[g - 1] >= min(self._needed(g, done), self.n_blocks(g - 1)):
-                self.running[g] = True
-                return self, g, done
-        return None
-
-    def _needed(self, g: int, block: int) -> int:
-        """Blocks of the group before that must be done: its last plane is to be `AHEAD` waves ahead."""
-        before = self.groups[g - 1]
-        last_step = (block + 1) * BLOCK - 1 + AHEAD + PLANE_LAG * (before.end - before.first - 1)
-        return last_step // BLOCK + 1
-
-    def give_back(self, g: int) -> None:
-        self.blocks_done[g] += 1
-        self.running[g] = False

@@ -12,6 +12,7 @@ from lhic.errors import (
     UsageError,
     VerificationError,
 )
+from lhic.families.family import Work
 from lhic.families.raw import RawModel
 from lhic.io.source import open_source
 from lhic.stream.header import Header
@@ -238,3 +239,37 @@ def test_nodata_is_a_value_of_the_cube_s_dtype():
     with pytest.raises(UsageError, match="nodata: expected the value of the metadata, 3, found 4"):
         lhic.encode(cube, nodata=4, metadata={"nodata": 3})
     assert lhic.inspect(lhic.encode(cube, nodata=3, metadata={"nodata": 3}))["metadata"] == {"nodata": 3}
+
+
+# --- threads ----------------------------------------------------------------------------------------------------------
+
+
+def test_threads_reach_the_model_from_every_function(stored_models, tmp_path, monkeypatch):
+    cube = np.arange(3 * 9 * 10, dtype="int16").reshape(3, 9, 10)
+    stream, model, seen = store(cube), lhic.load_model("stored"), []
+    np.save(tmp_path / "cube.npy", cube)
+
+    def spy(right):
+        def noting(*arguments, **options):
+            seen.extend(argument.threads for argument in arguments if isinstance(argument, Work))
+            return right(*arguments, **options)
+
+        return noting
+
+    for name in ("plan", "encode_tiles", "decode_tiles", "decode_first_bands"):
+        monkeypatch.setattr(model, name, spy(getattr(model, name)))
+    calls = [
+        lambda **more: lhic.encode(cube, model, fallback=False, **more),
+        lambda **more: lhic.encode_file(tmp_path / "cube.npy", tmp_path / "cube.lhic", model, overwrite=True, **more),
+        lambda **more: lhic.decode(stream, model=model, **more),
+        lambda **more: lhic.decode_file(stream, tmp_path / "again.npy", model=model, overwrite=True, **more),
+        lambda **more: lhic.decode_tile(stream, 0, model=model, **more),
+        lambda **more: lhic.verify(stream, model=model, **more),
+        lambda **more: lhic.preview(stream, model=model, **more),
+    ]
+    for call in calls:
+        for more, setting, expected in (({"threads": 3}, "5", 3), ({}, "5", 5)):
+            monkeypatch.setenv("LHIC_THREADS", setting)
+            seen.clear()
+            call(**more)
+            assert seen and set(seen) == {expected}

@@ -6,7 +6,7 @@ The public names are here; importing them needs neither torch nor a GPU.
 from lhic.api import decode, decode_file, decode_tile, encode, encode_file, inspect, preview, verify
 from lhic.errors import LhicError
 from lhic.families.registry import DEFAULT_MODEL, list_models, load_model
-from lhic.io.npy import load_cube, save_cube
+from lhic.formats import load_cube, save_cube
 
 __version__ = "0.1.0"
 

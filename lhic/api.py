@@ -17,7 +17,7 @@ import numpy as np
 
 from lhic.arguments import whole_number
 from lhic.comparison import Comparison, check_comparable
-from lhic.cube import Cube, CubeSink, check_cube, n_bytes_of
+from lhic.cube import Cube, CubeSink, check_cube, check_layout, n_bytes_of
 from lhic.errors import CorruptStreamError, InvalidCubeError, MemoryBudgetError, UsageError, VerificationError, named
 from lhic.families.family import Model, Progress, Work, silent
 from lhic.families.raw import RawModel
@@ -28,9 +28,10 @@ from lhic.families.registry import (
     model_for_stream,
     weights_files,
 )
-from lhic.io.atomic import atomic_write, check_not_input, check_place, temporary_beside
+from lhic.formats import CubeFile, Scene, open_cube
+from lhic.formats.registry import check_output, create_cube, stream_name
+from lhic.io.atomic import atomic_write, check_not_input, temporary_beside
 from lhic.io.memory import memory_budget as budget_of
-from lhic.io.npy import CubeReader, CubeWriter
 from lhic.io.source import Source, open_source
 from lhic.io.threads import n_threads
 from lhic.picture import Preview, choose_bands, stretch
@@ -104,11 +105,13 @@ def encode(
 
 
 def encode_file(
-    cube: str | os.PathLike | CubeReader,
-    stream: str | os.PathLike,
+    cube: str | os.PathLike | CubeFile,
+    stream: str | os.PathLike | None = None,
     model: ModelLike = DEFAULT_MODEL,
     device: str = "auto",
     *,
+    variable: str | None = None,
+    axes: str | None = None,
     metadata: dict | None = None,
     nodata: int | None = None,
     threads: int | None = None,
@@ -118,14 +121,18 @@ def encode_file(
     overwrite: bool = False,
     **options,
 ) -> dict:
-    """Compress a ``.npy`` file, of which only a batch of tiles is in memory at a time.
+    """Compress a file, of which only a batch of tiles is in memory at a time.
 
     Parameters
     ----------
-    cube : path of a ``.npy`` file with what `lhic.encode` takes, or a `CubeReader` of it; ``-`` is standard input
-    stream : path to write, ``-`` is standard output; a temporary file on the same disk holds the coded tiles meanwhile
+    cube : path of a file of one of the formats of docs/formats.md, or what `lhic.formats.open_cube` gave; ``-`` is
+        standard input
+    stream : path to write, ``-`` is standard output; default: the name of the cube with the suffix ``.lhic``. A
+        temporary file on the same disk holds the coded tiles meanwhile
+    variable, axes : which array of the file, and the order of its axes, as `lhic.formats.open_cube` takes them
+    metadata : adds to what the file says, and replaces what it says of the same keys
     overwrite : whether `stream` may replace an existing file
-    model, device, metadata, nodata, threads, memory_budget, progress, fallback, options : as `lhic.encode` takes them
+    model, device, nodata, threads, memory_budget, progress, fallback, options : as `lhic.encode` takes them
 
     Returns
     -------
@@ -134,7 +141,7 @@ def encode_file(
     Raises
     ------
     UsageError, InvalidCubeError
-        No such file, or not a complete one with a cube in it; or `stream` must not be written.
+        No such file, or not a complete one with one cube in it; or `stream` must not be written.
     MemoryBudgetError
         Not even one tile fits the budget.
     LhicError
@@ -152,10 +159,13 @@ def encode_file(
     ([2, 3, 4], True)
     """
     work = _work(progress, threads, memory_budget)
-    with _opened(cube, CubeReader) as reader:
-        check_not_input(stream, reader.fileno(), *weights_files(model))
+    with _opened(cube, lambda path: open_cube(path, variable, axes)) as reader:
+        check_layout(reader.shape, reader.dtype, reader.path)
+        if stream is None:
+            stream = stream_name(os.fspath(cube) if isinstance(cube, str | os.PathLike) else reader.path)
+        check_not_input(stream, *reader.inputs, *weights_files(model))
         with atomic_write(stream, overwrite) as file, temporary_beside(stream) as spool, named(reader.path):
-            metadata = _with_nodata(metadata, nodata, reader)
+            metadata = _with_nodata({**reader.metadata, **(metadata or {})}, nodata, reader)
             index = _encode(reader, file, spool, as_model(model, device), metadata, fallback, options, work)
     return _description(index, is_complete=True)
 
@@ -312,7 +322,7 @@ def decode_file(
     expected_dtype: np.dtype | str | None = None,
     overwrite: bool = False,
 ) -> int | None:
-    """Restore a ``.npy`` file, of which only a batch of tiles is in memory at a time.
+    """Restore a file, of which only a batch of tiles is in memory at a time.
 
     Parameters
     ----------
@@ -351,14 +361,15 @@ def decode_file(
     """
 
     @contextmanager
-    def into(header: Header) -> Iterator[CubeWriter]:
-        with atomic_write(cube, overwrite) as file:
-            yield CubeWriter(file, header.shape, header.dtype)
+    def into(header: Header) -> Iterator[CubeSink]:
+        with create_cube(cube, _scene(header), overwrite) as sink:
+            yield sink
 
-    check_place(cube, overwrite)
+    check_output(cube, overwrite)
     work = _work(progress, threads, memory_budget)
-    with _opened_stream(stream) as data, _opened(verify, CubeReader) as original:
-        inputs = [file.fileno() for file in (data, original) if isinstance(file, Source | CubeReader)]
+    with _opened_stream(stream) as data, _opened(verify, open_cube) as original:
+        inputs: list[str | int] = [data.fileno()] if isinstance(data, Source) else []
+        inputs += original.inputs if isinstance(original, CubeFile) else []
         check_not_input(cube, *inputs, *weights_files(model))
         index = _index_of(data, max_bytes, expected_shape, expected_dtype)
         return _decode(data, index, original, into, device, model, work)
@@ -378,7 +389,7 @@ def verify(
 
     Parameters
     ----------
-    original : the cube to compare with, or the path of its ``.npy`` file
+    original : the cube to compare with, or the path of its file
     stream, device, model, threads, memory_budget, progress : as `decode` takes them
 
     Returns
@@ -401,7 +412,7 @@ def verify(
     0
     """
     work = _work(progress, threads, memory_budget)
-    with _opened_stream(stream) as data, _opened(original, CubeReader) as reader:
+    with _opened_stream(stream) as data, _opened(original, open_cube) as reader:
         if isinstance(reader, np.ndarray):
             check_cube(reader, "original")
         return _decode(data, _index_of(data), reader, lambda header: nullcontext(), device, model, work)
@@ -537,7 +548,7 @@ def _first_bands(data: Stream, index: StreamIndex, n_bands: int, model: Model, w
 def _decode(
     data: Stream,
     index: StreamIndex,
-    original: CubeReader | np.ndarray | None,
+    original: CubeFile | np.ndarray | None,
     into: Callable[[Header], AbstractContextManager[CubeSink | None]],
     device: str,
     model: ModelLike | None,
@@ -560,6 +571,10 @@ def _ready(data: Stream, index: StreamIndex, device: str, model: ModelLike | Non
     found = _model_of(index.header, device, model)
     found.check_room(index.header, "stream", work)
     return found
+
+
+def _scene(header: Header) -> Scene:
+    return Scene(header.shape, header.dtype, header.metadata)
 
 
 def _model_of(header: Header, device: str, model: ModelLike | None) -> Model:

@@ -22,7 +22,6 @@ from tqdm import tqdm
 import lhic
 from lhic import console
 from lhic.comparison import Comparison, check_comparable
-from lhic.cube import likely_band_axis
 from lhic.errors import (
     BackendError,
     CorruptStreamError,
@@ -36,8 +35,10 @@ from lhic.errors import (
 from lhic.extras import needs
 from lhic.families.raw import RawModel
 from lhic.families.registry import DEFAULT_MODEL, DEVICES, weights_files
+from lhic.formats import CubeFile, open_cube
+from lhic.formats.axes import suspicion
+from lhic.formats.registry import stream_name
 from lhic.io.atomic import atomic_write, check_not_input
-from lhic.io.npy import CubeReader
 from lhic.io.source import STANDARD, Source, open_source
 from lhic.stream.header import read_index
 from lhic.stream.metadata import write_metadata
@@ -73,7 +74,13 @@ def _complain(message: object, exit_code: int) -> int:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     try:
-        return build_parser().parse_args(arguments)
+        parser = build_parser()
+        options, rest = parser.parse_known_args(arguments)
+        if rest and (not hasattr(options, "paths") or any(part != STANDARD and part.startswith("-") for part in rest)):
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        if rest:
+            options.paths += rest  # argparse does not take names again behind an option
+        return options
     finally:
         console.say("", end="")  # what argparse did: help, perhaps
 
@@ -98,16 +105,20 @@ def build_parser() -> argparse.ArgumentParser:
 
 def add_encode(commands) -> None:
     examples = """examples:
-  lhic encode cube.npy cube.lhic
+  lhic encode scene.tif
+  lhic encode cube.npy cube.lhic --axes rows,columns,bands
+  lhic encode L2A.nc --variable reflectance
   lhic encode cube.npy cube.lhic --model lhic-bp-xs --param-d 8 --device cpu
   lhic encode cube.npy cube.lhic --metadata bands.json
   lhic encode cube.npy cube.lhic --max-error 2
   lhic encode cube.npy cube.lhic --tuning-steps 300
   cat cube.npy | lhic encode - - | ssh host 'cat > cube.lhic'
 """
-    add = _command(commands, "encode", run_encode, "compress a .npy cube", examples).add_argument
-    add("input", metavar="IN.npy", help="integer array (bands, rows, columns)")
-    add("output", metavar="OUT.lhic", help="stream to write")
+    add = _command(commands, "encode", run_encode, "compress a cube", examples).add_argument
+    files = "a file of a format that docs/formats.md lists (.npy, ENVI, GeoTIFF, NetCDF, ...), and the stream to write"
+    add("paths", metavar="IN [OUT.lhic]", nargs="+", help=f"{files} (default: the file's name, with .lhic)")
+    add("--variable", metavar="NAME", help="which array of a file with several; of a TIFF, the number of the page")
+    add("--axes", metavar="NAMES", help="axes in the file's order: rows,columns,bands, say, or bsq, bil, bip")
     models = "one that 'lhic models' lists, or a .safetensors file"
     add("--model", metavar="NAME|PATH", default=DEFAULT_MODEL, help=f"{models} (default: {DEFAULT_MODEL})")
     add("--param-d", type=int, metavar="D", help="bits in the lower of a sample's two parts (default: 8)")
@@ -119,13 +130,18 @@ def add_encode(commands) -> None:
 
 
 def run_encode(options: argparse.Namespace) -> None:
+    options.input, options.output = _in_and_out(options)
     _check_one_standard_input(options.input, options.metadata)
     wanted = {"param_d": options.param_d, "tuning_steps": options.tuning_steps, "max_error": options.max_error or None}
     extra = {name: value for name, value in wanted.items() if value is not None}  # no error is what every family does
-    with CubeReader(options.input) as cube:  # tells a bad cube first
+    with open_cube(options.input, options.variable, options.axes) as cube:  # tells a bad cube first
+        if options.output is None:
+            if options.input == STANDARD:
+                raise UsageError("encode: expected a name for the stream of standard input, found none")
+            options.output = stream_name(options.input)
         if options.metadata is not None:
             extra["metadata"] = _read_metadata(options, cube.shape[0])
-        _warn_of_axes(cube)
+        _tell_notes(cube)
         with _progress_bar(cube.size, options) as progress:
             keywords = {"overwrite": options.force, "threads": options.threads, "progress": progress, **extra}
             found = lhic.encode_file(cube, options.output, options.model, options.device, **keywords)
@@ -136,13 +152,20 @@ def run_encode(options: argparse.Namespace) -> None:
     )
 
 
-def _warn_of_axes(cube: CubeReader) -> None:
-    """A ``.npy`` file does not say which axis is which, and in another order cubes are coded, but longer."""
-    axis = likely_band_axis(cube)
-    if axis:
-        advice = f"numpy.moveaxis(cube, {axis}, 0) puts them first"
-        expected = f"expected the axes bands, rows, columns, found bands that look like axis {axis} of {cube.shape}"
-        print(f"lhic: warning: {message_of(cube.path)}: {expected}; {advice}", file=sys.stderr)
+def _in_and_out(options: argparse.Namespace) -> tuple[str, str | None]:
+    first, *more = options.paths
+    if len(more) > 1:
+        raise UsageError(f"{options.name}: expected one input and one output, found {', '.join(options.paths)}")
+    return first, more[0] if more else None
+
+
+def _tell_notes(cube: CubeFile) -> None:
+    """What the reader wants to be known; of axes that no file and nobody stated, whether they look swapped."""
+    for note in cube.notes:
+        print(f"lhic: note: {message_of(f'{cube.path}: {note}')}", file=sys.stderr)
+    doubt = None if cube.axes_stated else suspicion(cube, cube.order)
+    if doubt:
+        print(f"lhic: warning: {message_of(f'{cube.path}: {doubt}')}", file=sys.stderr)
 
 
 def _loss(max_error: int) -> str:
@@ -202,7 +225,7 @@ def _decode_tile(stream: Source, max_error: int, options: argparse.Namespace) ->
     tile, error = lhic.decode_tile(stream, options.tile, options.device, **keywords), None
     if options.verify:
         header = read_index(stream).header
-        with CubeReader(options.verify) as original:
+        with open_cube(options.verify) as original:
             check_comparable(original, header.shape, header.dtype, original.path)
             comparison = Comparison(original, original.path, max_error)
             comparison[header.grid[options.tile].window] = tile

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import BinaryIO
@@ -31,12 +31,14 @@ from lhic.families.registry import (
 from lhic.formats import CubeFile, Scene, open_cube
 from lhic.formats.registry import check_output, create_cube, stream_name
 from lhic.io.atomic import atomic_write, check_not_input, temporary_beside
+from lhic.io.memory import check_memory
 from lhic.io.memory import memory_budget as budget_of
 from lhic.io.source import Source, open_source
 from lhic.io.threads import n_threads
 from lhic.picture import Preview, choose_bands, stretch
+from lhic.stream.auxiliary import HEADER_MARK, AuxiliaryEntry, Packed, pack_all, unpack
 from lhic.stream.header import PREAMBLE, VERSION, Header, StreamIndex, read_index, stream_bytes
-from lhic.stream.metadata import nodata_of, plain
+from lhic.stream.metadata import nanometres, nodata_of, plain
 from lhic.stream.tiles import Stream, TileEntry, lazy_sections
 from lhic.stream.whole import StreamWriter, check_whole
 
@@ -55,6 +57,7 @@ def encode(
     device: str = "auto",
     *,
     metadata: dict | None = None,
+    auxiliary: Mapping[str, np.ndarray] | None = None,
     nodata: int | None = None,
     threads: int | None = None,
     memory_budget: int | None = None,
@@ -71,6 +74,7 @@ def encode(
     model : name (``lhic models``), path to a weights file, or a loaded model
     device : ``auto``, ``cpu`` or ``cuda``; where to compute. Any device decodes the stream
     metadata : what docs/format.md, section 2, allows (wavelengths, fwhm, nodata, crs, transform, extra, ...)
+    auxiliary : name -> array of any shape that belongs to the cube (latitudes, angles, ...); kept without loss
     nodata : sample value that means "no data"; kept in the metadata. With ``max_error`` it comes back exactly, and no
         other sample becomes it
     threads : how many may compute; default ``LHIC_THREADS``, else the cores this process may use
@@ -100,7 +104,8 @@ def encode(
     file = io.BytesIO()
     # The sections, and the stream put together of them, are rarely as long as the samples.
     work = _work(progress, threads, memory_budget, held=2 * cube.nbytes)
-    _encode(cube, file, io.BytesIO(), as_model(model, device), metadata, fallback, options, work)
+    beside = pack_all(auxiliary or {}, {})
+    _encode(cube, file, io.BytesIO(), as_model(model, device), metadata, fallback, options, work, beside)
     return file.getvalue()
 
 
@@ -113,6 +118,7 @@ def encode_file(
     variable: str | None = None,
     axes: str | None = None,
     metadata: dict | None = None,
+    auxiliary: Mapping[str, np.ndarray] | None = None,
     nodata: int | None = None,
     threads: int | None = None,
     memory_budget: int | None = None,
@@ -130,7 +136,7 @@ def encode_file(
     stream : path to write, ``-`` is standard output; default: the name of the cube with the suffix ``.lhic``. A
         temporary file on the same disk holds the coded tiles meanwhile
     variable, axes : which array of the file, and the order of its axes, as `lhic.formats.open_cube` takes them
-    metadata : adds to what the file says, and replaces what it says of the same keys
+    metadata, auxiliary : add to what the file says and holds, and replace what it says of the same keys
     overwrite : whether `stream` may replace an existing file
     model, device, nodata, threads, memory_budget, progress, fallback, options : as `lhic.encode` takes them
 
@@ -166,7 +172,8 @@ def encode_file(
         check_not_input(stream, *reader.inputs, *weights_files(model))
         with atomic_write(stream, overwrite) as file, temporary_beside(stream) as spool, named(reader.path):
             metadata = _with_nodata({**reader.metadata, **(metadata or {})}, nodata, reader)
-            index = _encode(reader, file, spool, as_model(model, device), metadata, fallback, options, work)
+            beside = pack_all({**reader.auxiliary(), **(auxiliary or {})}, reader.sources)
+            index = _encode(reader, file, spool, as_model(model, device), metadata, fallback, options, work, beside)
     return _description(index, is_complete=True)
 
 
@@ -179,8 +186,11 @@ def _encode(
     fallback: bool,
     options: dict,
     work: Work,
+    beside: Sequence[Packed] = (),
 ) -> StreamIndex:
     """Write a stream to `file` once it is complete; its sections stay in the empty file `spool` until then."""
+    if options.get("max_error") and isinstance(metadata.get("nodata"), list):
+        raise UsageError("max_error: expected one nodata value for all bands, found a list of them")
     model.check_room(_header(cube, model, b"", {}), "cube", work)
     header = _header(cube, model, model.plan(cube, work, **options), metadata)
     writer = StreamWriter(header, spool)
@@ -194,7 +204,7 @@ def _encode(
             spool.truncate()
             writer = StreamWriter(header, spool)
             as_they_are.encode_cube(cube, writer, replace(work, progress=silent))
-    return writer.finish(file)
+    return writer.finish(file, beside)
 
 
 def _header(cube: Cube, model: Model, parameters: bytes, metadata: dict) -> Header:
@@ -360,11 +370,6 @@ def decode_file(
     0
     """
 
-    @contextmanager
-    def into(header: Header) -> Iterator[CubeSink]:
-        with create_cube(cube, _scene(header), overwrite) as sink:
-            yield sink
-
     check_output(cube, overwrite)
     work = _work(progress, threads, memory_budget)
     with _opened_stream(stream) as data, _opened(verify, open_cube) as original:
@@ -372,6 +377,12 @@ def decode_file(
         inputs += original.inputs if isinstance(original, CubeFile) else []
         check_not_input(cube, *inputs, *weights_files(model))
         index = _index_of(data, max_bytes, expected_shape, expected_dtype)
+
+        @contextmanager
+        def into(header: Header) -> Iterator[CubeSink]:
+            with create_cube(cube, _scene(data, index, work.memory), overwrite) as sink:
+                yield sink
+
         return _decode(data, index, original, into, device, model, work)
 
 
@@ -517,14 +528,16 @@ def preview(
         header = index.header
         n_bands = header.shape[0]
         if bands is None:
-            bands = choose_bands(n_bands, header.metadata.get("wavelengths"))
+            bands = choose_bands(n_bands, nanometres(header.metadata))
         else:
             bands = tuple(whole_number(band, "bands", 0, n_bands - 1) for band in bands)
         if len(bands) != 3:
             raise UsageError(f"bands: expected three numbers of 0..{n_bands - 1}, found {len(bands)}")
         model = _model_of(header, device, model)
         cube, bytes_read = _first_bands(data, index, max(bands) + 1, model, _work(count, threads, memory_budget))
-    nodata = header.metadata.get("nodata", np.iinfo(cube.dtype).min if cube.dtype.kind == "i" else None)
+    nodata = nodata_of(header.metadata, cube.dtype)
+    if "nodata" not in header.metadata and cube.dtype.kind == "i":
+        nodata = np.iinfo(cube.dtype).min
     image = np.stack([stretch(cube[band], nodata) for band in bands], axis=-1)
     return Preview(image, bands, bytes_read, index.stream_bytes, sum(computed), header.n_samples)
 
@@ -573,8 +586,12 @@ def _ready(data: Stream, index: StreamIndex, device: str, model: ModelLike | Non
     return found
 
 
-def _scene(header: Header) -> Scene:
-    return Scene(header.shape, header.dtype, header.metadata)
+def _scene(data: Stream, index: StreamIndex, budget: int) -> Scene:
+    """What a writer of files is given besides the samples."""
+    header, arrays = index.header, {entry.name: _unpacked(data, entry, budget) for entry in index.auxiliary}
+    sources = {name[1:]: values.tobytes() for name, values in arrays.items() if name.startswith(HEADER_MARK)}
+    beside = {name: values for name, values in arrays.items() if not name.startswith(HEADER_MARK)}
+    return Scene(header.shape, header.dtype, header.metadata, sources, beside)
 
 
 def _model_of(header: Header, device: str, model: ModelLike | None) -> Model:
@@ -620,7 +637,8 @@ def inspect(stream: StreamLike) -> dict:
     Returns
     -------
     dict of JSON-able values: version, shape, dtype, model, family, weights_sha256, parameters, max_error, metadata,
-    tile_shape, section_names, tiles (sizes by section), header_bytes, stream_bytes, bits_per_sample, complete.
+    auxiliary, tile_shape, section_names, tiles (sizes by section), header_bytes, stream_bytes, bits_per_sample,
+    complete.
 
     Raises
     ------
@@ -639,6 +657,47 @@ def inspect(stream: StreamLike) -> dict:
         return _description(index, len(data) == index.stream_bytes)
 
 
+def read_auxiliary(
+    stream: StreamLike, names: Sequence[str] | None = None, memory_budget: int | None = None
+) -> dict[str, np.ndarray]:
+    """The arrays beside a cube, and what stood in its file's own header; no tile is read.
+
+    Parameters
+    ----------
+    names : as ``inspect(stream)["auxiliary"]`` lists them; those that begin with ``@`` are the bytes of a header, as
+        uint8; default: all
+    memory_budget : bytes that one of them may take
+
+    Raises
+    ------
+    UsageError
+        There is none of that name.
+    LhicError
+        What else `inspect` raises.
+
+    Examples
+    --------
+    >>> import lhic, numpy as np
+    >>> stream = lhic.encode(np.zeros((2, 3, 4), "int16"), auxiliary={"lat": np.array([50.5, 50.6])})
+    >>> lhic.read_auxiliary(stream)
+    {'lat': array([50.5, 50.6])}
+    """
+    with _opened_stream(stream) as data:
+        entries = {entry.name: entry for entry in _index_of(data).auxiliary}
+        for name in names or ():
+            if name not in entries:
+                raise UsageError(f"auxiliary: expected a name of {', '.join(entries) or 'none'}, found {name!r}")
+        wanted = entries if names is None else names
+        return {name: _unpacked(data, entries[name], budget_of(memory_budget)) for name in wanted}
+
+
+def _unpacked(data: Stream, entry: AuxiliaryEntry, budget: int) -> np.ndarray:
+    """One array, if there is room for it."""
+    needed = 2 * n_bytes_of(entry.shape, entry.dtype) + entry.n_bytes
+    check_memory(needed, f"auxiliary {entry.name}", f"shape {entry.shape} of {entry.dtype}", budget)
+    return unpack(data, entry)
+
+
 def _description(index: StreamIndex, is_complete: bool) -> dict:
     header, parameters = index.header, _parameters(index.header)
     return {
@@ -652,6 +711,10 @@ def _description(index: StreamIndex, is_complete: bool) -> dict:
         "parameters": parameters,
         "max_error": parameters.get("max_error", 0),
         "metadata": header.metadata,
+        "auxiliary": [
+            {"name": entry.name, "dtype": entry.dtype.str, "shape": list(entry.shape), "bytes": entry.n_bytes}
+            for entry in index.auxiliary
+        ],
         "tile_shape": [header.tile_rows, header.tile_columns],
         "n_tiles": len(index.tiles),
         "section_names": list(family_of(header.family).section_names),

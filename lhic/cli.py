@@ -355,8 +355,21 @@ def _description(info: dict) -> str:
         "bytes": f"{info['stream_bytes']}: header {info['header_bytes']}, {sections}",
         "rate": f"{info['bits_per_sample']:.4f} bits per sample",
         "metadata": ", ".join(info["metadata"]) or "none",
+        **{f"  {message_of(key)}": _brief(value) for key, value in info["metadata"].items()},
+        "auxiliary": f"{len(info['auxiliary'])} arrays" if info["auxiliary"] else "none",
     }
-    return "\n".join(f"{key:<11}{message_of(value)}" for key, value in lines.items())
+    told = [f"{key:<10} {message_of(value)}" for key, value in lines.items()]
+    for one in info["auxiliary"]:
+        told.append(f"  {message_of(one['name'])}  {one['dtype']} {tuple(one['shape'])}, {one['bytes']} bytes")
+    return "\n".join(told)
+
+
+def _brief(value: object, longest: int = 60) -> str:
+    """A value on a line; of a long list its ends."""
+    if isinstance(value, list) and len(value) > 4:
+        return f"{value[0]}, {value[1]}, ... {value[-1]} ({len(value)})"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= longest else f"{text[:longest]} ..."
 
 
 def add_models(commands) -> None:

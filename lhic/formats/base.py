@@ -140,10 +140,10 @@ def ordered(
         return found, True
     real = [number for number, n in enumerate(shape) if n > 1] if len(shape) > 3 else list(range(len(shape)))
     if len(real) != 3:
-        found = f"{len(shape)} in shape {shape}" if len(shape) < 10 else str(len(shape))
-        raise cube.refuse("an array with 3 axes (bands, rows, columns)", found)
+        described = f"{len(shape)} in shape {shape}" if len(shape) < 10 else str(len(shape))
+        raise cube.refuse("an array with 3 axes (bands, rows, columns)", described)
     if default is None:
-        described = ", ".join(f"{name} ({n})" for name, n in zip(names or "???", shape))
+        described = ", ".join(f"{name} ({n})" for name, n in zip(names or ("?",) * len(shape), shape))
         raise cube.refuse("axes of bands, rows and columns", f"{described}: say which is which with --axes")
     order = [-1] * len(shape)
     for number, axis in zip(real, default, strict=True):

@@ -18,12 +18,15 @@ from lhic.errors import InvalidCubeError, UsageError
 from lhic.extras import needs
 from lhic.formats import spectral_keys
 from lhic.formats.base import MAX_CACHE_BYTES, NO_WISH, CubeFile, Scene, Wish, number, one_or_all, ordered, reported
+from lhic.formats.tree import own_metadata
 
 NAME = "geotiff"
 SUFFIXES = (".tif", ".tiff", ".gtiff", ".btf", ".tf8", ".cog")
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 TAGS = "tags.json"
 """In `sources`: every tag of the first page but those that say where its blocks are."""
+GDAL = "gdal.json"
+"""In `sources`: what GDAL calls metadata, of the dataset and of bands, by domain."""
 BLOCK_TAGS = {273, 279, 324, 325, 288, 289, 519, 520, 521}
 GDAL_TYPES = {"complex_int16": "complex int16", "complex64": "complex float32", "complex128": "complex float64"}
 LOSSLESS = {"deflate", "lzw", "zstd", "packbits", "lzma", "lerc_deflate", "lerc_zstd"}
@@ -32,6 +35,9 @@ UNIT_TAGS = ("wavelength_units", "wavelength_unit", "WAVELENGTH_UNITS", "wavelen
 FWHM_TAGS = ("fwhm", "FWHM")
 MASK = "mask"
 """In `auxiliary`: the dataset's own mask."""
+OWN = "lhic_metadata"
+"""Tag of files that are made here: what GDAL has no place for, as JSON."""
+OWN_KEYS = "quantity", "default_bands", "description", "times"
 MAX_TAG_BYTES = 1 << 24
 
 
@@ -127,14 +133,14 @@ class GeoTiffFile(CubeFile):
             layout["bigtiff"] = file.read(4) in (MAGICS[2], MAGICS[3])
         layout["suffix"] = os.path.splitext(self.path)[1]
         layout["color"] = [item.name for item in first.colorinterp]
-        layout["tags"] = {ns: first.tags(ns=ns) for ns in ("", *_own(first.tag_namespaces()))}
+        tags: dict[str, Any] = {}
+        tags["dataset"] = {ns: first.tags(ns=ns) for ns in ("", *_own(first.tag_namespaces()))}
         per_band = {
             str(i): {ns: first.tags(i, ns=ns) for ns in ("", *_own(first.tag_namespaces(i)))} for i in first.indexes
         }
-        layout["band_tags"] = {
-            i: {ns: t for ns, t in tags.items() if t} for i, tags in per_band.items() if any(tags.values())
-        }
-        self.sources = {TAGS: self._tags()}
+        told = {i: {ns: t for ns, t in spaces.items() if t} for i, spaces in per_band.items()}
+        tags["bands"] = {i: own for i, own in told.items() if own}
+        self.sources = {TAGS: self._tags(), GDAL: json.dumps(tags, ensure_ascii=False).encode("utf-8", "replace")}
         self.metadata = metadata_of(first, self.shape[0] if is_usual and len(self._pages) == 1 else 0)
         layout["said"] = sorted(self.metadata)
         self.metadata["source"] = {key: value for key, value in layout.items() if value not in (None, {}, False)}
@@ -204,6 +210,7 @@ def metadata_of(raster: Any, n_bands: int) -> dict[str, Any]:
         found["times"] = times
     if not n_bands:
         return found
+    found |= own_metadata(tags.get(OWN), n_bands)
     nodata = [number(value) for value in raster.nodatavals]
     if any(value is not None for value in nodata):
         found["nodata"] = one_or_all(nodata)
@@ -352,9 +359,10 @@ def _describe(target: Any, scene: Scene) -> None:
 
     said, source = _said(scene), scene.source(NAME)
     if source:
-        for namespace, tags in source.get("tags", {}).items():
+        own = json.loads(scene.sources.get(GDAL, b"{}"))
+        for namespace, tags in own.get("dataset", {}).items():
             target.update_tags(ns=namespace or None, **tags) if namespace else target.update_tags(**tags)
-        for band, spaces in source.get("band_tags", {}).items():
+        for band, spaces in own.get("bands", {}).items():
             for namespace, tags in spaces.items():
                 keyword = {"ns": namespace} if namespace else {}
                 target.update_tags(int(band), **keyword, **tags)
@@ -364,10 +372,8 @@ def _describe(target: Any, scene: Scene) -> None:
                 target.colorinterp = [ColorInterp[name] for name in names]
     else:
         _tag_bands(target, said)
-        if said.get("description"):
-            target.update_tags(TIFFTAG_IMAGEDESCRIPTION=said["description"])
-        if said.get("times"):
-            target.update_tags(start_time=said["times"][0])
+        if left := {key: said[key] for key in OWN_KEYS if key in said}:
+            target.update_tags(**{OWN: json.dumps(left, ensure_ascii=False)})
     if "gcps" in said:
         points = [GroundControlPoint(row=p[0], col=p[1], x=p[2], y=p[3], z=p[4]) for p in said["gcps"]]
         crs = said.get("gcps_crs")

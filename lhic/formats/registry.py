@@ -197,7 +197,7 @@ def format_of(path: str | os.PathLike, scene: Scene) -> str:
     source = scene.metadata.get("source", {})
     came_in = source.get("format") if isinstance(source, dict) else None
     suffix = os.path.splitext(name)[1].lower()
-    if came_in == raw.NAME and raw.geometry(name):
+    if came_in == raw.NAME and raw.geometry(name) and suffix == str(source.get("suffix", "")).lower():
         return raw.NAME
     if came_in == envi.NAME and suffix == str(source.get("data_suffix", "")).lower() and name != STANDARD:
         return envi.NAME

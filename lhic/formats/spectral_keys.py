@@ -14,7 +14,6 @@ UNITS = {
     "GHz": "ghz gigahertz".split(),
 }
 LONG_NAMES = {"nm": "Nanometers", "um": "Micrometers", "mm": "Millimeters", "m": "Meters", "cm-1": "Wavenumber"}
-IN_NANOMETRES = {"nm": 1.0, "um": 1e3, "mm": 1e6, "m": 1e9}
 IN_DESCRIPTION = re.compile(r"\(?\s*([0-9]+(?:\.[0-9]+)?)\s*(nanometers?|nm|micrometers?|um|µm|μm)\b", re.IGNORECASE)
 
 
@@ -59,10 +58,3 @@ def of_descriptions(texts: list[str]) -> tuple[list[float], str] | None:
     units = {unit_of(match[2]) for match in found if match}
     unit = units.pop()
     return ([float(match[1]) for match in found if match], unit) if unit and not units else None
-
-
-def nanometres(metadata: dict[str, Any]) -> list[float] | None:
-    """Wavelengths in nanometres; None where there are none, or their unit is no length."""
-    factor = IN_NANOMETRES.get(metadata.get("wavelength_unit", "nm"))
-    numbers = metadata.get("wavelengths")
-    return [value * factor for value in numbers] if numbers and factor else None

@@ -18,7 +18,7 @@ import numpy as np
 from lhic.errors import InvalidCubeError, UsageError
 from lhic.formats import axes, spectral_keys
 from lhic.formats.base import ArrayFile, Scene, Wish, number, ordered, reported
-from lhic.stream.metadata import nodata_of
+from lhic.stream.metadata import nodata_of, plain
 
 TREE = "tree.json"
 """In `sources`: the tree, without the samples of its arrays."""
@@ -31,6 +31,9 @@ FWHM = re.compile(r"^(band|sensor|list)?_?(fwhms?|band_?widths?)(_?(nm|um|vnir|s
 GOOD = re.compile(r"^(good_?(wavelengths?|bands?)|bbl)$", re.IGNORECASE)
 BAND_AXIS = re.compile(r"^(bands?|channels?|spectral)$", re.IGNORECASE)
 NO_NAME = re.compile(r"^(phony_dim_|dim_?|axis_?|d)\d+$|^$", re.IGNORECASE)
+OWN = "lhic_metadata"
+"""Attribute of the root of files that are made here: what no convention has a place for, as JSON."""
+OWN_KEYS = "gcps", "gcps_crs", "rpcs", "default_bands", "band_names", "description", "times"
 CUBE_SHARE = 4
 """Of the cube's samples: another array with three axes and at least a fourth of them is a cube of its own."""
 
@@ -220,8 +223,9 @@ class TreeFile(ArrayFile):
         found |= self._place()
         root = self._groups.get("", {})
         keys = "time_coverage_start", "time_coverage_end", "Product_StartTime", "Product_StopTime"
+        found |= own_metadata(_text(root.get(OWN)), self.shape[0])
         if times := [text for key in keys if (text := _text(root.get(key)))]:
-            found["times"] = times
+            found.setdefault("times", times)
         return found
 
     def _add_band_axis(self, found: dict[str, Any]) -> None:
@@ -289,6 +293,15 @@ class TreeFile(ArrayFile):
         groups = {path: encoded(attributes) for path, attributes in self._groups.items()}
         tree = {"cube": self.cube.path, "order": list(self._order), "groups": groups, "arrays": arrays, **self._extra}
         return json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
+
+
+def own_metadata(text: str | None, n_bands: int) -> dict[str, Any]:
+    """What `OWN` holds, in whatever file; nothing if it is none of ours."""
+    try:
+        found = json.loads(text or "{}")
+        return plain({key: found[key] for key in found}, n_bands)
+    except (ValueError, TypeError, RecursionError, InvalidCubeError):
+        return {}
 
 
 def _as_bytes(texts: np.ndarray) -> np.ndarray:
@@ -489,13 +502,10 @@ def _fresh_plan(scene: Scene) -> Plan:
             nodes.append(Node(path, values.shape, values.dtype, _axis_names(values.shape, scene.shape), {}, {}, values))
     cube = Node("cube", scene.shape, dtype, ("band", "y", "x"), attributes, {}, None)
     root: dict[str, Any] = {"Conventions": "CF-1.11"}
-    if said.get("description"):
-        root["description"] = said["description"]
     for key, time in zip(("time_coverage_start", "time_coverage_end"), said.get("times", [])):
         root[key] = time
-    left = {key: value for key, value in said.items() if key in ("gcps", "gcps_crs", "rpcs", "default_bands")}
-    if left:
-        root["lhic_metadata"] = json.dumps(left)
+    if left := {key: value for key, value in said.items() if key in OWN_KEYS}:
+        root[OWN] = json.dumps(left, ensure_ascii=False)
     return Plan({"": root}, [*nodes, cube], "cube", (0, 1, 2), {})
 
 

@@ -104,3 +104,21 @@ def test_the_name_of_the_stream_may_be_left_out(stored_models, tmp_path):
     assert info["shape"] == [24, 20, 17] and np.array_equal(lhic.decode(tmp_path / "cube.v1.lhic"), scene())
     with pytest.raises(UsageError, match="expected nothing there"):
         lhic.encode_file(tmp_path / "cube.v1.npy", model="stored")
+
+
+def test_what_the_file_says_is_in_the_stream(stored_models, tmp_path, capsys):
+    from lhic.cli import main
+
+    np.save(tmp_path / "cube.npy", np.zeros((2, 3, 4), "int16"))
+    header = "ENVI\nsamples = 17\nlines = 20\nbands = 24\ndata type = 2\ninterleave = bip\ndescription = {Größe}\n"
+    (tmp_path / "cube.dat").write_bytes(scene().transpose(1, 2, 0).tobytes())
+    (tmp_path / "cube.hdr").write_text(header, "latin-1")
+    beside = {"lat": np.linspace(50, 51, 340).reshape(20, 17)}
+    info = lhic.encode_file(tmp_path / "cube.hdr", model="stored", auxiliary=beside, metadata={"unit": "1"})
+    assert info["metadata"]["description"] == "Größe" and info["metadata"]["unit"] == "1"
+    assert [one["name"] for one in info["auxiliary"]] == ["lat", "@header.hdr"]
+    found = lhic.read_auxiliary(tmp_path / "cube.lhic")
+    assert found["@header.hdr"].tobytes().decode("latin-1") == header and np.array_equal(found["lat"], beside["lat"])
+    assert main(["info", str(tmp_path / "cube.lhic")]) == 0
+    told = capsys.readouterr().out
+    assert '  description "Größe"' in told and "  lat  <f8 (20, 17), " in told and '"format": "envi"' in told

@@ -29,7 +29,7 @@ from lhic.families.registry import (
     weights_files,
 )
 from lhic.formats import CubeFile, Scene, open_cube
-from lhic.formats.registry import check_output, create_cube, stream_name
+from lhic.formats.registry import check_output, create_cube, stream_name, usual_name
 from lhic.io.atomic import atomic_write, check_not_input, temporary_beside
 from lhic.io.memory import check_memory
 from lhic.io.memory import memory_budget as budget_of
@@ -319,7 +319,7 @@ def decode(
 
 def decode_file(
     stream: StreamLike,
-    cube: str | os.PathLike,
+    cube: str | os.PathLike | None = None,
     device: str = "auto",
     *,
     model: ModelLike | None = None,
@@ -337,7 +337,8 @@ def decode_file(
     Parameters
     ----------
     stream : path of what `encode_file` or `lhic.encode` gave; ``-`` is standard input
-    cube : path to write; ``-`` is standard output
+    cube : path to write, in the format of its suffix; ``-`` is standard output, as ``.npy``; default: the name of the
+        stream with the suffix of the format that came in
     verify : path of the original, to compare with on the way
     overwrite : whether `cube` may replace an existing file
     device, model, threads, memory_budget, progress, max_bytes, expected_shape, expected_dtype : as `lhic.decode` takes
@@ -370,13 +371,15 @@ def decode_file(
     0
     """
 
-    check_output(cube, overwrite)
+    if cube is not None:
+        check_output(cube, overwrite)
     work = _work(progress, threads, memory_budget)
     with _opened_stream(stream) as data, _opened(verify, open_cube) as original:
         inputs: list[str | int] = [data.fileno()] if isinstance(data, Source) else []
         inputs += original.inputs if isinstance(original, CubeFile) else []
-        check_not_input(cube, *inputs, *weights_files(model))
         index = _index_of(data, max_bytes, expected_shape, expected_dtype)
+        cube = _name_for(data, index) if cube is None else cube
+        check_not_input(cube, *inputs, *weights_files(model))
 
         @contextmanager
         def into(header: Header) -> Iterator[CubeSink]:
@@ -584,6 +587,13 @@ def _ready(data: Stream, index: StreamIndex, device: str, model: ModelLike | Non
     found = _model_of(index.header, device, model)
     found.check_room(index.header, "stream", work)
     return found
+
+
+def _name_for(data: Stream, index: StreamIndex) -> str:
+    """The file that a stream becomes where nobody says its name."""
+    if not isinstance(data, Source) or not os.path.exists(data.name):
+        raise UsageError("cube: expected a path to write, found none, and a stream that has no name")
+    return usual_name(data.name, Scene(index.header.shape, index.header.dtype, index.header.metadata))
 
 
 def _scene(data: Stream, index: StreamIndex, budget: int) -> Scene:

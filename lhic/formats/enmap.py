@@ -129,6 +129,19 @@ class EnmapFile(geotiff.GeoTiffFile):
         return found
 
 
+def image_name(stem: str, image: str) -> str:
+    """The image of a product whose stream has this name, without its suffix; `image` is what the image was called.
+
+    >>> image_name("out/ENMAP01-X", "ENMAP01-X-SPECTRAL_IMAGE.TIF")
+    'out/ENMAP01-X-SPECTRAL_IMAGE.TIF'
+    >>> image_name("a-SPECTRAL_IMAGE", "ENMAP01-X-SPECTRAL_IMAGE.TIF")
+    'a-SPECTRAL_IMAGE.TIF'
+    """
+    match = IMAGE.match(image)
+    tail, suffix = os.path.splitext(image[match.end("product") :] if match else "-SPECTRAL_IMAGE.TIF")
+    return stem.removesuffix(tail) + tail + suffix
+
+
 def _image_of(xml: str, wish: Wish) -> str:
     match = XML.match(os.path.basename(xml))
     assert match

@@ -114,13 +114,19 @@ def _layout(h5py: Any, item: Any) -> dict[str, Any]:
     found = {"chunks": list(item.chunks) if item.chunks else None, "shuffle": item.shuffle}
     known = item.compression in ("gzip", "lzf")
     found |= {"compression": item.compression if known else None, "level": item.compression_opts if known else None}
-    found |= {"fletcher32": item.fletcher32, "scale": bool(item.is_scale)}
+    found["fletcher32"] = item.fletcher32
     found["labels"] = [dimension.label for dimension in item.dims]
     found["scales"] = [[scale.name for scale in dimension.values()] for dimension in item.dims]
     found["maxshape"] = [n if n is None else int(n) for n in item.maxshape] if item.maxshape else None
     if item.dtype.kind in "iuf" and item.fillvalue:
         found["fill"] = repr(item.fillvalue.item())
-    return {key: value for key, value in found.items() if value and value != [[]] * item.ndim}
+    found = {key: value for key, value in found.items() if value and value not in ([""] * item.ndim, [[]] * item.ndim)}
+    return found | ({"scale": _scale_name(item)} if item.is_scale else {})
+
+
+def _scale_name(item: Any) -> str:
+    name = item.attrs.get("NAME", "")
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
 
 
 @contextmanager
@@ -144,9 +150,8 @@ def _write(h5py: Any, file: Any, tree: Plan, scene: Scene) -> Any:
         _set_attributes(h5py, dataset, node.attributes)
         cube = dataset if node.path == tree.cube else cube
     for node in tree.nodes:
-        scales = node.layout.get("scales") or [[name] if name in written else [] for name in node.names]
-        if node.layout.get("scale") or (not node.layout and node.names == (node.path,)):
-            written[node.path].make_scale()
+        if "scale" in node.layout or (not node.layout and node.names == (node.path,)):
+            written[node.path].make_scale(node.layout.get("scale", ""))
     for node in tree.nodes:
         scales = node.layout.get("scales") or [[name] if name in written else [] for name in node.names]
         for number_, names in enumerate(scales):

@@ -222,6 +222,8 @@ def usual_name(stream: str | os.PathLike, scene: Scene) -> str:
         return (
             stem + suffix if raw.geometry(stem + suffix) else f"{stem}-{raw.name_of(scene.dtype, scene.shape)}{suffix}"
         )
+    if source.get("product") == enmap.NAME:
+        return enmap.image_name(stem, str(source.get("image", "")))
     suffix = str(source.get("suffix") or USUAL_SUFFIX.get(kind, ".npy"))
     return stem + (suffix if suffix.lower() in WRITERS else USUAL_SUFFIX.get(kind, ".npy"))
 

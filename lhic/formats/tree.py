@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -107,7 +108,8 @@ class TreeFile(ArrayFile):
             order, stated = ordered(self, cube.shape, names, wish, None if names else usual)
         self.take(cube.array, order, stated)
         self.metadata = self._metadata()
-        self.metadata["source"] = {"format": self.name, "variable": cube.path}
+        suffix = os.path.splitext(self.path.rstrip("/"))[1]
+        self.metadata["source"] = {"format": self.name, "variable": cube.path, "suffix": suffix}
         others = [variable for variable in variables if variable is not cube]
         self._left_out = [variable for variable in others if self._is_cube(variable, self.size)]
         for variable in self._left_out:
@@ -284,7 +286,7 @@ class TreeFile(ArrayFile):
         arrays = {}
         for variable in [self.cube, *self._kept()]:
             node: dict[str, Any] = {"shape": list(variable.shape), "names": list(variable.names or [])}
-            node |= {"attributes": encoded(variable.attributes), "layout": variable.layout}
+            node |= {"attributes": encoded(variable.attributes), "layout": {**variable.layout, "given": True}}
             if variable.dtype.kind in "OUT":
                 node["strings"] = _strings(variable.array[...])
             else:

@@ -29,7 +29,7 @@ from lhic.families.registry import (
     weights_files,
 )
 from lhic.formats import CubeFile, Scene, open_cube
-from lhic.formats.registry import check_output, create_cube, stream_name, usual_name
+from lhic.formats.registry import check_output, create_cube, export_cube, stream_name, usual_name
 from lhic.io.atomic import atomic_write, check_not_input, temporary_beside
 from lhic.io.memory import check_memory
 from lhic.io.memory import memory_budget as budget_of
@@ -331,6 +331,7 @@ def decode_file(
     expected_shape: Sequence[int] | None = None,
     expected_dtype: np.dtype | str | None = None,
     overwrite: bool = False,
+    plain: bool = False,
 ) -> int | None:
     """Restore a file, of which only a batch of tiles is in memory at a time.
 
@@ -341,6 +342,9 @@ def decode_file(
         stream with the suffix of the format that came in
     verify : path of the original, to compare with on the way
     overwrite : whether `cube` may replace an existing file
+    plain : write what any reader of the format expects, not what the source's file was: a cloud-optimized GeoTIFF, ENVI
+        band by band, NetCDF with CF's attributes, Zarr 3 with those of ``proj:`` and ``spatial:``, ``.npy`` with the
+        axes bands, rows, columns
     device, model, threads, memory_budget, progress, max_bytes, expected_shape, expected_dtype : as `lhic.decode` takes
         them
 
@@ -383,7 +387,8 @@ def decode_file(
 
         @contextmanager
         def into(header: Header) -> Iterator[CubeSink]:
-            with create_cube(cube, _scene(data, index, work.memory), overwrite) as sink:
+            scene = _scene(data, index, work.memory)
+            with (export_cube if plain else create_cube)(cube, scene, overwrite) as sink:
                 yield sink
 
         return _decode(data, index, original, into, device, model, work)

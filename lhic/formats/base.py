@@ -57,6 +57,7 @@ class CubeFile:
     """
 
     format = "cube"
+    lock: RLock | None = None
     axes_stated = True
     order: tuple[int, ...] = (0, 1, 2)
     shape: tuple[int, int, int]
@@ -111,7 +112,7 @@ class ArrayFile(CubeFile):
         """
         self._array, self._order, self.axes_stated = array, order, stated
         self.order = order
-        self._lock = RLock()
+        self._lock = self.lock or RLock()
         n_bands, n_rows, n_columns = (array.shape[order.index(axis)] for axis in range(3))
         self.shape = int(n_bands), int(n_rows), int(n_columns)
         self.dtype = np.dtype(array.dtype)

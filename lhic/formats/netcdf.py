@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ class _Array:
 
 class NetCdfFile(TreeFile):
     format = "a NetCDF file"
+    lock = RLock()  # of the library: it serves one thread, whatever the file
     name = NAME
 
     def __init__(self, path: str, wish: Wish = NO_WISH):

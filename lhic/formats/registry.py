@@ -159,6 +159,34 @@ def _is_netcdf(source: Source, path: str) -> bool:
     return b"_NCProperties" in source[:65536] or path.lower().endswith(netcdf.SUFFIXES)
 
 
+def is_cube(path: str) -> bool:
+    """Whether the file, or the folder, is of a format that is read; no more than its beginning is looked at."""
+    if os.path.isdir(path):
+        return zarr.is_store(path)
+    with open_source(path) as source:
+        head = source[:HEAD_BYTES]
+        return head.startswith(npy.MAGIC) or (bool(head) and _kind_of(source, head, path) is not None)
+
+
+def find_cubes(folder: str) -> Iterator[str]:
+    """All below a folder that `is_cube`; of an EnMAP product or an ENVI file the one name that stands for the whole."""
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        for name in list(folders):
+            if zarr.is_store(os.path.join(place, name)):
+                folders.remove(name)
+                yield os.path.join(place, name)
+        products = [name.upper().removesuffix("-METADATA.XML") for name in names if enmap.is_xml(name)]
+        for name in sorted(names):
+            path = os.path.join(place, name)
+            if any(name.upper().startswith(product) for product in products) and not enmap.is_xml(name):
+                continue
+            if name.lower().endswith(".lhic") or not os.path.isfile(path):
+                continue
+            if envi.header_of(path) in (None, path) and is_cube(path):
+                yield path
+
+
 def _told(head: bytes) -> str:
     for magic, what in OTHERS.items():
         if head.startswith(magic):
@@ -209,9 +237,22 @@ def format_of(path: str | os.PathLike, scene: Scene) -> str:
     return npy.NAME
 
 
-def usual_name(stream: str | os.PathLike, scene: Scene) -> str:
-    """What a decoded stream is called if nobody says it: its name, with the suffix of the format that came in."""
+def usual_name(stream: str | os.PathLike, scene: Scene, suffix: str | None = None) -> str:
+    """What a decoded stream is called if nobody says it: its name, with the suffix of the format that came in.
+
+    suffix : of another format
+
+    Raises
+    ------
+    UsageError
+        No writer has that suffix.
+    """
     stem = os.path.splitext(os.fspath(stream))[0]
+    if suffix is not None:
+        wanted = "." + suffix.lower().lstrip(".")
+        if wanted not in WRITERS:
+            raise UsageError(f"--format: expected one of {', '.join(sorted(WRITERS))}, found {suffix!r}")
+        return stem + wanted
     source = scene.metadata.get("source", {})
     source = source if isinstance(source, dict) else {}
     kind = source.get("format", npy.NAME)
@@ -224,8 +265,8 @@ def usual_name(stream: str | os.PathLike, scene: Scene) -> str:
         )
     if source.get("product") == enmap.NAME:
         return enmap.image_name(stem, str(source.get("image", "")))
-    suffix = str(source.get("suffix") or USUAL_SUFFIX.get(kind, ".npy"))
-    return stem + (suffix if suffix.lower() in WRITERS else USUAL_SUFFIX.get(kind, ".npy"))
+    own = str(source.get("suffix") or USUAL_SUFFIX.get(kind, ".npy"))
+    return stem + (own if own.lower() in WRITERS else USUAL_SUFFIX.get(kind, ".npy"))
 
 
 @contextmanager
@@ -256,6 +297,16 @@ def create_cube(
     }[kind]
     with atomic_folder(name, overwrite) as place, create(place, scene) as sink:
         yield sink
+
+
+def export_cube(
+    path: str | os.PathLike, scene: Scene, overwrite: bool = False
+) -> contextlib.AbstractContextManager[CubeSink]:
+    """As `create_cube`, but whatever the source was: what any reader of the format expects; a GeoTIFF is a COG."""
+    said = {key: value for key, value in scene.metadata.items() if key != "source"}
+    plain = Scene(scene.shape, scene.dtype, said, {}, scene.auxiliary)
+    kind = format_of(path, plain)
+    return create_cube(path, plain, overwrite, "cog" if kind == geotiff.NAME else kind)
 
 
 def check_output(path: str | os.PathLike, overwrite: bool = False) -> None:

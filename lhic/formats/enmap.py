@@ -54,12 +54,11 @@ class EnmapFile(geotiff.GeoTiffFile):
     def __init__(self, path: str, wish: Wish = NO_WISH):
         if is_xml(path):
             xml, image = path, _image_of(path, wish)
-            wish = Wish(None, wish.axes)
         else:
             found = metadata_beside(path)
             assert found
             xml, image = found, path
-        super().__init__(image, wish)
+        super().__init__(image, Wish(None, wish.axes))
         try:
             with open(xml, "rb") as file:
                 raw = file.read(MAX_XML_BYTES)

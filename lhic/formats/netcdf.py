@@ -34,6 +34,8 @@ class _Array:
         elif variable.endian() in ("big", "little"):
             dtype = dtype.newbyteorder({"big": ">", "little": "<"}[variable.endian()])
         self.dtype = dtype
+        chunks = variable.chunking()
+        self.chunks = chunks if isinstance(chunks, list | tuple) else None
 
     def __getitem__(self, index: Any) -> Any:
         return self._variable[index]

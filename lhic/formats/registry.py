@@ -88,11 +88,34 @@ def open_cube(path: str | os.PathLike, variable: str | None = None, axes: str | 
     try:
         if cube.dtype.kind not in "biuf":
             raise InvalidCubeError(f"{cube.path}: {cube.format} of {cube.dtype}: expected integers or floats")
+        stated = {"variable": variable, "axes": axes}
+        if "source" in cube.metadata:  # so that `open_original` opens it alike
+            cube.metadata["source"] = {k: v for k, v in stated.items() if v is not None} | cube.metadata["source"]
         if 0 in cube.shape:
             raise InvalidCubeError(f"{cube.path}: {cube.format}: expected no empty axis, found shape {cube.shape}")
     except BaseException:
         cube.close()
         raise
+    return cube
+
+
+def open_original(path: str | os.PathLike, metadata: dict[str, Any]) -> CubeFile:
+    """The cube of a file that is to be compared with a stream's, opened as the stream's source was if it may be that.
+
+    metadata : of the stream
+    """
+    source = metadata.get("source", {})
+    wish = {key: source[key] for key in ("variable", "axes") if isinstance(source.get(key), str)}
+    try:
+        cube = open_cube(path)
+    except (UsageError, InvalidCubeError):
+        if not wish:
+            raise
+        return open_cube(path, **wish)
+    if wish and cube.metadata.get("source", {}).get("format", npy.NAME) == source.get("format"):
+        with contextlib.suppress(UsageError, InvalidCubeError), cube:
+            return open_cube(path, **wish)
+        return open_cube(path)
     return cube
 
 

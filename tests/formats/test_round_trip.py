@@ -7,6 +7,7 @@ import pytest
 
 import lhic
 from lhic.data.hyspecnet import bundled_root, find_patches
+from lhic.difference import difference
 from lhic.errors import UsageError
 from lhic.families.raw import RawModel
 from lhic.formats import open_cube
@@ -388,3 +389,15 @@ def test_nothing_is_replaced_unasked_and_no_half_is_left(tmp_path):
     lhic.decode_file(tmp_path / "new.lhic", tmp_path / "new.zarr")
     lhic.decode_file(tmp_path / "new.lhic", tmp_path / "new.zarr", overwrite=True)
     shutil.rmtree(tmp_path / "new.zarr")
+
+
+def test_an_original_is_opened_as_the_source_was(tmp_path):
+    """Which axis is which, and which array is the cube, the stream knows."""
+    np.save(tmp_path / "cube.npy", scene().transpose(1, 2, 0))
+    tree_files.prisma(tmp_path / "PRS.he5")
+    for name, options in (("cube.npy", {"axes": "bip"}), ("PRS.he5", {"variable": "VNIR_Cube"})):
+        lhic.encode_file(tmp_path / name, tmp_path / "a.lhic", RawModel(), overwrite=True, **options)
+        assert lhic.verify(tmp_path / "a.lhic", tmp_path / name) == 0
+        assert lhic.decode_file(tmp_path / "a.lhic", tmp_path / "b.tif", verify=tmp_path / name, overwrite=True) == 0
+        assert lhic.verify(tmp_path / "a.lhic", tmp_path / "b.tif") == 0
+        assert difference(str(tmp_path / name), str(tmp_path / "a.lhic")) == []

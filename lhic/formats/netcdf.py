@@ -115,7 +115,9 @@ def create(path: str, scene: Scene) -> Iterator[TreeSink]:
             cube = variable if node.path == tree.cube else cube
         if cube is None:
             raise InvalidCubeError(f"the source's tree: expected the cube {tree.cube}, found none")
-        yield TreeSink(cube, tree.order, scene.shape)
+        sink = TreeSink(cube, tree.order, scene.shape, cube.chunking())
+        yield sink
+        sink.flush()
 
 
 def _variable(file: Any, node: Node, scene: Scene) -> Any:

@@ -103,7 +103,9 @@ def create(path: str, scene: Scene) -> Iterator[TreeSink]:
         order = tuple(source.get("order", (0, 1, 2)))
     else:
         cube, order = _fresh(zarr, path, scene), (0, 1, 2)
-    yield TreeSink(cube, order, scene.shape)
+    sink = TreeSink(cube, order, scene.shape, cube.chunks)
+    yield sink
+    sink.flush()
 
 
 def _fixed_strings(values: np.ndarray, array: Any) -> np.ndarray:

@@ -11,6 +11,7 @@ from lhic.difference import difference
 from lhic.errors import UsageError
 from lhic.families.raw import RawModel
 from lhic.formats import open_cube
+from lhic.formats.tree import TreeSink
 from tests.common import shared_path
 from tests.formats import test_enmap as enmap_files
 from tests.formats import test_envi as envi_files
@@ -401,3 +402,26 @@ def test_an_original_is_opened_as_the_source_was(tmp_path):
         assert lhic.decode_file(tmp_path / "a.lhic", tmp_path / "b.tif", verify=tmp_path / name, overwrite=True) == 0
         assert lhic.verify(tmp_path / "a.lhic", tmp_path / "b.tif") == 0
         assert difference(str(tmp_path / name), str(tmp_path / "a.lhic")) == []
+
+
+@pytest.mark.parametrize("chunks", [(1, 20, 17), (24, 4, 4), None])
+def test_windows_in_any_order_are_written_once_each(tmp_path, chunks):
+    written = []
+
+    class Array:
+        def __setitem__(self, index, samples):
+            written.append((index, samples.copy()))
+
+    sink = TreeSink(Array(), (1, 2, 0), (24, 20, 17), [chunks[i] for i in (1, 2, 0)] if chunks else None)
+    tiles = [(slice(r, r + 10), slice(c, min(c + 6, 17))) for r in (0, 10) for c in (0, 6, 12)]
+    for number in (0, 2, 1, 3, 5):  # the last row is not complete
+        rows, columns = tiles[number]
+        sink[:, rows, columns] = scene()[:, rows, columns]
+    sink.flush()
+    found = np.zeros((20, 17, 24), "int16")
+    for index, samples in written:
+        assert not found[index].any()
+        found[index] = samples
+    expected = scene().transpose(1, 2, 0).copy()
+    expected[10:, 6:12] = 0
+    assert np.array_equal(found, expected) and len(written) == (3 if chunks == (1, 20, 17) else 5)

@@ -1,4 +1,4 @@
-"""The command line: ``lhic encode | decode | verify | preview | info | models | compile | train | import-lhic-bp``.
+"""The command line: ``lhic encode | decode | verify | preview | info | models | compile | train | import-...``.
 
 A thin wrapper: it reads and writes files, shows progress on stderr and turns errors into one line and an exit code
 (2 for usage, 1 for data, 128 and the signal's number).  Results go to stdout, or to stderr if the output does.
@@ -87,7 +87,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lhic {lhic.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    adders = add_encode, add_decode, add_verify, add_preview, add_info, add_models, add_compile, add_train, add_import
+    adders = (
+        add_encode,
+        add_decode,
+        add_verify,
+        add_preview,
+        add_info,
+        add_models,
+        add_compile,
+        add_train,
+        add_import,
+        add_import_linerwkv,
+    )
     for add in adders:
         add(commands)
     return parser
@@ -114,13 +125,19 @@ def add_encode(commands) -> None:
     add("--max-error", type=int, default=0, metavar="E", help="let samples change by up to E (default: 0, lossless)")
     tuning = "fit the network of lhic-ax to the cube by N steps, e.g. 300, and send what changed, where that pays "
     add("--tuning-steps", type=int, metavar="N", help=tuning + "(default: up to the model; decoding takes no longer)")
+    add("--coder", metavar="NAME", help="of linerwkv: mixture (ours, the default) or ccsds123 (its authors')")
     add("--metadata", metavar="FILE.json", help="wavelengths, fwhm, nodata, crs, ... to store")
     _add(add, "--device", "--threads", "--force", "--quiet")
 
 
 def run_encode(options: argparse.Namespace) -> None:
     _check_one_standard_input(options.input, options.metadata)
-    wanted = {"param_d": options.param_d, "tuning_steps": options.tuning_steps, "max_error": options.max_error or None}
+    wanted = {
+        "param_d": options.param_d,
+        "tuning_steps": options.tuning_steps,
+        "max_error": options.max_error or None,
+        "coder": options.coder,
+    }
     extra = {name: value for name, value in wanted.items() if value is not None}  # no error is what every family does
     with CubeReader(options.input) as cube:  # tells a bad cube first
         if options.metadata is not None:
@@ -424,7 +441,28 @@ def run_import(options: argparse.Namespace) -> None:
         from lhic.families.bp.published import import_published
 
     files = options.config, options.msp, options.lsp, options.output
-    weights = import_published(*files, overwrite=options.force)
+    _tell_weights(options, import_published(*files, overwrite=options.force))
+
+
+def add_import_linerwkv(commands) -> None:
+    examples = """example:
+  lhic import-linerwkv rwkv-final.pth linerwkv-l.safetensors
+"""
+    summary = "convert a published LineRWKV checkpoint"
+    add = _command(commands, "import-linerwkv", run_import_linerwkv, summary, examples).add_argument
+    add("checkpoint", metavar="RWKV.pth", type=Path, help="state dictionary")
+    add("output", metavar="OUT.safetensors", type=Path, help="weights file to write")
+    _add(add, "--force")
+
+
+def run_import_linerwkv(options: argparse.Namespace) -> None:
+    with needs("bp", "import-linerwkv"):
+        from lhic.families.linerwkv.published import import_linerwkv
+
+    _tell_weights(options, import_linerwkv(options.checkpoint, options.output, overwrite=options.force))
+
+
+def _tell_weights(options: argparse.Namespace, weights) -> None:
     _tell(
         options, f"{options.output}: {weights.name}, {len(weights.tensors)} tensors, sha256 {weights.sha256.hex()[:16]}"
     )

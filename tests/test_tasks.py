@@ -27,7 +27,7 @@ def test_every_task_is_there_and_says_what_it_does():
         (["bench", "--codecs", "lerc", "--threads", "two"], "error: thread_modes: expected some of one, all, found"),
         (["bench", "--codecs", "lerc", "--worker", "2"], "No idea what '--worker' is!"),
         (["bench"], "error: codecs: expected names, each once, found none"),
-        (["conformance", "--suite", "jpeg"], "error: suite: expected one of lhic-bp, ccsds123, found 'jpeg'"),
+        (["conformance", "--suite", "jpeg"], "error: suite: expected one of lhic-bp, linerwkv, ccsds123, found 'jpeg'"),
         (["conformance", "--suite", "ccsds123", "--folder", "gone"], "error: gone: expected a folder of conformance"),
         (["experiment", "luck"], "error: experiment: expected one of cross-validation, ablations, found 'luck'"),
         (["train", "--device", "tpu"], "error: device 'tpu': expected one of auto, cpu, cuda"),

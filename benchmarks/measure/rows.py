@@ -26,7 +26,7 @@ from lhic.errors import DatasetError, UsageError, message_of
 
 PART_ROWS = 256  # rewriting a full part takes some 10 ms
 
-# Result rows, format 2: names of the columns in their order, type and meaning.
+# Result rows, format 3: names of the columns in their order, type and meaning.
 COLUMNS: dict[str, tuple[type, str]] = {
     "dataset": (str, "kind of dataset"),
     "split": (str, "part of the dataset; empty: all of it"),
@@ -50,6 +50,7 @@ COLUMNS: dict[str, tuple[type, str]] = {
     "weights_hash": (str, "SHA-256 of the weights; empty without"),
     "bytes": (int, "all bytes the decoder reads"),
     "bps": (float, "8 * bytes / n_samples"),
+    "provenance": (str, "where `bytes` holds: `anywhere`, with the `library versions as named`, or on `this machine`"),
     "encode_s": (float, "median seconds on one thread"),
     "encode_s_p20": (float, "20 % quantile"),
     "encode_s_p80": (float, "80 % quantile"),
@@ -226,7 +227,7 @@ def _read(path: Path) -> pyarrow.Table:
     except (pyarrow.ArrowException, OSError) as error:
         raise DatasetError(f"{path}: expected a Parquet file of rows, found {message_of(error)}") from error
     if table.schema.names != list(COLUMNS):
-        raise DatasetError(f"{path}: expected the columns of result rows format 2, found {table.schema.names[:4]} ...")
+        raise DatasetError(f"{path}: expected the columns of result rows format 3, found {table.schema.names[:4]} ...")
     return table
 
 

@@ -226,7 +226,8 @@ def _measure_all(
         client, remote.measure_item, arguments, needs_gpu=lambda task: task[2]["device"] == "cuda"
     )
     machine = describe_machine()
-    with Progress(len(tasks), Rest(items, cluster.parallel(client), before), progress and len(tasks) > 0) as bar:
+    rest = Rest(items, cluster.parallel(client), before, rows.committed())
+    with Progress(len(tasks), rest, progress and len(tasks) > 0) as bar:
         client.subscribe_topic(remote.STARTED, lambda event: bar.started(event[1]))
         try:
             for (_, cube_row, codec_row, _), found in results:

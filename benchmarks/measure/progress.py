@@ -13,6 +13,8 @@ from types import TracebackType
 import pandas as pd
 from tqdm import tqdm
 
+Kind = tuple[str, str]  # codec and device
+
 
 class Rest:
     """Seconds that the outstanding items will take.
@@ -21,46 +23,74 @@ class Rest:
     ----------
     items : (codec, device, number of samples) of each outstanding item
     parallel : from device to the number of items that run there at the same time
-    before : rows of earlier runs, whose `item_s` say what codecs cost; None: nothing is known yet
+    before : rows of this run that are there already
+    elsewhere : rows of other runs, which count for codecs that this one has not measured yet
     """
 
-    def __init__(self, items: Iterable[tuple[str, str, int]], parallel: Mapping[str, int], before: pd.DataFrame | None):
-        self._left: Counter[tuple[str, str]] = Counter()  # samples
-        self._seconds: Counter[tuple[str, str]] = Counter()
-        self._samples: Counter[tuple[str, str]] = Counter()
-        self._parallel = parallel
+    def __init__(
+        self,
+        items: Iterable[tuple[str, str, int]],
+        parallel: Mapping[str, int],
+        before: pd.DataFrame | None = None,
+        elsewhere: pd.DataFrame | None = None,
+    ):
+        self._left: Counter[Kind] = Counter()  # samples
         for codec, device, n_samples in items:
             self._left[codec, device] += n_samples
-        if before is not None:
-            timed = before[before["item_s"].notna() & before["n_samples"].notna() & (before["error"] == "")]
-            for row in timed.itertuples():
-                self._learn((row.codec, row.device), row.n_samples, row.item_s)
+        self._parallel = parallel
+        self._here, self._elsewhere = _Cost(before), _Cost(elsewhere)
 
     def finished(self, codec: str, device: str, n_samples: int, item_s: float | None) -> None:
         """Take an item off the list; `item_s` is None when it was not measured."""
         self._left[codec, device] -= n_samples
         if item_s is not None:
-            self._learn((codec, device), n_samples, item_s)
+            self._here.learn((codec, device), n_samples, item_s)
 
-    def _learn(self, kind: tuple[str, str], n_samples: int, item_s: float) -> None:
-        self._samples[kind] += n_samples
-        self._seconds[kind] += item_s
+    def seconds(self) -> tuple[float, str]:
+        """Seconds left, and how sure they are.
 
-    def seconds(self) -> tuple[float, bool]:
-        """Seconds left, and whether more are to be expected because some codec has not been measured yet."""
-        left = {kind: n for kind, n in self._left.items() if n > 0}
+        ``""``: each codec that is left has been measured in this run; ``about``: or in another one, maybe with other
+        options or on another machine; ``at least``: some codec has never been measured.
+        """
+        left = {kind: n_samples for kind, n_samples in self._left.items() if n_samples > 0}
         of_device: Counter[str] = Counter()
+        sure = ""
         for kind, n_samples in left.items():
-            if self._samples[kind]:
-                of_device[kind[1]] += n_samples * self._seconds[kind] / self._samples[kind]
-        each = [seconds / max(1, self._parallel.get(device, 1)) for device, seconds in of_device.items()]
-        return max(each, default=0.0), any(not self._samples[kind] for kind in left)
+            if kind in self._here.samples:
+                each = self._here.of(kind)
+            elif kind in self._elsewhere.samples:
+                each, sure = self._elsewhere.of(kind), sure or "about"
+            else:
+                each, sure = 0.0, "at least"
+            of_device[kind[1]] += n_samples * each
+        found = [seconds / max(1, self._parallel.get(device, 1)) for device, seconds in of_device.items()]
+        return max(found, default=0.0), sure
 
     def __str__(self) -> str:
-        seconds, more = self.seconds()
-        if more and not seconds:
+        seconds, sure = self.seconds()
+        if sure == "at least" and not seconds:
             return "not known yet"
-        return ("at least " if more else "") + tqdm.format_interval(seconds)
+        return f"{sure} {tqdm.format_interval(seconds)}".strip()
+
+
+class _Cost:
+    """Seconds that items of a kind have cost, by sample."""
+
+    def __init__(self, rows: pd.DataFrame | None):
+        self.seconds: Counter[Kind] = Counter()
+        self.samples: Counter[Kind] = Counter()
+        if rows is not None:
+            timed = rows[rows["item_s"].notna() & rows["n_samples"].notna() & (rows["error"] == "")]
+            for row in timed.itertuples():
+                self.learn((row.codec, row.device), row.n_samples, row.item_s)
+
+    def learn(self, kind: Kind, n_samples: int, item_s: float) -> None:
+        if n_samples:
+            self.samples[kind] += n_samples
+            self.seconds[kind] += item_s
+
+    def of(self, kind: Kind) -> float:
+        return self.seconds[kind] / self.samples[kind]
 
 
 class Progress:

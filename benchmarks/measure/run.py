@@ -69,11 +69,11 @@ def run(
         for codec_row in codec_rows
         if rows.identity({**codec_row, **cube_row}) not in finished
     ]
-    rest = Rest(outstanding, {}, rows.read_rows(folder) if rows.has_rows(folder) else None)
+    before = rows.read_rows(folder) if rows.has_rows(folder) else None
     with (
         rows.RowParts(folder) as parts,
         tempfile.TemporaryDirectory(prefix="lhic-bench-") as scratch,
-        Progress(len(items) * len(codecs), rest, progress) as bar,
+        Progress(len(items) * len(codecs), Rest(outstanding, {}, before, rows.committed()), progress) as bar,
     ):
         for item, cube_row in zip(items, cube_rows, strict=True):
             cube_path = None

@@ -14,7 +14,7 @@ import invoke
 from invoke import Exit, ParseError, Parser
 
 PYTHON = shlex.quote(sys.executable)
-SOURCES = "lhic benchmarks tests tasks.py bootstrap.py"
+SOURCES = "lhic benchmarks contrib tests tasks.py bootstrap.py"
 
 
 def _parse(parser, argv, parse=Parser.parse_argv):
@@ -254,6 +254,58 @@ def verify_results(context, profile="small", sample="10", seed="0", root="", max
     verify_results(profile, n_rows, seed, root or None, max_s, names)
 
 
+@task(
+    help={
+        "profile": "folder of results/ that is packed",
+        "into": "file, e.g. small-on-epyc.parquet",
+        "force": "replace the file",
+    }
+)
+def collect(context, profile="local/small", into="", force=False):
+    """Pack the rows of a results folder, with machine, versions and commit, into one file for `merge`."""
+    from benchmarks.measure.collection import collect
+    from benchmarks.measure.provenance import REPOSITORY
+
+    n_rows = collect(REPOSITORY / "results" / profile, _target("collect", into), force)
+    print(f"{into}: {n_rows} rows")
+
+
+@task(
+    name="collect-enb",
+    help={
+        "experiment": "CSV of an experiment of enb, persistence_LosslessCompressionExperiment.csv say",
+        "images": "CSV of the properties of its images; default: persistence_ImagePropertiesTable.csv beside it",
+        "root": "folder from which that CSV names the images; with it, rows get the hash of the samples",
+        "into": "file, e.g. enb-on-epyc.parquet",
+        "force": "replace the file",
+    },
+)
+def collect_enb(context, experiment="", images="", root="", into="", force=False):
+    """Turn what enb has measured on this machine into rows, in one file for `merge`."""
+    from benchmarks.measure.enb_rows import collect_enb
+
+    if not experiment:
+        raise Exit("error: collect-enb: expected --experiment FILE, found none", 2)
+    where = {"images": Path(images) if images else None, "root": Path(root) if root else None}
+    n_rows = collect_enb(Path(experiment), _target("collect-enb", into), **where, overwrite=force)
+    print(f"{into}: {n_rows} rows")
+
+
+@task(
+    help={
+        "file": "written by collect, collect-enb or merge; repeatable",
+        "into": "file that gets all rows",
+        "force": "replace that file",
+    },
+    iterable=["file"],
+)
+def merge(context, file=None, into="", force=False):
+    """Join the results of several machines; exit 1 if they contradict each other. Speeds stay those of a machine."""
+    from benchmarks.study.machines import merge
+
+    merge([Path(path) for path in file or ()], _target("merge", into), force)
+
+
 @task(help={"check": "only say whether the stored notebooks are up to date"})
 def notebooks(context, check=False):
     """Write the .ipynb files, without outputs, from their paired .py scripts."""
@@ -287,6 +339,12 @@ def clean(context):
     for top in ("lhic", "benchmarks", "tests"):
         for cache in (root / top).rglob("__pycache__"):
             shutil.rmtree(cache)
+
+
+def _target(name: str, into: str) -> Path:
+    if not into:
+        raise Exit(f"error: {name}: expected --into FILE, found none", 2)
+    return Path(into)
 
 
 def _open_if(wanted: bool, page: Path) -> None:

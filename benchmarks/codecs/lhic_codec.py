@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 import lhic
-from benchmarks.codecs.base import Codec
+from benchmarks.codecs.base import ANYWHERE, THIS_MACHINE, Codec
 from lhic.errors import UsageError
+
+EXACT_FAMILIES = ("lhic-ax", "raw")
 
 
 class LhicModel(Codec):
@@ -27,6 +29,8 @@ class LhicModel(Codec):
         self.version = f"lhic {lhic.__version__}"
         self.weights_hash = entry.sha256
         self.settings = {"model": model, "family": entry.family, **options}
+        # LHIC-BP's network computes in floats, and any other family is taken to do so.
+        self.provenance = ANYWHERE if entry.family in EXACT_FAMILIES else THIS_MACHINE
         self._model, self._options = model, options
 
     def encode(self, cube: np.ndarray) -> bytes:

@@ -1,4 +1,4 @@
-"""The command line: ``lhic encode | decode | verify | preview | info | models | compile | train | import-...``.
+"""The command line: ``lhic encode | decode | verify | preview | explore | info | models | compile | train | ...``.
 
 A thin wrapper: it reads and writes files, shows progress on stderr and turns errors into one line and an exit code
 (2 for usage, 1 for data, 128 and the signal's number).  Results go to stdout, or to stderr if the output does.
@@ -12,6 +12,7 @@ import math
 import signal
 import sys
 import time
+import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ import lhic
 from lhic import console
 from lhic.comparison import Comparison, check_comparable
 from lhic.cube import likely_band_axis
+from lhic.data import open_dataset
 from lhic.errors import (
     BackendError,
     CorruptStreamError,
@@ -87,18 +89,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lhic {lhic.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    adders = (
-        add_encode,
-        add_decode,
-        add_verify,
-        add_preview,
-        add_info,
-        add_models,
-        add_compile,
-        add_train,
-        add_import,
-        add_import_linerwkv,
-    )
+    looks = add_preview, add_explore, add_info, add_models
+    imports = add_import, add_import_linerwkv
+    adders = add_encode, add_decode, add_verify, *looks, add_compile, add_train, *imports
     for add in adders:
         add(commands)
     return parser
@@ -141,7 +134,7 @@ def run_encode(options: argparse.Namespace) -> None:
     extra = {name: value for name, value in wanted.items() if value is not None}  # no error is what every family does
     with CubeReader(options.input) as cube:  # tells a bad cube first
         if options.metadata is not None:
-            extra["metadata"] = _read_metadata(options, cube.shape[0])
+            extra["metadata"] = _read_metadata(options.metadata, cube.shape[0], options.output)
         _warn_of_axes(cube)
         with _progress_bar(cube.size, options) as progress:
             keywords = {"overwrite": options.force, "threads": options.threads, "progress": progress, **extra}
@@ -166,10 +159,11 @@ def _loss(max_error: int) -> str:
     return f"near-lossless, |error| <= {max_error}" if max_error else "lossless"
 
 
-def _read_metadata(options: argparse.Namespace, n_bands: int) -> dict:
-    """Of a JSON file, in UTF-8 whatever the locale; refused under the name of that file."""
-    with open_source(options.metadata, "a JSON file") as source, named(source.name):
-        check_not_input(options.output, source.fileno())
+def _read_metadata(path: str, n_bands: int, output: str | None = None) -> dict:
+    """Of a JSON file, in UTF-8 whatever the locale; refused under the name of that file, also if it is the output."""
+    with open_source(path, "a JSON file") as source, named(source.name):
+        if output is not None:
+            check_not_input(output, source.fileno())
         try:
             metadata = json.loads(source[:].decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
@@ -310,6 +304,55 @@ def _three_numbers(text: str) -> list[int]:
     except ValueError:
         raise UsageError(f"--bands: expected three numbers such as 45,27,11, found {text!r}") from None
     return [first, second, third]
+
+
+# --- explore ----------------------------------------------------------------------------------------------------------
+
+
+def add_explore(commands) -> None:
+    examples = """examples:
+  lhic explore
+  lhic explore cube.npy --metadata bands.json
+  lhic explore cube.lhic --port 8080 --no-browser
+"""
+    summary = "show cubes, and where the bits of codecs go, as a page in the browser"
+    add = _command(commands, "explore", run_explore, summary, examples).add_argument
+    add("files", metavar="FILE", nargs="*", help=".npy cubes or streams (default: the bundled EnMAP patch)")
+    add("--metadata", metavar="FILE.json", help="wavelengths and nodata of a .npy cube, as for 'lhic encode'")
+    add("--port", type=int, default=0, metavar="N", help="of the page on this machine (default: a free one)")
+    crop = "begin with so many rows and columns in the middle (default: all, or 128 of more than 256)"
+    add("--crop", type=int, default=0, metavar="N", help=crop)
+    add("--no-browser", action="store_true", help="only say where the page is")
+
+
+def run_explore(options: argparse.Namespace) -> None:
+    with needs("study", "explore"):
+        from lhic.explore import cubes, server  # Panel, which the other commands do without
+
+    if not 0 <= options.port < 1 << 16:
+        raise UsageError(f"--port: expected 0..65535, found {options.port}")
+    if options.crop < 0:
+        raise UsageError(f"--crop: expected 0 or more, found {options.crop}")
+    if options.metadata is not None and len(options.files) != 1:
+        raise UsageError(f"--metadata: expected one FILE that it is of, found {len(options.files)}")
+    sources = [cubes.of_file(path, _metadata_of(path, options.metadata)) for path in options.files]
+    sources = sources or [cubes.of_item(item) for item in open_dataset("bundled")]
+    page, address = server.start(sources, port=options.port, crop=options.crop)
+    console.say(f"{address} shows {', '.join(source.name for source in sources)}; Ctrl-C ends")
+    if not options.no_browser:
+        webbrowser.open(address)
+    try:
+        page.io_loop.start()
+    except KeyboardInterrupt:
+        pass  # how it is meant to end
+
+
+def _metadata_of(cube: str, path: str | None) -> dict | None:
+    """Of a JSON file for a ``.npy`` cube."""
+    if path is None:
+        return None
+    with CubeReader(cube) as reader:
+        return _read_metadata(path, reader.shape[0])
 
 
 # --- info, models -----------------------------------------------------------------------------------------------------

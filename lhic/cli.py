@@ -1,4 +1,4 @@
-"""The command line: ``lhic encode | decode | export | verify | diff | preview | explore | info | models | compile | ...``.
+"""The command line: ``lhic encode | decode | export | verify | diff | preview | explore | info | models | ...``.
 
 A thin wrapper: it reads and writes files, shows progress on stderr and turns errors into one line and an exit code
 (2 for usage, 1 for data, 128 and the signal's number).  Results go to stdout, or to stderr if the output does.

@@ -1,5 +1,4 @@
-"""The command line: ``lhic encode | decode | export | verify | diff | preview | info | models | compile | train |
-import-lhic-bp``.
+"""The command line: ``lhic encode | decode | export | verify | diff | preview | explore | info | models | ...``.
 
 A thin wrapper: it reads and writes files, shows progress on stderr and turns errors into one line and an exit code
 (2 for usage, 1 for data, 128 and the signal's number).  Results go to stdout, or to stderr if the output does.
@@ -15,6 +14,7 @@ import signal
 import stat
 import sys
 import time
+import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -28,6 +28,7 @@ import lhic
 from lhic import batch, console
 from lhic.arguments import whole_number
 from lhic.comparison import Comparison, check_comparable
+from lhic.data import open_dataset
 from lhic.errors import (
     BackendError,
     BatchError,
@@ -103,19 +104,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lhic {lhic.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    adders = (
-        add_encode,
-        add_decode,
-        add_export,
-        add_verify,
-        add_diff,
-        add_preview,
-        add_info,
-        add_models,
-        add_compile,
-        add_train,
-        add_import,
-    )
+    coders = add_encode, add_decode, add_export, add_verify, add_diff
+    looks = add_preview, add_explore, add_info, add_models
+    adders = *coders, *looks, add_compile, add_train, add_import, add_import_linerwkv
     for add in adders:
         add(commands)
     return parser
@@ -151,6 +142,7 @@ def add_encode(commands) -> None:
     add("--max-error", type=int, default=0, metavar="E", help="let samples change by up to E (default: 0, lossless)")
     tuning = "fit the network of lhic-ax to the cube by N steps, e.g. 300, and send what changed, where that pays "
     add("--tuning-steps", type=int, metavar="N", help=tuning + "(default: up to the model; decoding takes no longer)")
+    add("--coder", metavar="NAME", help="of linerwkv: mixture (ours, the default) or ccsds123 (its authors')")
     add("--metadata", metavar="FILE.json", help="wavelengths, fwhm, nodata, crs, ... to store")
     _add(add, "--device", "--threads", "--force", "--quiet", "--out-dir", "--jobs")
 
@@ -173,7 +165,12 @@ def run_encode(options: argparse.Namespace) -> None:
 
 def _encode(options: argparse.Namespace) -> tuple[dict, int]:
     """What is in the stream, and how many bytes the samples took."""
-    wanted = {"param_d": options.param_d, "tuning_steps": options.tuning_steps, "max_error": options.max_error or None}
+    wanted = {
+        "param_d": options.param_d,
+        "tuning_steps": options.tuning_steps,
+        "max_error": options.max_error or None,
+        "coder": options.coder,
+    }
     extra = {name: value for name, value in wanted.items() if value is not None}  # no error is what every family does
     with open_cube(options.input, options.variable, options.axes) as cube:  # tells a bad cube first
         if options.output is None:
@@ -181,7 +178,7 @@ def _encode(options: argparse.Namespace) -> tuple[dict, int]:
                 raise UsageError("encode: expected a name for the stream of standard input, found none")
             options.output = stream_name(options.input)
         if options.metadata is not None:
-            extra["metadata"] = _read_metadata(options, cube.shape[0])
+            extra["metadata"] = _read_metadata(options.metadata, cube.shape[0], options.output)
         _tell_notes(cube)
         with _progress_bar(cube.size, options) as progress:
             keywords = {"overwrite": options.force, "threads": options.threads, "progress": progress, **extra}
@@ -209,10 +206,11 @@ def _loss(max_error: int) -> str:
     return f"near-lossless, |error| <= {max_error}" if max_error else "lossless"
 
 
-def _read_metadata(options: argparse.Namespace, n_bands: int) -> dict:
-    """Of a JSON file, in UTF-8 whatever the locale; refused under the name of that file."""
-    with open_source(options.metadata, "a JSON file") as source, named(source.name):
-        check_not_input(options.output, source.fileno())
+def _read_metadata(path: str, n_bands: int, output: str | None = None) -> dict:
+    """Of a JSON file, in UTF-8 whatever the locale; refused under the name of that file, also if it is the output."""
+    with open_source(path, "a JSON file") as source, named(source.name):
+        if output is not None:
+            check_not_input(output, source.fileno())
         try:
             metadata = json.loads(source[:].decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
@@ -454,6 +452,56 @@ def _three_numbers(text: str) -> list[int]:
     return [first, second, third]
 
 
+# --- explore ----------------------------------------------------------------------------------------------------------
+
+
+def add_explore(commands) -> None:
+    examples = """examples:
+  lhic explore
+  lhic explore scene.hdr
+  lhic explore cube.npy --metadata bands.json
+  lhic explore cube.lhic --port 8080 --no-browser
+"""
+    summary = "show cubes, and where the bits of codecs go, as a page in the browser"
+    add = _command(commands, "explore", run_explore, summary, examples).add_argument
+    add("files", metavar="FILE", nargs="*", help="cubes, or streams of lhic (default: the bundled EnMAP patch)")
+    add("--metadata", metavar="FILE.json", help="wavelengths and nodata of a cube, as for 'lhic encode'")
+    add("--port", type=int, default=0, metavar="N", help="of the page on this machine (default: a free one)")
+    crop = "begin with so many rows and columns in the middle (default: all, or 128 of more than 256)"
+    add("--crop", type=int, default=0, metavar="N", help=crop)
+    add("--no-browser", action="store_true", help="only say where the page is")
+
+
+def run_explore(options: argparse.Namespace) -> None:
+    with needs("study", "explore"):
+        from lhic.explore import cubes, server  # Panel, which the other commands do without
+
+    if not 0 <= options.port < 1 << 16:
+        raise UsageError(f"--port: expected 0..65535, found {options.port}")
+    if options.crop < 0:
+        raise UsageError(f"--crop: expected 0 or more, found {options.crop}")
+    if options.metadata is not None and len(options.files) != 1:
+        raise UsageError(f"--metadata: expected one FILE that it is of, found {len(options.files)}")
+    sources = [cubes.of_file(path, _metadata_of(path, options.metadata)) for path in options.files]
+    sources = sources or [cubes.of_item(item) for item in open_dataset("bundled")]
+    page, address = server.start(sources, port=options.port, crop=options.crop)
+    console.say(f"{address} shows {', '.join(source.name for source in sources)}; Ctrl-C ends")
+    if not options.no_browser:
+        webbrowser.open(address)
+    try:
+        page.io_loop.start()
+    except KeyboardInterrupt:
+        pass  # how it is meant to end
+
+
+def _metadata_of(cube: str, path: str | None) -> dict | None:
+    """Of a JSON file for a cube that does not say it itself."""
+    if path is None:
+        return None
+    with open_cube(cube) as reader:
+        return _read_metadata(path, reader.shape[0])
+
+
 # --- info, models -----------------------------------------------------------------------------------------------------
 
 
@@ -596,7 +644,28 @@ def run_import(options: argparse.Namespace) -> None:
         from lhic.families.bp.published import import_published
 
     files = options.config, options.msp, options.lsp, options.output
-    weights = import_published(*files, overwrite=options.force)
+    _tell_weights(options, import_published(*files, overwrite=options.force))
+
+
+def add_import_linerwkv(commands) -> None:
+    examples = """example:
+  lhic import-linerwkv rwkv-final.pth linerwkv-l.safetensors
+"""
+    summary = "convert a published LineRWKV checkpoint"
+    add = _command(commands, "import-linerwkv", run_import_linerwkv, summary, examples).add_argument
+    add("checkpoint", metavar="RWKV.pth", type=Path, help="state dictionary")
+    add("output", metavar="OUT.safetensors", type=Path, help="weights file to write")
+    _add(add, "--force")
+
+
+def run_import_linerwkv(options: argparse.Namespace) -> None:
+    with needs("bp", "import-linerwkv"):
+        from lhic.families.linerwkv.published import import_linerwkv
+
+    _tell_weights(options, import_linerwkv(options.checkpoint, options.output, overwrite=options.force))
+
+
+def _tell_weights(options: argparse.Namespace, weights) -> None:
     _tell(
         options, f"{options.output}: {weights.name}, {len(weights.tensors)} tensors, sha256 {weights.sha256.hex()[:16]}"
     )

@@ -147,7 +147,7 @@ def test_models(stored_models, capsys):
 
 @pytest.mark.parametrize(
     "command",
-    [[], *([name] for name in "encode decode verify preview info models train import-lhic-bp".split())],
+    [[], *([name] for name in "encode decode verify preview info models train import-lhic-bp import-linerwkv".split())],
     ids=" ".join,
 )
 def test_help(command, capsys):

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from lhic.data import enmap
 from lhic.errors import DatasetError, one_line
 from lhic.extras import needs
 from lhic.formats import save_cube
@@ -46,6 +47,9 @@ N_BANDS_FILE = N_BANDS
 PATCH_SIZE = 128
 DROPPED_BANDS = tuple(sorted(NO_DATA_BANDS))
 KEPT_BANDS = tuple(b for b in range(N_BANDS_FILE) if b not in DROPPED_BANDS)
+# The files' bands are in the order of wavelengths, so that where the detectors overlap (902 to 993 nm) bands of the two
+# alternate: in the bundled patch, whose detectors differ in offset, the spectrum jumps where this order says so.
+NOMINAL_NM = tuple(sorted(enmap.NOMINAL_NM)[b] for b in KEPT_BANDS)
 NODATA = -32768
 CLIP_RANGE = (0, 10_000)
 

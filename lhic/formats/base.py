@@ -7,6 +7,7 @@ section 2; `sources`, the file's own header as it stands there; and `auxiliary`,
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ class Wish:
 
 
 NO_WISH = Wish()
+SUFFIX = re.compile(r"(\.[A-Za-z0-9_-]{1,20}){0,3}")
 
 
 class CubeFile:
@@ -206,6 +208,12 @@ class Scene:
         """A value for each band, of a key that has one for all, or one for each."""
         value = self.metadata.get(key, default)
         return value if isinstance(value, list) else [value] * self.shape[0]
+
+
+def suffix_of(source: Mapping[str, Any], key: str, default: str) -> str:
+    """A suffix that a stream says; the default if it is none: a stream from elsewhere must not name other folders."""
+    value = source.get(key, default)
+    return value if isinstance(value, str) and SUFFIX.fullmatch(value) else default
 
 
 def number(value: Any) -> Any:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from lhic.cube import CubeSink, check_layout
-from lhic.errors import InvalidCubeError, UsageError
+from lhic.errors import InvalidCubeError, LhicError, UsageError, one_line
 from lhic.formats import enmap, envi, geotiff, hdf5, hyspecnet, mat, netcdf, npy, raw, zarr
-from lhic.formats.base import CubeFile, Scene, Wish
+from lhic.formats.base import CubeFile, Scene, Wish, suffix_of
 from lhic.io.atomic import atomic_folder, atomic_write, check_place
 from lhic.io.memory import check_memory
 from lhic.io.source import STANDARD, Source, open_source
@@ -280,12 +280,10 @@ def usual_name(stream: str | os.PathLike, scene: Scene, suffix: str | None = Non
     source = source if isinstance(source, dict) else {}
     kind = source.get("format", npy.NAME)
     if kind == envi.NAME:
-        return stem + str(source.get("header_suffix", ".hdr"))
+        return stem + suffix_of(source, "header_suffix", ".hdr")
     if kind == raw.NAME:
-        suffix = str(source.get("suffix", ".raw"))
-        return (
-            stem + suffix if raw.geometry(stem + suffix) else f"{stem}-{raw.name_of(scene.dtype, scene.shape)}{suffix}"
-        )
+        stem = stem if raw.geometry(stem) else f"{stem}-{raw.name_of(scene.dtype, scene.shape)}"
+        return stem + suffix_of(source, "suffix", ".raw")
     if source.get("product") == enmap.NAME:
         return enmap.image_name(stem, str(source.get("image", "")))
     own = str(source.get("suffix") or USUAL_SUFFIX.get(kind, ".npy"))
@@ -318,7 +316,15 @@ def create_cube(
         mat.NAME: mat.create,
         mat.NAME_73: mat.create,
     }[kind]
-    with atomic_folder(name, overwrite) as place, create(place, scene) as sink:
+    with atomic_folder(name, overwrite) as place, ExitStack() as opened:
+        try:
+            sink = opened.enter_context(create(place, scene))
+        except (LhicError, OSError, MemoryError):
+            raise
+        except Exception as error:  # what a stream from elsewhere says of its source may be anything
+            expected = f"what the stream says of its source to make {kind}"
+            advice = "lhic export, or another suffix, does without it"
+            raise InvalidCubeError(f"{name}: expected {expected}, found {one_line(error)}: {advice}") from error
         yield sink
 
 

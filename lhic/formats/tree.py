@@ -112,7 +112,7 @@ class TreeFile(ArrayFile):
         suffix = os.path.splitext(self.path.rstrip("/"))[1]
         self.metadata["source"] = {"format": self.name, "variable": cube.path, "suffix": suffix}
         others = [variable for variable in variables if variable is not cube]
-        self._left_out = [variable for variable in others if self._is_cube(variable, self.size)]
+        self._left_out = [one for one in others if self._is_cube(one, self.size) and not _is_mask(one, cube)]
         for variable in self._left_out:
             self.notes.append(f"{variable.told()} is left out: a cube of its own, --variable {variable.name}")
         if kept := [variable.told() for variable in self._kept()]:
@@ -133,6 +133,8 @@ class TreeFile(ArrayFile):
                 raise self.refuse(f"numbers in {wanted}", found[0].dtype)
             return found[0]
         candidates = [variable for variable in self._variables if self._is_cube(variable)]
+        masks = [one for one in candidates if any(_is_mask(one, other) for other in candidates)]
+        candidates = [one for one in candidates if one not in masks]
         if len(candidates) > 1:
             named = [v for v in candidates if v.names and axes.by_names(v.names, v.shape)]
             candidates = named if len(named) == 1 else candidates
@@ -296,6 +298,11 @@ class TreeFile(ArrayFile):
         groups = {path: encoded(attributes) for path, attributes in self._groups.items()}
         tree = {"cube": self.cube.path, "order": list(self._order), "groups": groups, "arrays": arrays, **self._extra}
         return json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
+
+
+def _is_mask(variable: Variable, cube: Variable) -> bool:
+    """Whether an array says something of each sample of a cube, such as what is wrong with it."""
+    return variable.dtype.itemsize == 1 < cube.dtype.itemsize and variable.shape == cube.shape
 
 
 def own_metadata(text: str | None, n_bands: int) -> dict[str, Any]:

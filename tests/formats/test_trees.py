@@ -228,3 +228,12 @@ def test_chunks_wider_than_a_window_are_unpacked_once_for_a_row_of_windows(tmp_p
                 assert np.array_equal(part, cube[window])
                 part[:] = 0  # a copy: what is kept stays what it was
         assert len(reads) == 3
+
+
+def test_an_array_of_flags_for_each_sample_is_no_cube(tmp_path):
+    with h5py.File(tmp_path / "cube.h5", "w") as file:
+        file["cube"] = scene()
+        file["errors"] = (scene() > 1000).astype("uint8")
+    with open_cube(tmp_path / "cube.h5") as found:
+        check_windows(found, scene())
+        assert np.array_equal(found.auxiliary()["errors"], scene() > 1000) and "errors (24 x 20 x 17" in found.notes[0]

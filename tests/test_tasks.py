@@ -31,7 +31,7 @@ def test_every_task_is_there_and_says_what_it_does():
         (["bensh"], "error: No idea what 'bensh' is!"),
         (["experiment"], "error: 'experiment' did not receive required positional arguments: 'name'"),
         (["bench"], "error: codecs: expected names, each once, found none"),
-        (["conformance", "--suite", "jpeg"], "error: suite: expected one of lhic-bp, ccsds123, found 'jpeg'"),
+        (["conformance", "--suite", "jpeg"], "error: suite: expected one of lhic-bp, linerwkv, ccsds123, found 'jpeg'"),
         (["conformance", "--suite", "ccsds123", "--folder", "gone"], "error: gone: expected a folder of conformance"),
         (["collect", "--profile", "small"], "error: collect: expected --into FILE, found none"),
         (["collect-enb", "--into", "x.parquet"], "error: collect-enb: expected --experiment FILE, found none"),

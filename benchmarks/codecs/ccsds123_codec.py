@@ -60,6 +60,11 @@ class Ccsds123(Codec):
                 options["dynamic_range"] = 8 * cube.dtype.itemsize
             return ccsds123.encode(cube, **options)
 
+    def bit_costs(self, cube: np.ndarray, stream: bytes) -> np.ndarray | None:
+        """Bits of each sample (S, H, W), for the explorer; None where samples have no code words of their own."""
+        with _errors_of_lhic():
+            return ccsds123.bit_costs(stream)
+
     def warm_up(self, corner: np.ndarray) -> None:
         """Every candidate of a search: the one that wins on the whole cube need not win on its corner."""
         super().warm_up(corner)

@@ -94,7 +94,6 @@ class Parameters(TypedDict, total=False):
     batch_sizes: Annotated[list[Count], Some]
     image_sizes: Annotated[list[Count], Some]
     band_counts: Annotated[list[Count], Some]
-    block: Count
     seed: Natural
     out: Text
 

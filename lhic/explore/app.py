@@ -112,6 +112,7 @@ class Explorer:
         self._errors: dict[tuple[bytes, str], str] = {}
         self._view: View | None = None
         self._bands: tuple[tuple[int, ...], np.ndarray] | None = None  # of the composite, and which
+        self._is_closed = False  # its window was, and nobody waits for codecs
         self._is_preset = False  # while a choice of colours sets its three places
         self._make_widgets(first, second)
         self._make_plots()
@@ -121,6 +122,7 @@ class Explorer:
             self._load()
         else:  # what changes while a page is being built could be lost
             pn.state.onload(self._load)
+            pn.state.on_session_destroyed(self._close)
 
     # --- for others ---
 
@@ -269,13 +271,15 @@ class Explorer:
         """`_update` from the worker's thread."""
         if self._document is None:
             self._update(*steps)
-        else:
+        elif not self._is_closed:
             self._document.add_next_tick_callback(partial(self._update, *steps))
 
     def _work(self, what: str, job: Callable[[], Callable[[], None] | None]) -> None:
         """Have a job done.  what : shown meanwhile;  job : returns how to show its result, if that is still wanted."""
 
         def run() -> None:
+            if self._is_closed:
+                return
             self._later(partial(self._show_status, what))
             try:
                 steps = [job()]
@@ -288,6 +292,9 @@ class Explorer:
         self._jobs.append(what)
         self._idle.clear()
         self._worker.submit(run)
+
+    def _close(self, session_context) -> None:
+        self._is_closed = True
 
     def _done(self, what: str) -> None:
         self._jobs.remove(what)

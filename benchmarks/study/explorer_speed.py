@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.exhibits.tables import markdown
 from benchmarks.measure import provenance
 from benchmarks.measure.files import write_file
 from benchmarks.measure.provenance import REPOSITORY
@@ -82,7 +83,7 @@ def actions(page: Any, codecs: tuple[str, str]) -> dict[str, tuple[Callable[[int
     return {
         "next band": (lambda n: slider.nth(0).press("ArrowRight"), "of('samples').title.text"),
         "another pixel": (
-            lambda n: click_in(page, 1, 0.2 + 0.05 * (n % 10), 0.3),
+            lambda n: click_in(page, 1, 0.2 + 0.5 * (n % 2) + 0.01 * (n // 2 % 20), 0.4),  # near ones are double clicks
             "of('samples').renderers[1].data_source.data.x[0]",
         ),
         "other residuals": (lambda n: choose(page, "residuals after", residuals[n % 2]), "of('residuals').title.text"),
@@ -161,8 +162,18 @@ def bench_explorer(repeats: int) -> pd.DataFrame:
         times, browser_version = measured(page, codecs, repeats), browser.version
         browser.close()
     table = rows(times, browser_version)
-    write_file(REPOSITORY / FOLDER / "rows.csv", table.to_csv(index=False, float_format="%.1f"))
+    folder = REPOSITORY / FOLDER
+    write_file(folder / "rows.csv", table.to_csv(index=False, float_format="%.1f"))
+    write_file(folder / "table.md", summary(table))
     return table
+
+
+def summary(table: pd.DataFrame) -> str:
+    """The rows as a Markdown table, ms, and what they were measured on."""
+    first = table.iloc[0]
+    lines = [[row.action, f"{row.median_ms:.0f}", f"{row.p80_ms:.0f}"] for row in table.itertuples()]
+    where = f"{first.machine}, {first.cores} cores; {first.browser}; {first.libraries}."
+    return markdown(["what is done", "median, ms", "80 % within, ms"], lines, {1, 2}) + f"\n{where}\n"
 
 
 def rows(times: dict[str, list[float]], browser: str) -> pd.DataFrame:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import html
 import io
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -261,11 +262,24 @@ class Explorer:
 
     def _update(self, *steps: Callable[[], None]) -> None:
         """Change what is shown, all at once."""
-        with self._lock, pn.io.hold(self._document):
+        with self._lock, self._held():
             for step in steps:
                 step()
         if self._document is None:
             pn.io.push_notebook(self.panel)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """What changes meanwhile goes to the page afterwards, by Bokeh: Panel's own `hold` loses changes when busy."""
+        document = self._document
+        if document is None or document.callbacks.hold_value:
+            yield
+            return
+        document.hold("combine")
+        try:
+            yield
+        finally:
+            document.unhold()
 
     def _later(self, *steps: Callable[[], None]) -> None:
         """`_update` from the worker's thread."""

@@ -41,6 +41,7 @@ TIMED = """shown => {
     })
 }"""
 READY = "span.ready"
+BETWEEN_MS = 500  # two clicks that follow faster are a double click
 
 
 def click_in(page: Any, number: int, x: float, y: float) -> None:
@@ -91,7 +92,7 @@ def actions(page: Any, codecs: tuple[str, str]) -> dict[str, tuple[Callable[[int
     return {
         "next band": (lambda n: slider.nth(0).press("ArrowRight"), "of('samples').title.text"),
         "another pixel": (
-            lambda n: click_in(page, 1, 0.2 + 0.5 * (n % 2) + 0.01 * (n // 2 % 20), 0.4),  # near ones are double clicks
+            lambda n: click_in(page, 1, 0.2 + 0.05 * (n % 10), 0.4),
             "of('samples').renderers[1].data_source.data.x[0]",
         ),
         "other residuals": (lambda n: choose(page, "residuals after", residuals[n % 2]), "of('residuals').title.text"),
@@ -117,7 +118,7 @@ def measured(page: Any, codecs: tuple[str, str], repeats: int) -> dict[str, list
             page.evaluate(TIMED, shown)
             act(n)
             found.setdefault(name, []).append(page.evaluate("() => window.answered"))
-            page.wait_for_selector(READY)
+            page.wait_for_timeout(BETWEEN_MS)
     return found
 
 

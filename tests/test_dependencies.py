@@ -20,7 +20,8 @@ EXTRAS = PROJECT["optional-dependencies"]
 EVERYTHING = ("study", "gpu", "test")  # what bootstrap.py and environment.yml install
 CONDA_NAMES = {"pytorch": "torch", "playwright-python": "playwright"}
 COMES_WITH_TORCH = {"triton"}  # of conda's pytorch, where there is a triton at all
-OPTIONAL = ("torch", "triton", "yaml", "tifffile", "imagecodecs", "matplotlib", "pandas", "panel", "bokeh")
+OPTIONAL = ("torch", "triton", "yaml", "matplotlib", "pandas", "panel", "bokeh")
+OPTIONAL += ("tifffile", "imagecodecs", "rasterio", "h5py", "netCDF4", "scipy", "zarr")
 
 
 def required(entries: list[str]) -> dict[str, SpecifierSet]:

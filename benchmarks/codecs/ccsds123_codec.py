@@ -10,7 +10,7 @@ from itertools import product
 
 import numpy as np
 
-from benchmarks.codecs.base import Codec
+from benchmarks.codecs.base import ANYWHERE, Codec
 from lhic import ccsds123
 from lhic.errors import CorruptStreamError, InvalidCubeError, MemoryBudgetError, TruncatedStreamError
 
@@ -32,6 +32,8 @@ USUAL = {"prediction_bands": 3, "weight_update_final": 3, "dynamic_range": "dtyp
 
 class Ccsds123(Codec):
     """One set of parameters, or with `search` the best of several on each cube."""
+
+    provenance = ANYWHERE
 
     def __init__(self, name: str, search: dict[str, tuple] | None = None, **options):
         self.name = name

@@ -17,7 +17,7 @@ import numpy as np
 from lhic import extensions
 from lhic.data import corpus, hyspecnet
 from lhic.errors import BackendError, DatasetError, UsageError, one_line
-from lhic.io.npy import load_cube
+from lhic.formats import load_cube
 
 KINDS = ("bundled", "hyspecnet-11k", "corpus")  # those of this package
 GROUP = "lhic.datasets"  # of the entry points

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import panel as pn
@@ -58,6 +58,11 @@ class View:
     cube: np.ndarray
     key: bytes
     pixel: tuple[int, int]
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """Mean of each band, float64 (S,)."""
+        return self.cube.mean(axis=(1, 2))
 
     @property
     def in_window(self) -> tuple[int, int] | None:
@@ -527,7 +532,7 @@ class Explorer:
         _, across = self._across()
         place = view.in_window
         self.spectrum.show("pixel", across, self._spectrum(), f"row {row}, column {column}")
-        self.spectrum.show("mean", across, view.cube.mean(axis=(1, 2)), "mean")
+        self.spectrum.show("mean", across, view.mean, "mean")
         for side, result in enumerate(self._coded()):
             bits = None if result is None else result.bits
             costs = None if bits is None else bits.costs
@@ -535,7 +540,7 @@ class Explorer:
             at = None if costs is None or place is None else costs[:, *place]
             self.bits_by_band.show(f"{side} pixel", across, at, f"{name}, pixel")
             self.bits_by_band.show(
-                f"{side} mean", across, None if costs is None else exports.mean_costs(costs), f"{name}, mean"
+                f"{side} mean", across, None if result is None else result.mean_costs, f"{name}, mean"
             )
         without = [result.codec for result in self._coded() if result and result.bits and result.bits.costs is None]
         self.bits_by_band.plot.title.text = "bits by band" + (

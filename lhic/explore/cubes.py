@@ -13,7 +13,7 @@ from lhic.api import decode, inspect
 from lhic.cube import Cube
 from lhic.data import Item
 from lhic.errors import UsageError
-from lhic.io.npy import CubeReader
+from lhic.formats import open_cube
 from lhic.io.source import open_source
 from lhic.stream.header import MAGIC
 
@@ -54,9 +54,9 @@ def of_item(item: Item) -> CubeSource:
 
 
 def of_file(path: str | os.PathLike, metadata: dict | None = None) -> CubeSource:
-    """A ``.npy`` file, of which windows are read, or a stream of lhic, which is decoded.  What it is, its bytes say.
+    """A file with a cube, of which windows are read, or a stream of lhic, which is decoded.  What it is, its bytes say.
 
-    metadata : of a ``.npy`` file; a stream has its own
+    metadata : in place of what the file says; a stream has its own
 
     Raises
     ------
@@ -65,15 +65,25 @@ def of_file(path: str | os.PathLike, metadata: dict | None = None) -> CubeSource
     InvalidCubeError
         Neither a cube nor a stream.
     """
-    with open_source(path, "a cube or a stream") as source:
-        is_stream = source[: len(MAGIC)] == MAGIC
-    if is_stream:
+    if _is_stream(path):
         if metadata:
             raise UsageError(f"{path}: expected no metadata for a stream, which has its own, found some")
         about = inspect(path)["metadata"]
         return CubeSource(Path(path).name, lambda: _scene(decode(path), about))
-    CubeReader(path).close()  # tells a bad file at once
-    return CubeSource(Path(path).name, lambda: _scene(CubeReader(path), metadata or {}))
+    open_cube(path).close()  # tells a bad file at once
+
+    def read() -> Scene:
+        cube = open_cube(path)
+        return _scene(cube, metadata or cube.metadata)
+
+    return CubeSource(Path(path).name, read)
+
+
+def _is_stream(path: str | os.PathLike) -> bool:
+    if Path(path).is_dir():  # as a cube in Zarr is
+        return False
+    with open_source(path, "a cube or a stream") as source:
+        return source[: len(MAGIC)] == MAGIC
 
 
 def _scene(samples: Cube, metadata: dict, nominal_nm: tuple[float, ...] | None = None) -> Scene:

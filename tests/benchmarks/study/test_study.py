@@ -71,7 +71,12 @@ def tiny(checkout, tmp_path_factory):
     browser.write_text(f"import pathlib, sys\npathlib.Path({str(opened)!r}).write_text(sys.argv[1])\n")
     given = {
         **{"codecs": "[jpeg-ls-bands, jpeg-ls-differences, aec-bands]", "repeats": "1"},
-        **{"slow_codecs": "[]", "spectral_pairs": "[[jpeg-ls-bands, jpeg-ls-differences]]", "bands": "[0, 4]"},
+        **{
+            "slow_codecs": "[]",
+            "spectral_pairs": "[[jpeg-ls-bands, jpeg-ls-differences]]",
+            "bands": "[0, 4]",
+            "crop": "0",
+        },
         **{"water_cubes": "[lake]", "reference": "aec-bands", "depths": "[4, 8]", "growth_codecs": "[aec-bands]"},
     }
     words = [word for name, value in given.items() for word in ("--parameter", f"{name}={value}")]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from lhic.errors import InvalidCubeError, MemoryBudgetError, UsageError
-from lhic.io.npy import CubeReader, CubeWriter, load_cube, save_cube
+from lhic.formats import Scene, load_cube, open_cube, save_cube
+from lhic.formats.npy import NpySink
 from tests.common import cubes_by_intent
 
 
@@ -22,7 +23,7 @@ def windows(shape):
 @pytest.mark.parametrize("name,cube", cubes_by_intent().items())
 def test_windows_are_those_of_the_array(tmp_path, name, cube):
     np.save(tmp_path / "cube.npy", cube)
-    with CubeReader(tmp_path / "cube.npy") as found:
+    with open_cube(tmp_path / "cube.npy") as found:
         assert (found.shape, found.dtype, found.size, found.nbytes) == (cube.shape, cube.dtype, cube.size, cube.nbytes)
         for window in windows(cube.shape):
             assert np.array_equal(found[window], cube[window]) and found[window].dtype == cube.dtype
@@ -35,7 +36,7 @@ def test_a_file_of_windows_is_that_of_numpy(tmp_path, name, cube):
     cube = np.ascontiguousarray(cube)
     np.save(tmp_path / "cube.npy", cube)
     with open(tmp_path / "mine.npy", "wb") as file:
-        mine = CubeWriter(file, cube.shape, cube.dtype)
+        mine = NpySink(file, Scene(cube.shape, cube.dtype))
         halves = [[slice(0, n // 2), slice(n // 2, n)] for n in cube.shape]
         for window in reversed(list(itertools.product(*halves))):
             mine[window] = cube[window].astype(cube.dtype.newbyteorder("="))
@@ -45,25 +46,25 @@ def test_a_file_of_windows_is_that_of_numpy(tmp_path, name, cube):
 def test_what_is_no_cube_is_refused(tmp_path):
     path = tmp_path / "cube.npy"
     with pytest.raises(UsageError, match="nothing there"):
-        CubeReader(path)
-    for array, words in [(np.zeros((3, 4), "int16"), "3 axes"), (np.full((2, 3, 4), np.nan), "24 values that are NaN")]:
+        open_cube(path)
+    for array, words in [(np.zeros((3, 4), "int16"), "3 axes"), (np.zeros((2, 0, 4), "int16"), "no empty axis")]:
         np.save(path, array)
         with pytest.raises(InvalidCubeError, match=rf"cube\.npy: .*{words}"):
-            CubeReader(path)
+            open_cube(path)
     np.save(path, np.array([[[{}]]], dtype=object), allow_pickle=True)
     with pytest.raises(InvalidCubeError, match=r"cube\.npy"):
-        CubeReader(path)
+        open_cube(path)
     np.save(path, np.zeros((3, 4, 5), "int16"))
     whole = path.read_bytes()
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
         with pytest.raises(InvalidCubeError, match=r"cube\.npy"):
-            CubeReader(path)
+            open_cube(path)
 
 
 def test_a_file_that_is_cut_while_it_is_read(tmp_path):
     np.save(tmp_path / "cube.npy", np.zeros((3, 4, 5), "int16"))
-    with CubeReader(tmp_path / "cube.npy") as cube:
+    with open_cube(tmp_path / "cube.npy") as cube:
         (tmp_path / "cube.npy").write_bytes((tmp_path / "cube.npy").read_bytes()[:-1])
         assert cube[0:2, :, :].sum() == 0
         with pytest.raises(InvalidCubeError, match="cut off"):
@@ -72,7 +73,7 @@ def test_a_file_that_is_cut_while_it_is_read(tmp_path):
 
 def test_a_full_disk_is_told_at_the_start(tmp_path):
     with open(tmp_path / "cube.npy", "wb") as file, pytest.raises(OSError, match="expected room for"):
-        CubeWriter(file, (2**31 - 1, 2**20, 2**10), np.dtype("int16"))
+        NpySink(file, Scene((2**31 - 1, 2**20, 2**10), np.dtype("int16")))
 
 
 @pytest.mark.parametrize("name,cube", cubes_by_intent().items())
@@ -107,7 +108,7 @@ def test_a_cube_that_is_too_large_is_refused_before_reading(tmp_path, monkeypatc
     with open(tmp_path / "vast.npy", "wb") as file:
         described = {"descr": "<i2", "fortran_order": False, "shape": (10**6, 10**6, 10**3)}
         np.lib.format.write_array_header_1_0(file, described)
-    with pytest.raises(InvalidCubeError, match=r"vast\.npy: expected 2000000000000000 bytes"):
+    with pytest.raises(InvalidCubeError, match=r"vast\.npy: a \.npy file: expected 2000000000000000 bytes"):
         load_cube(tmp_path / "vast.npy")
 
 
@@ -142,8 +143,8 @@ def write_npy(path, header: bytes, version=(1, 0), samples: bytes = bytes(100)) 
 @pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0), (9, 9)])
 def test_odd_headers_are_one_line(tmp_path, header, version):
     write_npy(tmp_path / "odd.npy", header, version)
-    for function in (CubeReader, load_cube):
-        with pytest.raises(InvalidCubeError, match=r"odd\.npy: expected") as caught:
+    for function in (open_cube, load_cube):
+        with pytest.raises(InvalidCubeError, match=r"odd\.npy: .*expected") as caught:
             function(tmp_path / "odd.npy")
         assert "\n" not in str(caught.value)
 
@@ -162,7 +163,7 @@ def test_threads_share_a_reader(tmp_path):
     for order in "CF":
         np.save(tmp_path / "cube.npy", np.asarray(cube, order=order))
         places = [(slice(i, i + 2), slice(i, i + 5), slice(0, 40 - i)) for i in range(18)] * 8
-        with CubeReader(tmp_path / "cube.npy") as reader, ThreadPoolExecutor(8) as pool:
+        with open_cube(tmp_path / "cube.npy") as reader, ThreadPoolExecutor(8) as pool:
             for window, found in zip(places, pool.map(reader.__getitem__, places), strict=True):
                 assert np.array_equal(found, cube[window])
 

@@ -226,7 +226,7 @@ def bench_gpu(context, model="lhic-ax", batches="1,4,16,64", passes="5"):
 @task(name="bench-explorer", help={"repeats": "times behind each median"})
 def bench_explorer(context, repeats="21"):
     """Measure how fast the explorer answers in this machine's Chromium; rows go to results/explorer/."""
-    from benchmarks.measure.explorer import bench_explorer
+    from benchmarks.study.explorer_speed import bench_explorer
 
     print(bench_explorer(_whole("repeats", repeats)).iloc[:, :4].to_string(index=False, float_format="%.0f"))
 

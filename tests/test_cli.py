@@ -460,7 +460,7 @@ def test_threads(name, stored_models, cube_file, tmp_path, capsys, monkeypatch):
         (["--crop", "-1"], 2, "--crop: expected 0 or more, found -1"),
         (["--metadata", "bands.json"], 2, "--metadata: expected one FILE that it is of, found 0"),
         (["cube.npy", "--metadata", "bands.json"], 1, "bands.json: expected JSON"),
-        (["bands.json"], 1, "bands.json: expected a .npy file"),
+        (["bands.json"], 1, "bands.json: expected a file of a known format"),
     ],
 )
 def test_explore_tells_bad_usage_before_a_page_is_opened(

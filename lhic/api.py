@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -29,7 +29,7 @@ from lhic.families.registry import (
     weights_files,
 )
 from lhic.formats import CubeFile, Scene, open_cube
-from lhic.formats.registry import check_output, create_cube, export_cube, stream_name, usual_name
+from lhic.formats.registry import check_output, create_cube, export_cube, open_original, stream_name, usual_name
 from lhic.io.atomic import atomic_write, check_not_input, temporary_beside
 from lhic.io.memory import check_memory
 from lhic.io.memory import memory_budget as budget_of
@@ -378,10 +378,12 @@ def decode_file(
     if cube is not None:
         check_output(cube, overwrite)
     work = _work(progress, threads, memory_budget)
-    with _opened_stream(stream) as data, _opened(verify, open_cube) as original:
+    with ExitStack() as opened:
+        data = opened.enter_context(_opened_stream(stream))
+        index = _index_of(data, max_bytes, expected_shape, expected_dtype)
+        original = opened.enter_context(_opened_original(verify, index))
         inputs: list[str | int] = [data.fileno()] if isinstance(data, Source) else []
         inputs += original.inputs if isinstance(original, CubeFile) else []
-        index = _index_of(data, max_bytes, expected_shape, expected_dtype)
         cube = _name_for(data, index) if cube is None else cube
         check_not_input(cube, *inputs, *weights_files(model))
 
@@ -431,10 +433,12 @@ def verify(
     0
     """
     work = _work(progress, threads, memory_budget)
-    with _opened_stream(stream) as data, _opened(original, open_cube) as reader:
-        if isinstance(reader, np.ndarray):
-            check_cube(reader, "original")
-        return _decode(data, _index_of(data), reader, lambda header: nullcontext(), device, model, work)
+    with _opened_stream(stream) as data:
+        index = _index_of(data)
+        with _opened_original(original, index) as reader:
+            if isinstance(reader, np.ndarray):
+                check_cube(reader, "original")
+            return _decode(data, index, reader, lambda header: nullcontext(), device, model, work)
 
 
 def decode_tile(
@@ -760,6 +764,10 @@ def _opened_stream(stream: StreamLike) -> Iterator[Stream]:
     except TypeError:
         raise UsageError(f"stream: expected bytes, or a path of a file, found {type(stream).__name__}") from None
     yield view
+
+
+def _opened_original(original: object, index: StreamIndex) -> AbstractContextManager:
+    return _opened(original, lambda path: open_original(path, index.header.metadata))
 
 
 def _opened(what: object, open_it: Callable) -> AbstractContextManager:

@@ -45,7 +45,7 @@ from lhic.families.raw import RawModel
 from lhic.families.registry import DEFAULT_MODEL, DEVICES, weights_files
 from lhic.formats import CubeFile, Scene, open_cube, registry, zarr
 from lhic.formats.axes import suspicion
-from lhic.formats.registry import stream_name
+from lhic.formats.registry import open_original, stream_name
 from lhic.io.atomic import atomic_write, check_not_input
 from lhic.io.memory import memory_budget
 from lhic.io.source import STANDARD, Source, open_source
@@ -359,7 +359,7 @@ def _decode_tile(stream: Source, max_error: int, options: argparse.Namespace) ->
     tile, error = lhic.decode_tile(stream, options.tile, options.device, **keywords), None
     if options.verify:
         header = read_index(stream).header
-        with open_cube(options.verify) as original:
+        with open_original(options.verify, header.metadata) as original:
             check_comparable(original, header.shape, header.dtype, original.path)
             comparison = Comparison(original, original.path, max_error)
             comparison[header.grid[options.tile].window] = tile
@@ -701,10 +701,12 @@ def _one_file(
     """Input and output of a command that is given one file; None if it is given many."""
     first, *more = options.paths
     named_output = getattr(options, "output", None)
-    if options.out_dir is not None and (named_output is not None or STANDARD in options.paths):
-        raise UsageError("--out-dir: expected files and folders alone, found a name for the output, or a pipe")
+    if options.out_dir is not None and named_output is not None:
+        raise UsageError("--out-dir: expected no name for the output beside it, found one")
     has_trees = any(os.path.isdir(path) and not is_one(path) for path in options.paths)
     if options.out_dir is not None or len(more) > 1 or has_trees:
+        if STANDARD in options.paths:
+            raise UsageError(f"{options.name}: expected files and folders, found a pipe among them")
         return None
     if not more:
         return first, named_output
@@ -713,7 +715,7 @@ def _one_file(
     (second,) = more
     # What was read before is not taken for an output: `lhic encode *.tif` may find two.
     is_file = second != STANDARD and os.path.exists(second) and stat.S_ISREG(os.stat(second).st_mode)
-    is_other = is_file and not (os.path.exists(first) and os.path.samefile(first, second))
+    is_other = is_file and first != STANDARD and not (os.path.exists(first) and os.path.samefile(first, second))
     return None if is_other and is_input(second) else (first, second)
 
 

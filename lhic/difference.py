@@ -14,6 +14,7 @@ import numpy as np
 from lhic import api
 from lhic.formats import open_cube
 from lhic.formats.base import CubeFile
+from lhic.formats.registry import open_original
 from lhic.io.source import open_source
 from lhic.stream.header import MAGIC
 
@@ -38,26 +39,31 @@ def difference(first: str, second: str, **options: Any) -> list[str]:
 
     options : of `lhic.decode_file`, for streams
     """
-    with _opened(first, options) as a, _opened(second, options) as b:
+    said = [api.inspect(path)["metadata"] if _is_stream(path) else {} for path in (first, second)]
+    with _opened(first, said[1], options) as a, _opened(second, said[0], options) as b:
         lines = [*_of_samples(a, b), *_of_metadata(a, b), *_of_arrays(a, b)]
     return lines
 
 
+def _is_stream(path: str) -> bool:
+    if os.path.isdir(path):
+        return False
+    with open_source(path, "a file with a cube, or an lhic stream") as source:
+        return source[: len(MAGIC)] == MAGIC
+
+
 @contextmanager
-def _opened(path: str, options: dict[str, Any]) -> Iterator[Side]:
-    is_stream = not os.path.isdir(path)
-    if is_stream:
-        with open_source(path, "a file with a cube, or an lhic stream") as source:
-            is_stream = source[: len(MAGIC)] == MAGIC
+def _opened(path: str, other: dict[str, Any], options: dict[str, Any]) -> Iterator[Side]:
+    """other : metadata of the other one, if that is a stream"""
     with ExitStack() as stack:
-        if is_stream:
+        if _is_stream(path):
             place = os.path.join(stack.enter_context(tempfile.TemporaryDirectory()), "cube.npy")
             metadata = api.inspect(path)["metadata"]
             api.decode_file(path, place, plain=True, **options)
             arrays = api.read_auxiliary(path)
             cube = stack.enter_context(open_cube(place))
         else:
-            cube = stack.enter_context(open_cube(path))
+            cube = stack.enter_context(open_original(path, other))
             metadata, arrays = cube.metadata, cube.auxiliary()
         arrays = {name: values for name, values in arrays.items() if not name.startswith("@")}
         yield Side(path, cube, {key: value for key, value in metadata.items() if key != "source"}, arrays)

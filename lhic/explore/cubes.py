@@ -16,6 +16,7 @@ from lhic.errors import UsageError
 from lhic.formats import open_cube
 from lhic.io.source import open_source
 from lhic.stream.header import MAGIC
+from lhic.stream.metadata import nanometres, nodata_of
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,6 @@ def _is_stream(path: str | os.PathLike) -> bool:
 
 
 def _scene(samples: Cube, metadata: dict, nominal_nm: tuple[float, ...] | None = None) -> Scene:
-    wavelengths = metadata.get("wavelengths", nominal_nm)
+    wavelengths = nanometres(metadata) or nominal_nm
     known = wavelengths is not None and len(wavelengths) == samples.shape[0]
-    return Scene(samples, np.asarray(wavelengths, float) if known else None, metadata.get("nodata"))
+    return Scene(samples, np.asarray(wavelengths, float) if known else None, nodata_of(metadata, samples.dtype))

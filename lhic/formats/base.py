@@ -7,6 +7,7 @@ section 2; `sources`, the file's own header as it stands there; and `auxiliary`,
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ class Wish:
 
 
 NO_WISH = Wish()
+SUFFIX = re.compile(r"(\.[A-Za-z0-9_-]{1,20}){0,3}")
 
 
 class CubeFile:
@@ -116,10 +118,27 @@ class ArrayFile(CubeFile):
         n_bands, n_rows, n_columns = (array.shape[order.index(axis)] for axis in range(3))
         self.shape = int(n_bands), int(n_rows), int(n_columns)
         self.dtype = np.dtype(array.dtype)
+        chunks = getattr(array, "chunks", None)
+        self._chunk_columns = chunks[order.index(2)] if chunks else 1
+        self._strip: tuple[tuple, np.ndarray] | None = None
 
     def __getitem__(self, window: Window) -> np.ndarray:
+        bounds = [axis.indices(n)[:2] for axis, n in zip(window, self.shape, strict=True)]
+        bands, rows, columns = (slice(*axis) for axis in bounds)
+        with self._lock:
+            # Tiles come row by row, and a chunk that is wider would be unpacked again for each of them.
+            strip_bytes = n_bytes_of((bands.stop - bands.start, rows.stop - rows.start, self.shape[2]), self.dtype)
+            if self._chunk_columns <= columns.stop - columns.start or strip_bytes > MAX_CACHE_BYTES:
+                return self._read((bands, rows, columns))
+            key = tuple(bounds[:2])
+            if self._strip is None or self._strip[0] != key:
+                self._strip = None  # before the next one takes its memory
+                self._strip = key, self._read((bands, rows, slice(0, self.shape[2])))
+            return self._strip[1][:, :, columns].copy()
+
+    def _read(self, window: Window) -> np.ndarray:
         index = tuple(0 if axis < 0 else window[axis] for axis in self._order)
-        with self._lock, reported(self):
+        with reported(self):
             samples = np.asarray(self._array[index])
         samples = samples.astype(self.dtype, copy=False)
         kept = [axis for axis in self._order if axis >= 0]
@@ -189,6 +208,12 @@ class Scene:
         """A value for each band, of a key that has one for all, or one for each."""
         value = self.metadata.get(key, default)
         return value if isinstance(value, list) else [value] * self.shape[0]
+
+
+def suffix_of(source: Mapping[str, Any], key: str, default: str) -> str:
+    """A suffix that a stream says; the default if it is none: a stream from elsewhere must not name other folders."""
+    value = source.get(key, default)
+    return value if isinstance(value, str) and SUFFIX.fullmatch(value) else default
 
 
 def number(value: Any) -> Any:

@@ -54,12 +54,11 @@ class EnmapFile(geotiff.GeoTiffFile):
     def __init__(self, path: str, wish: Wish = NO_WISH):
         if is_xml(path):
             xml, image = path, _image_of(path, wish)
-            wish = Wish(None, wish.axes)
         else:
             found = metadata_beside(path)
             assert found
             xml, image = found, path
-        super().__init__(image, wish)
+        super().__init__(image, Wish(None, wish.axes))
         try:
             with open(xml, "rb") as file:
                 raw = file.read(MAX_XML_BYTES)
@@ -192,7 +191,7 @@ def create(path: str, scene: Scene) -> Iterator[geotiff.GeoTiffSink]:
         with open(os.path.join(folder, f"{product}-METADATA.XML"), "wb") as file:
             file.write(scene.sources[SOURCE])
     for name, values in scene.auxiliary.items():
-        if name.startswith("QL_") and values.ndim == 3:
+        if re.fullmatch("QL_[A-Z0-9_]+", name) and values.ndim == 3:
             said = {key: scene.metadata[key] for key in ("crs", "transform") if key in scene.metadata}
             layer = Scene(values.shape, values.dtype, said)  # type: ignore[arg-type]
             with geotiff.create(os.path.join(folder, f"{product}-{name}.TIF"), layer) as target:

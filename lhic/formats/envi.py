@@ -18,7 +18,7 @@ import numpy as np
 from lhic.cube import n_bytes_of
 from lhic.errors import InvalidCubeError, UsageError
 from lhic.formats import geo, spectral_keys
-from lhic.formats.base import NO_WISH, Scene, Wish, number, one_or_all, ordered
+from lhic.formats.base import NO_WISH, Scene, Wish, number, one_or_all, ordered, suffix_of
 from lhic.formats.flat import FlatFile, FlatSink
 from lhic.io.source import open_source
 
@@ -283,8 +283,7 @@ def names_of(path: str, scene: Scene) -> tuple[str, str]:
         return (f"{path}.hdr" if scene.source(NAME).get("header_suffix", ".hdr") != ".hdr" else f"{stem}.hdr"), path
     if os.path.splitext(stem)[1].lower() in DATA_SUFFIXES:
         return path, stem
-    data_suffix = scene.source(NAME).get("data_suffix", ".img")
-    return path, stem + (data_suffix if isinstance(data_suffix, str) else ".img")
+    return path, stem + suffix_of(scene.source(NAME), "data_suffix", ".img")
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def _wkt(crs: str) -> str | None:
         from rasterio.crs import CRS
     except ImportError:
         return None
-    text: str = CRS.from_string(crs).to_wkt("WKT1_ESRI")
+    text: str = CRS.from_string(crs).to_wkt(version="WKT1_ESRI")
     return text
 
 

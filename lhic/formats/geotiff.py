@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import RLock
 from typing import Any
 
@@ -52,8 +53,10 @@ class GeoTiffFile(CubeFile):
             import rasterio
             from rasterio.errors import NotGeoreferencedWarning
         self._lock, self._pages = RLock(), []
+        # What GDAL keeps of a file must not be a share of the machine's memory, which is what it takes otherwise.
+        self._environment = partial(rasterio.Env, GDAL_CACHEMAX=MAX_CACHE_BYTES)
         try:
-            with warnings.catch_warnings(), reported(self), rasterio.Env(GDAL_CACHEMAX=MAX_CACHE_BYTES):
+            with warnings.catch_warnings(), reported(self), self._environment():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 first = rasterio.open(path)
                 self._pages.append(first)
@@ -112,7 +115,7 @@ class GeoTiffFile(CubeFile):
         bounds = [axis.indices(n)[:2] for axis, n in zip(window, self.shape, strict=True)]
         (b, b_end), rows, columns = (bounds[axis] for axis in self._order)  # as the file has them
         samples = np.empty((b_end - b, rows[1] - rows[0], columns[1] - columns[0]), self.dtype.newbyteorder("="))
-        with self._lock, reported(self):
+        with self._lock, reported(self), self._environment():
             for number_, page in enumerate(self._pages):
                 first = number_ * self._count
                 wanted = range(max(b, first), min(b_end, first + self._count))
@@ -363,7 +366,7 @@ def _describe(target: Any, scene: Scene) -> None:
         for namespace, tags in own.get("dataset", {}).items():
             target.update_tags(ns=namespace or None, **tags) if namespace else target.update_tags(**tags)
         for band, spaces in own.get("bands", {}).items():
-            for namespace, tags in spaces.items():
+            for namespace, tags in spaces.items() if int(band) <= target.count else ():
                 keyword = {"ns": namespace} if namespace else {}
                 target.update_tags(int(band), **keyword, **tags)
         if source.get("color"):

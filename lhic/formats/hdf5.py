@@ -137,7 +137,10 @@ def create(path: str, scene: Scene, name: str = NAME) -> Iterator[TreeSink]:
     tree = plan(scene, name)
     userblock = int(tree.extra.get("userblock", 0))
     with h5py.File(path, "w", userblock_size=userblock, rdcc_nbytes=MAX_CACHE_BYTES // 4, track_order=True) as file:
-        yield TreeSink(_write(h5py, file, tree, scene), tree.order, scene.shape)
+        cube = _write(h5py, file, tree, scene)
+        sink = TreeSink(cube, tree.order, scene.shape, cube.chunks)
+        yield sink
+        sink.flush()
 
 
 def _write(h5py: Any, file: Any, tree: Plan, scene: Scene) -> Any:

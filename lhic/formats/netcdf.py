@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lhic.errors import InvalidCubeError
+from lhic.errors import InvalidCubeError, UsageError
 from lhic.extras import needs
 from lhic.formats.base import NO_WISH, Scene, Wish, reported
 from lhic.formats.tree import TREE, Node, TreeFile, TreeSink, Variable, plan
@@ -17,6 +17,8 @@ from lhic.formats.tree import TREE, Node, TreeFile, TreeSink, Variable, plan
 NAME = "netcdf"
 SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf")
 MAGICS = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
+STORED_AS = {"bool": np.dtype("u1"), "float16": np.dtype("f4")}
+"""Of arrays beside a cube: dtypes that NetCDF does not have, and others that hold their values."""
 FILTERS = ("zlib", "shuffle", "complevel", "fletcher32")
 
 
@@ -34,6 +36,8 @@ class _Array:
         elif variable.endian() in ("big", "little"):
             dtype = dtype.newbyteorder({"big": ">", "little": "<"}[variable.endian()])
         self.dtype = dtype
+        chunks = variable.chunking()
+        self.chunks = chunks if isinstance(chunks, list | tuple) else None
 
     def __getitem__(self, index: Any) -> Any:
         return self._variable[index]
@@ -109,11 +113,15 @@ def create(path: str, scene: Scene) -> Iterator[TreeSink]:
             _set_attributes(file[group] if group else file, attributes)
         cube = None
         for node in tree.nodes:
+            if node.data is not None and node.dtype is not None and node.dtype.kind == "c":
+                continue  # beside the cube; NetCDF has no such numbers
             variable = _variable(file, node, scene)
             cube = variable if node.path == tree.cube else cube
         if cube is None:
             raise InvalidCubeError(f"the source's tree: expected the cube {tree.cube}, found none")
-        yield TreeSink(cube, tree.order, scene.shape)
+        sink = TreeSink(cube, tree.order, scene.shape, cube.chunking())
+        yield sink
+        sink.flush()
 
 
 def _variable(file: Any, node: Node, scene: Scene) -> Any:
@@ -136,6 +144,9 @@ def _variable(file: Any, node: Node, scene: Scene) -> Any:
         if kind.kind not in "S":
             keywords["endian"] = "big" if kind == kind.newbyteorder(">") and kind.itemsize > 1 else "little"
         kind = "S1" if kind.kind == "S" else kind.newbyteorder("=")
+        kind = STORED_AS.get(str(kind), kind) if node.data is not None else kind
+        if str(kind) in STORED_AS or getattr(kind, "kind", "") == "c":
+            raise UsageError(f"a NetCDF file: expected integers or floats, found {kind}: choose another format")
     if file.data_model != "NETCDF4":
         keywords.pop("endian", None)
     variable = group.createVariable(key, kind, node.names, fill_value=fill, **keywords)

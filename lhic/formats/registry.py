@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from lhic.cube import CubeSink, check_layout
-from lhic.errors import InvalidCubeError, UsageError
+from lhic.errors import InvalidCubeError, LhicError, UsageError, one_line
 from lhic.formats import enmap, envi, geotiff, hdf5, hyspecnet, mat, netcdf, npy, raw, zarr
-from lhic.formats.base import CubeFile, Scene, Wish
+from lhic.formats.base import CubeFile, Scene, Wish, suffix_of
 from lhic.io.atomic import atomic_folder, atomic_write, check_place
 from lhic.io.memory import check_memory
 from lhic.io.source import STANDARD, Source, open_source
@@ -88,11 +88,34 @@ def open_cube(path: str | os.PathLike, variable: str | None = None, axes: str | 
     try:
         if cube.dtype.kind not in "biuf":
             raise InvalidCubeError(f"{cube.path}: {cube.format} of {cube.dtype}: expected integers or floats")
+        stated = {"variable": variable, "axes": axes}
+        if "source" in cube.metadata:  # so that `open_original` opens it alike
+            cube.metadata["source"] = {k: v for k, v in stated.items() if v is not None} | cube.metadata["source"]
         if 0 in cube.shape:
             raise InvalidCubeError(f"{cube.path}: {cube.format}: expected no empty axis, found shape {cube.shape}")
     except BaseException:
         cube.close()
         raise
+    return cube
+
+
+def open_original(path: str | os.PathLike, metadata: dict[str, Any]) -> CubeFile:
+    """The cube of a file that is to be compared with a stream's, opened as the stream's source was if it may be that.
+
+    metadata : of the stream
+    """
+    source = metadata.get("source", {})
+    wish = {key: source[key] for key in ("variable", "axes") if isinstance(source.get(key), str)}
+    try:
+        cube = open_cube(path)
+    except (UsageError, InvalidCubeError):
+        if not wish:
+            raise
+        return open_cube(path, **wish)
+    if wish and cube.metadata.get("source", {}).get("format", npy.NAME) == source.get("format"):
+        with contextlib.suppress(UsageError, InvalidCubeError), cube:
+            return open_cube(path, **wish)
+        return open_cube(path)
     return cube
 
 
@@ -257,12 +280,10 @@ def usual_name(stream: str | os.PathLike, scene: Scene, suffix: str | None = Non
     source = source if isinstance(source, dict) else {}
     kind = source.get("format", npy.NAME)
     if kind == envi.NAME:
-        return stem + str(source.get("header_suffix", ".hdr"))
+        return stem + suffix_of(source, "header_suffix", ".hdr")
     if kind == raw.NAME:
-        suffix = str(source.get("suffix", ".raw"))
-        return (
-            stem + suffix if raw.geometry(stem + suffix) else f"{stem}-{raw.name_of(scene.dtype, scene.shape)}{suffix}"
-        )
+        stem = stem if raw.geometry(stem) else f"{stem}-{raw.name_of(scene.dtype, scene.shape)}"
+        return stem + suffix_of(source, "suffix", ".raw")
     if source.get("product") == enmap.NAME:
         return enmap.image_name(stem, str(source.get("image", "")))
     own = str(source.get("suffix") or USUAL_SUFFIX.get(kind, ".npy"))
@@ -295,7 +316,15 @@ def create_cube(
         mat.NAME: mat.create,
         mat.NAME_73: mat.create,
     }[kind]
-    with atomic_folder(name, overwrite) as place, create(place, scene) as sink:
+    with atomic_folder(name, overwrite) as place, ExitStack() as opened:
+        try:
+            sink = opened.enter_context(create(place, scene))
+        except (LhicError, OSError, MemoryError):
+            raise
+        except Exception as error:  # what a stream from elsewhere says of its source may be anything
+            expected = f"what the stream says of its source to make {kind}"
+            advice = "lhic export, or another suffix, does without it"
+            raise InvalidCubeError(f"{name}: expected {expected}, found {one_line(error)}: {advice}") from error
         yield sink
 
 

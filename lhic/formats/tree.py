@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from lhic.cube import Window
 from lhic.errors import InvalidCubeError, UsageError
 from lhic.formats import axes, spectral_keys
-from lhic.formats.base import ArrayFile, Scene, Wish, number, ordered, reported
+from lhic.formats.base import MAX_CACHE_BYTES, ArrayFile, Scene, Wish, number, ordered, reported
 from lhic.stream.metadata import nodata_of, plain
 
 TREE = "tree.json"
@@ -111,7 +112,7 @@ class TreeFile(ArrayFile):
         suffix = os.path.splitext(self.path.rstrip("/"))[1]
         self.metadata["source"] = {"format": self.name, "variable": cube.path, "suffix": suffix}
         others = [variable for variable in variables if variable is not cube]
-        self._left_out = [variable for variable in others if self._is_cube(variable, self.size)]
+        self._left_out = [one for one in others if self._is_cube(one, self.size) and not _is_mask(one, cube)]
         for variable in self._left_out:
             self.notes.append(f"{variable.told()} is left out: a cube of its own, --variable {variable.name}")
         if kept := [variable.told() for variable in self._kept()]:
@@ -132,6 +133,8 @@ class TreeFile(ArrayFile):
                 raise self.refuse(f"numbers in {wanted}", found[0].dtype)
             return found[0]
         candidates = [variable for variable in self._variables if self._is_cube(variable)]
+        masks = [one for one in candidates if any(_is_mask(one, other) for other in candidates)]
+        candidates = [one for one in candidates if one not in masks]
         if len(candidates) > 1:
             named = [v for v in candidates if v.names and axes.by_names(v.names, v.shape)]
             candidates = named if len(named) == 1 else candidates
@@ -295,6 +298,11 @@ class TreeFile(ArrayFile):
         groups = {path: encoded(attributes) for path, attributes in self._groups.items()}
         tree = {"cube": self.cube.path, "order": list(self._order), "groups": groups, "arrays": arrays, **self._extra}
         return json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
+
+
+def _is_mask(variable: Variable, cube: Variable) -> bool:
+    """Whether an array says something of each sample of a cube, such as what is wrong with it."""
+    return variable.dtype.itemsize == 1 < cube.dtype.itemsize and variable.shape == cube.shape
 
 
 def own_metadata(text: str | None, n_bands: int) -> dict[str, Any]:
@@ -521,13 +529,42 @@ def _axis_names(shape: tuple[int, ...], cube: tuple[int, int, int]) -> tuple[str
 
 
 class TreeSink:
-    """Takes windows of a cube into an array of a library that takes basic slices."""
+    """Takes windows of a cube into an array of a library that takes basic slices.  Call `flush` at the end.
 
-    def __init__(self, array: Any, order: tuple[int, ...], shape: tuple[int, int, int]):
+    Windows that lie side by side wait for one another, as far as `MAX_CACHE_BYTES` goes, where the array's chunks are
+    wider: a library unpacks and packs a chunk for each part that it is given.
+
+    chunks : of the array, if it has any
+    """
+
+    def __init__(self, array: Any, order: tuple[int, ...], shape: tuple[int, int, int], chunks: Any = None):
         self._array, self._order, self._shape = array, order, shape
+        self._chunk_columns = chunks[order.index(2)] if isinstance(chunks, list | tuple) else 1
+        self._waiting: list[tuple[Window, np.ndarray]] = []
 
-    def __setitem__(self, window: Any, samples: np.ndarray) -> None:
-        whole = tuple(slice(*axis.indices(n)[:2]) for axis, n in zip(window, self._shape, strict=True))
+    def __setitem__(self, window: Window, samples: np.ndarray) -> None:
+        bands, rows, columns = (slice(*axis.indices(n)[:2]) for axis, n in zip(window, self._shape, strict=True))
+        if self._waiting and self._waiting[0][0][:2] != (bands, rows):
+            self.flush()
+        n_columns = columns.stop - columns.start
+        if n_columns >= self._chunk_columns or samples.nbytes // n_columns * self._shape[2] > MAX_CACHE_BYTES:
+            self._write((bands, rows, columns), samples)
+            return
+        self._waiting.append(((bands, rows, columns), samples))
+        if sum(part[2].stop - part[2].start for part, _ in self._waiting) >= self._shape[2]:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits, in one piece if it is a whole row of windows."""
+        waiting, self._waiting = sorted(self._waiting, key=lambda item: item[0][2].start), []
+        ends = [0, *(part[2].stop for part, _ in waiting)]
+        if waiting and [part[2].start for part, _ in waiting] == ends[:-1]:
+            bands, rows, _ = waiting[0][0]
+            whole = np.concatenate([samples for _, samples in waiting], axis=2)
+            waiting = [((bands, rows, slice(0, ends[-1])), whole)]
+        for window, samples in waiting:
+            self._write(window, samples)
+
+    def _write(self, window: Window, samples: np.ndarray) -> None:
         kept = [axis for axis in self._order if axis >= 0]
-        values = samples.transpose(kept)
-        self._array[tuple(0 if axis < 0 else whole[axis] for axis in self._order)] = values
+        self._array[tuple(0 if axis < 0 else window[axis] for axis in self._order)] = samples.transpose(kept)

@@ -90,9 +90,7 @@ def create(path: str, scene: Scene) -> Iterator[TreeSink]:
     documents = {key: text for key, text in scene.sources.items() if key.rpartition("/")[2] in DOCUMENTS}
     if source and documents:
         for key, text in documents.items():
-            target = os.path.join(path, *key.split("/"))
-            if not os.path.abspath(target).startswith(os.path.abspath(path) + os.sep):
-                raise InvalidCubeError(f"the source's documents: expected a path within the store, found {key!r}")
+            target = _within(path, key)
             os.makedirs(os.path.dirname(target), exist_ok=True)
             with open(target, "wb") as file:
                 file.write(text)
@@ -103,7 +101,9 @@ def create(path: str, scene: Scene) -> Iterator[TreeSink]:
         order = tuple(source.get("order", (0, 1, 2)))
     else:
         cube, order = _fresh(zarr, path, scene), (0, 1, 2)
-    yield TreeSink(cube, order, scene.shape)
+    sink = TreeSink(cube, order, scene.shape, cube.chunks)
+    yield sink
+    sink.flush()
 
 
 def _fixed_strings(values: np.ndarray, array: Any) -> np.ndarray:
@@ -111,9 +111,16 @@ def _fixed_strings(values: np.ndarray, array: Any) -> np.ndarray:
 
 
 def _open_array(zarr: Any, path: str, name: str) -> Any:
-    return zarr.open_array(
-        os.path.join(os.path.abspath(path), *name.split("/")) if name else os.path.abspath(path), mode="r+"
-    )
+    return zarr.open_array(_within(path, name), mode="r+")
+
+
+def _within(path: str, name: str) -> str:
+    """A place in a store; what a stream from elsewhere says must not lead out of it."""
+    folder = os.path.abspath(path)
+    place = os.path.abspath(os.path.join(folder, name))
+    if os.path.commonpath([folder, place]) != folder:
+        raise InvalidCubeError(f"the source's documents: expected a path within the store, found {name!r}")
+    return place
 
 
 def _fresh(zarr: Any, path: str, scene: Scene) -> Any:

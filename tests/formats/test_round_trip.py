@@ -7,9 +7,11 @@ import pytest
 
 import lhic
 from lhic.data.hyspecnet import bundled_root, find_patches
-from lhic.errors import UsageError
+from lhic.difference import difference
+from lhic.errors import LhicError, UsageError
 from lhic.families.raw import RawModel
 from lhic.formats import open_cube
+from lhic.formats.tree import TreeSink
 from tests.common import shared_path
 from tests.formats import test_enmap as enmap_files
 from tests.formats import test_envi as envi_files
@@ -388,3 +390,91 @@ def test_nothing_is_replaced_unasked_and_no_half_is_left(tmp_path):
     lhic.decode_file(tmp_path / "new.lhic", tmp_path / "new.zarr")
     lhic.decode_file(tmp_path / "new.lhic", tmp_path / "new.zarr", overwrite=True)
     shutil.rmtree(tmp_path / "new.zarr")
+
+
+def test_an_original_is_opened_as_the_source_was(tmp_path):
+    """Which axis is which, and which array is the cube, the stream knows."""
+    np.save(tmp_path / "cube.npy", scene().transpose(1, 2, 0))
+    tree_files.prisma(tmp_path / "PRS.he5")
+    for name, options in (("cube.npy", {"axes": "bip"}), ("PRS.he5", {"variable": "VNIR_Cube"})):
+        lhic.encode_file(tmp_path / name, tmp_path / "a.lhic", RawModel(), overwrite=True, **options)
+        assert lhic.verify(tmp_path / "a.lhic", tmp_path / name) == 0
+        assert lhic.decode_file(tmp_path / "a.lhic", tmp_path / "b.tif", verify=tmp_path / name, overwrite=True) == 0
+        assert lhic.verify(tmp_path / "a.lhic", tmp_path / "b.tif") == 0
+        assert difference(str(tmp_path / name), str(tmp_path / "a.lhic")) == []
+
+
+@pytest.mark.parametrize("chunks", [(1, 20, 17), (24, 4, 4), None])
+def test_windows_in_any_order_are_written_once_each(tmp_path, chunks):
+    written = []
+
+    class Array:
+        def __setitem__(self, index, samples):
+            written.append((index, samples.copy()))
+
+    sink = TreeSink(Array(), (1, 2, 0), (24, 20, 17), [chunks[i] for i in (1, 2, 0)] if chunks else None)
+    tiles = [(slice(r, r + 10), slice(c, min(c + 6, 17))) for r in (0, 10) for c in (0, 6, 12)]
+    for number in (0, 2, 1, 3, 5):  # the last row is not complete
+        rows, columns = tiles[number]
+        sink[:, rows, columns] = scene()[:, rows, columns]
+    sink.flush()
+    found = np.zeros((20, 17, 24), "int16")
+    for index, samples in written:
+        assert not found[index].any()
+        found[index] = samples
+    expected = scene().transpose(1, 2, 0).copy()
+    expected[10:, 6:12] = 0
+    assert np.array_equal(found, expected) and len(written) == (3 if chunks == (1, 20, 17) else 5)
+
+
+HOSTILE = [
+    {"format": "envi", "data_suffix": "/../../evil"},
+    {"format": "envi", "header_suffix": "/../evil.hdr"},
+    {"format": "raw", "suffix": "/../evil"},
+    {"format": "zarr", "variable": "../../evil"},
+    {"format": "geotiff", "block": "x", "tiled": True},
+    {"format": "hdf5", "variable": 3},
+    {"format": "netcdf"},
+    {"format": "mat", "order": "x"},
+    {"format": "npy", "axes": "x"},
+    {"format": "geotiff", "product": "enmap", "image": "../../x"},
+]
+
+
+@pytest.mark.parametrize("source", HOSTILE, ids=str)
+def test_what_a_stream_says_of_its_source_is_not_trusted(tmp_path, source):
+    """It writes where it was told to, or is refused in one line."""
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    documents = {
+        "@tree.json": b"{",
+        "@gdal.json": b"[1",
+        "@../../zarr.json": b"{}",
+        "@zarr.json": b"{",
+        "@elements.mat": b"",
+    }
+    beside = {name: np.frombuffer(text, np.uint8) for name, text in documents.items()} | {
+        "QL_/../../x": np.ones((1, 20, 17))
+    }
+    stream = lhic.encode(scene(), RawModel(), metadata={"source": source}, auxiliary=beside)
+    (folder / "cube.lhic").write_bytes(stream)
+    for name in (None, "out.tif", "out.hdr", "out.zarr", "out.h5", "out.nc", "out.mat", "out.npy"):
+        try:
+            lhic.decode_file(folder / "cube.lhic", None if name is None else folder / name, overwrite=True)
+        except LhicError as error:
+            assert "\n" not in str(error)
+    outside = [path for path in tmp_path.rglob("*") if not path.is_relative_to(folder) and path != folder.parent]
+    assert outside == [] and not list(tmp_path.rglob("*.partial"))
+    lhic.decode_file(folder / "cube.lhic", folder / "plain.h5", plain=True)
+
+
+@pytest.mark.parametrize("suffix", ["h5", "nc", "zarr", "mat"])
+def test_arrays_of_every_type_go_along(tmp_path, suffix):
+    np.save(tmp_path / "cube.npy", scene())
+    kinds = ["bool", "i1", "u2", ">i4", "u8", "f4", "f8"]
+    beside = {f"of {kind}".replace(">", "big "): np.eye(20, 17).astype(kind) for kind in kinds}
+    again = there_and_back(tmp_path / "cube.npy", tmp_path, f"out.{suffix}", auxiliary=beside)
+    with open_cube(again, variable="cube") as found:
+        arrays = found.auxiliary()
+    if suffix != "mat":  # whose arrays are not read back
+        assert [np.array_equal(arrays[name.replace(" ", "_")], beside[name]) for name in beside] == [True] * len(kinds)

@@ -200,3 +200,40 @@ def test_zarr_groups(tmp_path, zarr_format):
         assert found.axes_stated and found.metadata["crs"] == "EPSG:32633"
         assert found.metadata["wavelengths"] == WAVELENGTHS and found.metadata["wavelength_unit"] == "um"
         assert "l2a/wavelength" in found.auxiliary()
+
+
+@pytest.mark.parametrize("suffix", ["h5", "nc", "zarr"])
+def test_chunks_wider_than_a_window_are_unpacked_once_for_a_row_of_windows(tmp_path, suffix, monkeypatch):
+    cube = np.tile(scene(), (1, 3, 4))
+    if suffix == "h5":
+        with h5py.File(tmp_path / "cube.h5", "w") as file:
+            file.create_dataset("cube", data=cube, chunks=(1, *cube.shape[1:]), compression="gzip")
+    elif suffix == "nc":
+        with netCDF4.Dataset(tmp_path / "cube.nc", "w") as file:
+            for name, n in zip(("band", "y", "x"), cube.shape, strict=True):
+                file.createDimension(name, n)
+            file.createVariable("cube", "i2", ("band", "y", "x"), zlib=True, chunksizes=(1, *cube.shape[1:]))[...] = (
+                cube
+            )
+    else:
+        zarr.create_array(tmp_path / "cube.zarr", shape=cube.shape, dtype="i2", chunks=(1, *cube.shape[1:]))[...] = cube
+    with open_cube(tmp_path / f"cube.{suffix}") as found:
+        reads = []
+        read = found._read
+        monkeypatch.setattr(found, "_read", lambda window: reads.append(window) or read(window))
+        for row in range(0, 60, 20):
+            for column in range(0, 68, 17):
+                window = slice(None), slice(row, row + 20), slice(column, column + 17)
+                part = found[window]
+                assert np.array_equal(part, cube[window])
+                part[:] = 0  # a copy: what is kept stays what it was
+        assert len(reads) == 3
+
+
+def test_an_array_of_flags_for_each_sample_is_no_cube(tmp_path):
+    with h5py.File(tmp_path / "cube.h5", "w") as file:
+        file["cube"] = scene()
+        file["errors"] = (scene() > 1000).astype("uint8")
+    with open_cube(tmp_path / "cube.h5") as found:
+        check_windows(found, scene())
+        assert np.array_equal(found.auxiliary()["errors"], scene() > 1000) and "errors (24 x 20 x 17" in found.notes[0]

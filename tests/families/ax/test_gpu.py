@@ -404,10 +404,10 @@ POINTERS = {
     ),
     "look_wave": pointers(
         long=f"{OF_STEP} {TABLES} near_of regressors sizes about_mean own_count log_table power_table run_levels",
-        int="buffer",
+        int="buffer is_coded",
         real="coefficients",
         flag="coded exists",
-        byte="is_coded features",
+        byte="features",
     ),
     "mix": pointers(
         long="step base_of scale_of candidate_of repeat_weight_of log_table exp2_table",
@@ -417,17 +417,13 @@ POINTERS = {
     ),
     "find_intervals": pointers(
         long="step n_levels first_level table_starts table given widths",
-        int="values levels components sigmoid intervals",
-        byte="is_coded",
+        int="values levels components sigmoid intervals is_coded",
     ),
-    "learn_wave": pointers(
-        long=f"{OF_STEP} {OWN_TABLES} given widths", int="buffer weights", flag="exists", byte="is_coded"
-    ),
+    "learn_wave": pointers(long=f"{OF_STEP} {OWN_TABLES} given widths", int="buffer weights is_coded", flag="exists"),
     "teach_wave": pointers(
         long="step given batch n_levels first_level table_starts table",
-        int="components sigmoid",
+        int="components sigmoid is_coded",
         single="hidden",
-        byte="is_coded",
     ),
     "change_weights": pointers(
         long="batch gradients squares", single="last last_bias first_last first_bias", real="limits"

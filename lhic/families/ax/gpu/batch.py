@@ -234,7 +234,7 @@ def tile_bytes(config: AxConfig, n_planes: int, n_rows: int, n_columns: int) -> 
     if config.adaptation:
         of_plane += adaptation_bytes(config.width, 3 * config.components)  # a group has one plane at least
     of_hidden = (config.adaptation > 0) * 4 * config.width
-    of_sample = of_hidden + 8 * (13 + 2 * n) + 1 + spec.n_features(n) + (12 + 16) * config.components + 16
+    of_sample = of_hidden + 8 * (13 + 2 * n) + 4 + spec.n_features(n) + (12 + 16) * config.components + 16
     of_solve = 8 * n * (r + AT_ONCE) * 64
     of_waves = (8 * n_most + 6 * n_rows) * waves + 64 * n_rows * n_columns
     return n_planes * of_plane + n_active * (n_most * of_sample + of_solve) + of_waves

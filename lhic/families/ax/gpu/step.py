@@ -41,12 +41,13 @@ class Step:
         )
         self.given, self.candidate, self.run_level, self.repeat_weight = (longs(*shape) * 0 for _ in range(4))
         self.predictions, self.near, self.widths = longs(e, *shape), longs(e, *shape), longs(*shape)
-        self.is_coded = torch.zeros(shape, dtype=torch.int8, device=device)
+        # Triton does not multiply what depends on something read as int8 as float64, so flags and weights are int32.
+        self.is_coded = torch.zeros(shape, dtype=torch.int32, device=device)
         self.features = torch.zeros((n_features(e), self.n_all), dtype=torch.int8, device=device)
         self.sums = torch.zeros((3 * config.components, self.n_all), dtype=torch.float32, device=device)
         self.n_components = config.components + (self.repeats > 0)
         self.components = torch.zeros((*shape, 4, self.n_components), dtype=torch.int32, device=device)
-        # Of the epoch's waves.  Triton does not multiply what it has read as int8 as float64.
+        # Of the epoch's waves.
         of_epoch = batch.n_tiles, batch.n_planes, config.epoch, batch.n_most
         self.weights = torch.zeros(of_epoch, dtype=torch.int32, device=device)
 

@@ -152,7 +152,8 @@ def read_container(stream: bytes) -> tuple[Header, list[list[bytes]]]:
     version = preamble.fixed(1)
     require(version <= 1, "unsupported version")
     require(version == 1, "version 0")
-    require(preamble.fixed(1) == 0, "reserved flags are set")
+    flags = preamble.fixed(1)
+    require(flags <= 1, "reserved flags are set")
     header_bytes = preamble.fixed(4)
     stream_bytes = preamble.fixed(8)
     require(len(stream) >= stream_bytes, "truncated stream")
@@ -162,24 +163,74 @@ def read_container(stream: bytes) -> tuple[Header, list[list[bytes]]]:
     start = 22 + header_bytes
     require(header_bytes >= 4 and start + 4 <= stream_bytes, "header_bytes out of range")
     require(zlib.crc32(stream[: start - 4]) == int.from_bytes(stream[start - 4 : start], "little"), "header_crc")
-    header = read_header(Reader(stream[22 : start - 4]))
+    header, beside = read_header(Reader(stream[22 : start - 4]), flags == 1)
 
     # format.md, 1.3: tiles
     tile_bytes = [sum(tile.section_bytes) for tile in header.tiles]
-    require(start + sum(tile_bytes) + 4 == stream_bytes, "sizes do not add up to stream_bytes")
+    beside_bytes = [section.n_bytes for section in beside]
+    require(start + sum(tile_bytes) + sum(beside_bytes) + 4 == stream_bytes, "sizes do not add up to stream_bytes")
     body = Reader(stream[start:])
     sections = []
     for tile in header.tiles:
         sections.append([body.take(n) for n in tile.section_bytes])
         require(zlib.crc32(b"".join(sections[-1])) == tile.sections_crc, "sections_crc")
 
-    # format.md, 1.4: trailer
+    # format.md, 1.4: auxiliary sections, which do not influence the samples
+    for section in beside:
+        unpack(section, body.take(section.n_bytes))
+
+    # format.md, 1.5: trailer
     require(zlib.crc32(stream[:-4]) == body.fixed(4), "trailer")
     return header, sections
 
 
-def read_header(reader: Reader) -> Header:
-    """format.md, 1.2, from `dtype` to the index."""
+@dataclass
+class Auxiliary:
+    """format.md, 1.4: an entry of the index of auxiliary sections."""
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    n_bytes: int
+    crc: int
+
+
+def read_auxiliary(reader: Reader) -> list[Auxiliary]:
+    """format.md, 1.4: the index."""
+    n_auxiliary = reader.varint()
+    require(1 <= n_auxiliary <= 65535, "n_auxiliary out of range")
+    sized = [order + kind for order in "<>" for kind in "i2 u2 i4 u4 i8 u8 f2 f4 f8 c8 c16".split()]
+    found = []
+    for _ in range(n_auxiliary):
+        name, element = (reader.counted() for _ in range(2))
+        require(1 <= len(name) <= 4096, "name of an auxiliary section out of range")
+        try:
+            text = name.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DecodeError("name of an auxiliary section is not UTF-8") from error
+        require(element in [kind.encode() for kind in ("|b1", "|i1", "|u1", *sized)], "unknown type of an element")
+        n_axes = reader.varint()
+        require(n_axes <= 32, "too many axes")
+        dtype, shape = np.dtype(element.decode()), tuple(reader.varint() for _ in range(n_axes))
+        require(math.prod(shape) * dtype.itemsize < 2**63, "auxiliary section too large")
+        found.append(Auxiliary(text, dtype, shape, reader.varint(), reader.fixed(4)))
+    require(len({section.name for section in found}) == n_auxiliary, "a name of an auxiliary section twice")
+    return found
+
+
+def unpack(section: Auxiliary, data: bytes) -> np.ndarray:
+    """format.md, 1.4: the array in a section."""
+    require(zlib.crc32(data) == section.crc, "section_crc")
+    n_elements, size = math.prod(section.shape), section.dtype.itemsize
+    require(n_elements * size <= MEMORY_BUDGET, "memory budget")
+    planes = inflate(data, n_elements * size)
+    require(len(planes) == n_elements * size, "an auxiliary section of another length")
+    elements = np.frombuffer(planes, np.uint8).reshape(size, n_elements).T
+    return np.ascontiguousarray(elements).reshape(-1).view(section.dtype).reshape(section.shape)
+
+
+def read_header(reader: Reader, has_auxiliary: bool) -> tuple[Header, list[Auxiliary]]:
+    """format.md, 1.2, from `dtype` to the end."""
     code = reader.fixed(1)
     big_endian = code >= 0x80
     require(code & 0x7F in DTYPES, "unknown dtype")
@@ -209,9 +260,10 @@ def read_header(reader: Reader) -> Header:
             rows = slice(y0, min(y0 + tile_rows, H))
             columns = slice(x0, min(x0 + tile_columns, W))
             tiles.append(Tile(section_bytes, samples_crc, sections_crc, rows, columns))
+    beside = read_auxiliary(reader) if has_auxiliary else []
     reader.end()
     shape, tile_shape = (S, H, W), (tile_rows, tile_columns)
-    return Header(dtype, big_endian, shape, tile_shape, family, weights_hash, parameters, n_sections, tiles)
+    return Header(dtype, big_endian, shape, tile_shape, family, weights_hash, parameters, n_sections, tiles), beside
 
 
 def check_metadata(data: bytes, S: int) -> None:
@@ -226,14 +278,43 @@ def check_metadata(data: bytes, S: int) -> None:
         raise DecodeError("metadata is not JSON in UTF-8") from error
     require(isinstance(metadata, dict), "metadata is not an object")
     check_value(metadata, depth=1)
-    numbers, texts = (int, float), (str,)
-    lists = {"wavelengths": (S, numbers), "fwhm": (S, numbers), "transform": (6, numbers), "band_names": (S, texts)}
-    for key, (n, types) in lists.items():
-        value = metadata.get(key, [types[0]()] * n)
-        require(isinstance(value, list) and len(value) == n, f"{key}: not a list of {n}")
-        require(all(type(item) in types for item in value), f"{key}: another type")
-    for key, types in {"nodata": numbers, "crs": texts, "extra": (dict,)}.items():
-        require(key not in metadata or type(metadata[key]) in types, f"{key}: another type")
+
+    def is_number(value: object) -> bool:
+        return type(value) in (int, float)
+
+    def is_list(key: str, check: Callable[[object], bool], *lengths: int) -> bool:
+        value = metadata[key]
+        return isinstance(value, list) and (not lengths or len(value) in lengths) and all(map(check, value))
+
+    def is_nodata(value: object) -> bool:
+        return is_number(value) or value in ("NaN", "Infinity", "-Infinity")
+
+    def is_band(value: object) -> bool:
+        return type(value) is int and 0 <= value < S
+
+    checks = {key: lambda key: type(metadata[key]) is str for key in TEXT_KEYS}
+    checks |= {key: lambda key: is_list(key, is_number, S) for key in ("wavelengths", "fwhm")}
+    checks |= {key: lambda key: is_number(metadata[key]) or is_list(key, is_number, S) for key in ("scale", "offset")}
+    checks |= {key: lambda key: isinstance(metadata[key], dict) for key in ("rpcs", "extra")}
+    checks |= {
+        "bad_bands": lambda key: is_list(key, lambda value: type(value) is bool, S),
+        "band_names": lambda key: is_list(key, lambda value: type(value) is str, S),
+        "default_bands": lambda key: is_list(key, is_band, 1, 2, 3),
+        "nodata": lambda key: (
+            is_nodata(metadata[key]) or is_list(key, lambda value: value is None or is_nodata(value), S)
+        ),
+        "transform": lambda key: is_list(key, is_number, 6),
+        "gcps": lambda key: is_list(
+            key, lambda point: isinstance(point, list) and len(point) == 5 and all(map(is_number, point))
+        ),
+        "times": lambda key: is_list(key, lambda value: type(value) is str),
+        "source": lambda key: isinstance(metadata[key], dict) and type(metadata[key].get("format")) is str,
+    }
+    for key, is_so in checks.items():
+        require(key not in metadata or is_so(key), f"{key}: another type")
+
+
+TEXT_KEYS = "wavelength_unit", "quantity", "unit", "description", "crs", "gcps_crs"
 
 
 def check_value(value: object, depth: int) -> None:

@@ -27,6 +27,7 @@ FOLDER = Path(__file__).parent
 TINY = FOLDER / "v1_lhic_bp_tiny" / "lhic-bp-tiny.safetensors"
 AX_TINY = FOLDER / "v1_lhic_ax_tiny" / "lhic-ax-tiny.safetensors"
 AX_TINY_2 = FOLDER / "v2_lhic_ax_tiny" / "lhic-ax-tiny-2.safetensors"
+AX_TINY_3 = FOLDER / "v3_lhic_ax_tiny" / "lhic-ax-tiny-3.safetensors"
 MODELS = {
     "v1_lhic_bp_tiny": TINY,
     "v1_lhic_bp_xs": "lhic-bp-xs",
@@ -35,9 +36,13 @@ MODELS = {
     "v1_lhic_ax_fast": "lhic-ax-fast-1",
     "v1_lhic_ax_max": "lhic-ax-max-1",
     "v2_lhic_ax_tiny": AX_TINY_2,
-    "v2_lhic_ax": "lhic-ax",
-    "v2_lhic_ax_fast": "lhic-ax-fast",
-    "v2_lhic_ax_max": "lhic-ax-max",
+    "v2_lhic_ax": "lhic-ax-2",
+    "v2_lhic_ax_fast": "lhic-ax-fast-2",
+    "v2_lhic_ax_max": "lhic-ax-max-2",
+    "v3_lhic_ax_tiny": AX_TINY_3,
+    "v3_lhic_ax": "lhic-ax",
+    "v3_lhic_ax_fast": "lhic-ax-fast",
+    "v3_lhic_ax_max": "lhic-ax-max",
     "v1_raw": RawModel(),
 }
 """Folder -> model, by path, by the name of shipped weights, or itself."""
@@ -100,7 +105,12 @@ def pinned_cubes() -> dict[str, tuple[np.ndarray, dict]]:
     }
 
 
-PINNED = {"v2_lhic_ax_pinned": "lhic-ax", "v2_lhic_ax_tiny_pinned": AX_TINY_2}
+PINNED = {
+    "v2_lhic_ax_pinned": "lhic-ax-2",
+    "v2_lhic_ax_tiny_pinned": AX_TINY_2,
+    "v3_lhic_ax_pinned": "lhic-ax",
+    "v3_lhic_ax_tiny_pinned": AX_TINY_3,
+}
 """Folder -> model of the streams of `pinned_cubes`."""
 
 
@@ -169,7 +179,13 @@ def encode_beside() -> bytes:
 
 def write_missing() -> None:
     """Write weights and streams that are not there yet."""
-    for path, weights in ((TINY, tiny_weights), (AX_TINY, tiny_ax_weights), (AX_TINY_2, tiny_ax_weights_2)):
+    made = {
+        TINY: tiny_weights,
+        AX_TINY: tiny_ax_weights,
+        AX_TINY_2: tiny_ax_weights_2,
+        AX_TINY_3: tiny_ax_weights_3,
+    }
+    for path, weights in made.items():
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
             save_weights(path, weights())
@@ -235,21 +251,27 @@ TINY_AX = {
 
 def tiny_ax_weights() -> Weights:
     """The smallest lhic-ax with every kind of expert and layer of version 1, untrained."""
-    return _tiny_ax("lhic-ax-tiny", AxConfig(**TINY_AX, far_neighbours=0, repeats=0, blend=0))
+    return _tiny_ax("lhic-ax-tiny", AxConfig(**TINY_AX, far_neighbours=0, repeats=0, blend=0, adaptation=0))
 
 
 def tiny_ax_weights_2() -> Weights:
     """The same with the parts of version 2."""
-    return _tiny_ax("lhic-ax-tiny-2", AxConfig(**TINY_AX, far_neighbours=14, repeats=4, blend=8))
+    return _tiny_ax("lhic-ax-tiny-2", AxConfig(**TINY_AX, far_neighbours=14, repeats=4, blend=8, adaptation=0))
+
+
+def tiny_ax_weights_3() -> Weights:
+    """The same with those of version 3; its last layer has room to change."""
+    config = AxConfig(**TINY_AX, far_neighbours=14, repeats=4, blend=8, adaptation=2)
+    return _tiny_ax("lhic-ax-tiny-3", config)
 
 
 def _tiny_ax(name: str, config: AxConfig) -> Weights:
     """Formulas, so that no generator decides."""
     tensors = {}
-    for number, (name, shape) in enumerate(sorted(shapes(config).items())):
+    for number, (tensor, shape) in enumerate(sorted(shapes(config).items())):
         index = np.arange(np.prod(shape), dtype=np.int64).reshape(shape)
-        limit = {"biases": 4096, "last_bias": 65536}.get(name, 96)
-        tensors[name] = ((index * 7919 + number * 104729 + 17) * 2654435761 % 2**32 % (2 * limit) - limit).astype(
+        limit = {"biases": 4096, "last_bias": 65536}.get(tensor, 96)
+        tensors[tensor] = ((index * 7919 + number * 104729 + 17) * 2654435761 % 2**32 % (2 * limit) - limit).astype(
             "int32"
         )
     return Weights(name, "lhic-ax", config.to_dict(), tensors, {"training": "none: golden streams only"})

@@ -74,7 +74,7 @@ class AxConfig:
     repeats: int = 4
     blend: int = 8
     tuning_steps: int = 0
-    adaptation: int = 0
+    adaptation: int = 4
 
     @classmethod
     def from_dict(cls, values: dict) -> AxConfig:

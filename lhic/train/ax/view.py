@@ -1,7 +1,8 @@
 """What lhic-ax does with a cube, laid open: for every coded sample its bits, the blend of the experts and the mixture.
 
 What a sample costs is the ideal code length under the network's mixture, which the stream exceeds by its header, the
-side information and the coder's rounding.  Source of every definition: docs/format_lhic_ax.md.
+side information and the coder's rounding, and undercuts by what the
+network learns while it codes.  Source of every definition: docs/format_lhic_ax.md.
 """
 
 from __future__ import annotations

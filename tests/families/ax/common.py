@@ -15,7 +15,8 @@ from lhic.families.ax.spec import ACTIVATION_LIMIT, LIMIT
 from lhic.families.family import Work
 
 SMALL = AxConfig(
-    detail_planes=3, sample_planes=2, short_planes=1, spatial_neighbours=16, epoch=4, width=16, depth=3, components=3
+    detail_planes=3, sample_planes=2, short_planes=1, spatial_neighbours=16, epoch=4, width=16, depth=3, components=3,
+    adaptation=0,
 )  # fmt: skip
 CONFIGS = {
     "small": SMALL,

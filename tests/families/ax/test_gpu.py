@@ -62,9 +62,10 @@ def check_both_ways(compiled, engine, tiles, settings):
     assert all(np.array_equal(a, b) for a, b in zip(found, tiles, strict=True))
 
 
-ONE_EXPERT = AxConfig(0, 0, 1, 0, epoch=2, width=8, depth=1, components=1, far_neighbours=0, repeats=2, blend=0)
-TWO_EXPERTS = AxConfig(0, 0, 1, 2, 2, 8, depth=2, components=2, far_neighbours=1, repeats=2, blend=16)
-VERSION_1 = AxConfig(2, 0, 0, 3, 4, 8, depth=1, components=3, far_neighbours=0, repeats=0, blend=0)
+ONE_EXPERT = AxConfig(0, 0, 1, 0, epoch=2, width=8, depth=1, components=1, far_neighbours=0, repeats=2, blend=0,
+                      adaptation=0)  # fmt: skip
+TWO_EXPERTS = AxConfig(0, 0, 1, 2, 2, 8, depth=2, components=2, far_neighbours=1, repeats=2, blend=16, adaptation=0)
+VERSION_1 = AxConfig(2, 0, 0, 3, 4, 8, depth=1, components=3, far_neighbours=0, repeats=0, blend=0, adaptation=0)
 
 
 def small_tiles() -> dict[str, list[np.ndarray]]:
@@ -100,9 +101,26 @@ def test_other_configurations(config, interpreter):
     check_both_ways(random_model(config, share=0.02), interpreted(config, share=0.02), [tile], settings_of(2, 8, 2))
 
 
+ADAPTS = dataclasses.replace(ONE_EXPERT, adaptation=2)
+
+
+@pytest.mark.parametrize(
+    "name", ["pixels that repeat others", "a mask, planes with and without upper parts", "values with gaps"]
+)
+def test_a_network_that_learns(name, interpreter):
+    """Two groups of which the second begins before the first ends, or tiles side by side."""
+    tile = small_tiles()[name][0]
+    models = random_model(ADAPTS, share=0.02), interpreted(ADAPTS, share=0.02)
+    tiles = [tile, np.roll(tile, 1, 2)] if len(tile) < 3 else [tile]
+    assert coded(models[0], tiles, settings_of(2).to_bytes()) != coded(
+        random_model(ONE_EXPERT, share=0.02), tiles, settings_of(2).to_bytes()
+    )
+    check_both_ways(*models, tiles, settings_of(2))
+
+
 @pytest.mark.slow
 def test_a_tile_with_all_neighbours(interpreter):
-    """Far neighbours are partly inside; epochs end; a pixel has no data."""
+    """Far neighbours are partly inside; epochs end; a pixel has no data; the network learns."""
     config = AxConfig(1, 0, 1, 2, 4, 8, depth=1, components=2, far_neighbours=2, repeats=4, blend=8)
     tile = np.random.default_rng(4).integers(0, 3, (2, 6, 7)).astype("int16")
     tile[:, 4, 4] = -32768
@@ -352,10 +370,10 @@ import json, re, sys
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from lhic.families.ax.gpu import coder, features, fit, learn, mixture
+from lhic.families.ax.gpu import adapt, coder, features, fit, learn, mixture
 
 for name, pointers, constants, warps in json.load(sys.stdin):
-    (kernel,) = (vars(file)[name] for file in (coder, features, fit, learn, mixture) if name in vars(file))
+    (kernel,) = (vars(file)[name] for file in (adapt, coder, features, fit, learn, mixture) if name in vars(file))
     types = {argument: pointers.get(argument, "i32") for argument in kernel.arg_names}
     types |= dict.fromkeys(constants, "constexpr")
     source = ASTSource(fn=kernel, signature=types, constexprs=constants)
@@ -386,24 +404,29 @@ POINTERS = {
     ),
     "look_wave": pointers(
         long=f"{OF_STEP} {TABLES} near_of regressors sizes about_mean own_count log_table power_table run_levels",
-        int="buffer",
+        int="buffer is_coded",
         real="coefficients",
         flag="coded exists",
-        byte="is_coded features",
+        byte="features",
     ),
     "mix": pointers(
-        long="base_of scale_of candidate_of repeat_weight_of log_table exp2_table",
+        long="step base_of scale_of candidate_of repeat_weight_of log_table exp2_table",
         int="components",
-        single="first middle last biases last_bias sums",
+        single="first middle last biases last_bias sums hidden",
         byte="features",
     ),
     "find_intervals": pointers(
         long="step n_levels first_level table_starts table given widths",
-        int="values levels components sigmoid intervals",
-        byte="is_coded",
+        int="values levels components sigmoid intervals is_coded",
     ),
-    "learn_wave": pointers(
-        long=f"{OF_STEP} {OWN_TABLES} given widths", int="buffer weights", flag="exists", byte="is_coded"
+    "learn_wave": pointers(long=f"{OF_STEP} {OWN_TABLES} given widths", int="buffer weights is_coded", flag="exists"),
+    "teach_wave": pointers(
+        long="step given batch n_levels first_level table_starts table",
+        int="components sigmoid is_coded",
+        single="hidden",
+    ),
+    "change_weights": pointers(
+        long="batch gradients squares", single="last last_bias first_last first_bias", real="limits"
     ),
     "add_epoch": pointers(long="step regressors systems", int="buffer weights", real="gram moment", flag="exists"),
     "solve_system": pointers(real="gram moment work coefficients", long="systems sizes"),
@@ -427,6 +450,7 @@ def test_kernels_compile_for_a_gpu_and_fuse_nothing(tmp_path):
     fit |= {"HAS_MEAN": True, "HAS_CONSTANT": True, "INSIDE": True}
     look = {"R": 36, "Q": 64, "AT_ONCE": 8, "BLEND": 8, "REPEATS": 4, "INSIDE": True}
     mix = {"DEPTH": 2, "FEATURES": 64, "WIDTH": 32, "OUTPUTS": 16, "K": 4, "MIXTURES": 4, "REPEATS": True, "BLOCK": 64}
+    mix |= {"ADAPTS": True}
     kernels = [
         ("decode_step", decode_constants(8, 4), 4),
         ("decode_step", decode_constants(2, 2) | {"n_lanes": 1}, 1),
@@ -435,6 +459,8 @@ def test_kernels_compile_for_a_gpu_and_fuse_nothing(tmp_path):
         ("mix", mix, 4),
         ("find_intervals", {"K": 5, "MIXTURES": 8, "Q": 64, "LOWER_BITS": 8}, 4),
         ("learn_wave", epochs | {"Q": 64, "REPEATS": 4}, 2),
+        ("teach_wave", {"K": 4, "ALL_K": 5, "MIXTURES": 16, "WIDTH": 32, "Q": 64}, 4),
+        ("change_weights", {"INPUTS": 64}, 1),
         ("add_epoch", ending | fit, 4),
         ("add_epoch", ending | fit | {"REST": 16}, 4),
         ("next_tables", ending | {"EXPERTS": 4, "REPEATS": 4}, 1),
@@ -452,4 +478,4 @@ def test_kernels_compile_for_a_gpu_and_fuse_nothing(tmp_path):
     assert done.returncode == 0, done.stderr
     found = dict(line.split(maxsplit=1) if " " in line else (line, "") for line in done.stdout.splitlines())
     assert list(found) == [*list(POINTERS)[:-2], "next_tables", "solve_system"]
-    assert found["solve_system"] == "div.rn.f64 sqrt.rn.f64"
+    assert found["solve_system"] == found["change_weights"] == "div.rn.f64 sqrt.rn.f64"

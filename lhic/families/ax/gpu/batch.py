@@ -165,14 +165,21 @@ class Batch:
         samples = self.buffer[:, : self.picture_apart].view(self.n_tiles, self.n_planes, self.plane_apart)
         return samples[:, :, cell.reshape(-1)].view(self.n_tiles, self.n_planes, self.n_rows, self.n_columns)
 
-    def walk(self, step: Callable[[], None], end_epochs: Callable[[], None]) -> None:
-        """Go through all steps; nothing is asked of the device in between."""
+    def walk(
+        self, step: Callable[[], None], end_epochs: Callable[[], None], change: Callable[[], None] | None = None
+    ) -> None:
+        """Go through all steps; nothing is asked of the device in between.
+
+        change : of the weights, where they change while coding
+        """
         ends_at = np.zeros(self.n_steps, bool)
         for z in range(self.n_planes):
             first = spec.PLANE_LAG * z - 1
             ends_at[first + self.config.epoch : first + self.waves : self.config.epoch] = True
         for t in range(self.n_steps):
             self.t.fill_(t)
+            if change is not None and t % self.config.adaptation == 0:
+                self._run("change", change)
             self._run("step", step)
             if ends_at[t]:
                 self._run("end", end_epochs)
@@ -206,6 +213,11 @@ def record(work: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
     return graph
 
 
+def adaptation_bytes(width: int, n_outputs: int) -> int:
+    """Memory of a group of one tile."""
+    return n_outputs * (width + 1) * (3 * 8 + 4)
+
+
 def tile_bytes(config: AxConfig, n_planes: int, n_rows: int, n_columns: int) -> int:
     """At most so much memory does a tile need on the device: `Batch`, `step.Step` and the coder together."""
     waves, n_most = n_waves(n_rows, n_columns), most_samples(n_rows, n_columns)
@@ -219,7 +231,10 @@ def tile_bytes(config: AxConfig, n_planes: int, n_rows: int, n_columns: int) -> 
     of_plane += 8 * n * r * (r + 2)  # sums and coefficients
     of_plane += 8 * (n_epochs + 1) * (1 + n + 2 * spec.N_LEVELS + 2 * n_run_levels) + 64  # tables
     of_plane += CODER_BYTES * n_rows * n_columns + 4 * config.epoch * n_most
-    of_sample = 8 * (13 + 2 * n) + 1 + spec.n_features(n) + (12 + 16) * config.components + 16
+    if config.adaptation:
+        of_plane += adaptation_bytes(config.width, 3 * config.components)  # a group has one plane at least
+    of_hidden = (config.adaptation > 0) * 4 * config.width
+    of_sample = of_hidden + 8 * (13 + 2 * n) + 4 + spec.n_features(n) + (12 + 16) * config.components + 16
     of_solve = 8 * n * (r + AT_ONCE) * 64
     of_waves = (8 * n_most + 6 * n_rows) * waves + 64 * n_rows * n_columns
     return n_planes * of_plane + n_active * (n_most * of_sample + of_solve) + of_waves

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
+from lhic.families.ax.gpu.adapt import Adaptation
 from lhic.families.ax.gpu.batch import Batch, tile_bytes
 from lhic.families.ax.gpu.step import Step
 from lhic.families.ax.gpu.streams import StreamDecoder, StreamEncoder
@@ -49,14 +50,14 @@ def encode_jobs(model, jobs: Sequence, settings: StreamParameters, device: torch
     values = values.flatten(1)
     # Intervals by place; the order of the coding is found at the end, for all steps at once.
     found = torch.zeros((len(jobs), values.shape[1] + 1, 2, 2), dtype=torch.int32, device=device)
-    step = Step(batch)
+    step, change = adapting_step(batch, jobs, settings)
 
     def code() -> None:
         step.look()
         step.intervals(values, levels, settings.lower_bits, found)
         step.learn()
 
-    batch.walk(code, step.end_epochs)
+    batch.walk(code, step.end_epochs, change)
     coder = StreamEncoder(batch, jobs, settings.lower_bits, settings.group_planes, settings.n_lanes)
     for job, parts in zip(jobs, coder.parts(found), strict=True):
         job.parts = parts
@@ -73,17 +74,25 @@ def decode_jobs(model, jobs: Sequence, settings: StreamParameters, device: torch
     """
     batch = Batch(model, jobs, device)
     coder = StreamDecoder(batch, jobs, settings.lower_bits, settings.group_planes)
-    step = Step(batch)
+    step, change = adapting_step(batch, jobs, settings)
 
     def decode() -> None:
         step.look()
         coder.decode(step)
         step.learn()
 
-    batch.walk(decode, step.end_epochs)
+    batch.walk(decode, step.end_epochs, change)
     coder.finish()
     for job, own in zip(jobs, on_host(batch), strict=True):
         job.values = own[: job.n_planes]
+
+
+def adapting_step(batch: Batch, jobs: Sequence, settings: StreamParameters) -> tuple[Step, Callable[[], None] | None]:
+    """A batch's step, and what changes its weights, if they change."""
+    if not batch.config.adaptation:
+        return Step(batch), None
+    adaptation = Adaptation(batch, jobs[0].net, settings.group_planes)
+    return Step(batch, adaptation), lambda: adaptation.change(batch)
 
 
 def on_host(batch: Batch) -> np.ndarray:

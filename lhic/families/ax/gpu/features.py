@@ -235,7 +235,7 @@ def look_wave(
         tl.store(candidate_of + row, candidate, mask=inside)
         tl.store(run_level_of + row, run_level, mask=inside)
         tl.store(repeat_weight_of + row, likely, mask=inside)
-    tl.store(is_coded + row, is_known.to(tl.int8), mask=inside)
+    tl.store(is_coded + row, is_known.to(tl.int32), mask=inside)
     tl.store(mean_of + row, mean, mask=inside)
     tl.store(base_of + row, base, mask=inside)
     tl.store(activity_of + row, activity, mask=inside)

@@ -29,6 +29,7 @@ from lhic.families.ax.gpu.constants import (
     TOTAL,
     WEIGHT_BITS,
 )
+from lhic.families.ax.gpu.pictures import first_plane
 
 FROM_FIRST, FROM_MIDDLE = tl.constexpr(2.0**-FIRST_SHIFT.value), tl.constexpr(2.0**-WEIGHT_BITS.value)
 ARGUMENT_SHIFT = tl.constexpr(ARGUMENT_BITS.value - MEAN_BITS.value - SCALE_MIN_LOG2.value - MANTISSA_BITS.value)
@@ -60,12 +61,16 @@ def _sum_rows(sums, first, row, sample, n_all, mask, SHIFT: tl.constexpr):
 
 @triton.jit
 def mix(
-    features, first, middle, last, biases, last_bias, sums, base_of, scale_of, candidate_of, repeat_weight_of,
-    components, log_table, exp2_table, n_all, n_features, width,
+    step, features, first, middle, last, biases, last_bias, sums, hidden, base_of, scale_of, candidate_of,
+    repeat_weight_of, components, log_table, exp2_table, n_all, n_features, width,
+    n_planes, n_active, n_most, waves, group_planes, n_groups,
     DEPTH: tl.constexpr, FEATURES: tl.constexpr, WIDTH: tl.constexpr, OUTPUTS: tl.constexpr,
-    K: tl.constexpr, MIXTURES: tl.constexpr, REPEATS: tl.constexpr, BLOCK: tl.constexpr,
+    K: tl.constexpr, MIXTURES: tl.constexpr, REPEATS: tl.constexpr, BLOCK: tl.constexpr, ADAPTS: tl.constexpr,
 ):  # fmt: skip
     """The network and the mixtures of samples (section 6); one component more with REPEATS (8.3).
+
+    With ADAPTS a program's samples are of one plane, `last` and `last_bias` are those of each group (6.1), and the last
+    hidden layer is left in `hidden`; else samples are taken as they lie.
 
     sums : float32 (3 K, samples), working memory;  FEATURES, WIDTH, OUTPUTS, MIXTURES : of n_features, width, 3 K, K
     up to a power of two
@@ -73,6 +78,16 @@ def mix(
     ALL_K: tl.constexpr = K + 1 if REPEATS else K
     sample = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = sample < n_all
+    if ADAPTS:
+        n_parts = (n_most + BLOCK - 1) // BLOCK
+        plane = tl.program_id(0).to(tl.int64) // n_parts
+        q = tl.program_id(0) % n_parts * BLOCK + tl.arange(0, BLOCK)
+        inside = q < n_most
+        sample = plane * n_most + tl.where(inside, q, 0)
+        z = first_plane(tl.load(step), waves, n_planes, n_active) + plane % n_active
+        group = plane // n_active * n_groups + z // group_planes
+        last += group * 3 * K * width
+        last_bias += group * 3 * K
     base = tl.load(base_of + sample, mask=inside, other=0)
     scale = tl.load(scale_of + sample, mask=inside, other=MIN_SCALE)
     f = tl.arange(0, FEATURES)
@@ -83,6 +98,10 @@ def mix(
     for d in tl.static_range(1, DEPTH):
         values = _layer(middle + (d - 1) * width * width, biases + d * width, width, width, values, WIDTH, WIDTH)
         values = clip(tl.floor(values * FROM_MIDDLE), 0.0, ACTIVATION_LIMIT)
+    if ADAPTS:
+        w = tl.arange(0, WIDTH)
+        known = (w < width)[:, None] & inside[None, :]
+        tl.store(hidden + w[:, None].to(tl.int64) * n_all + sample[None, :], values, mask=known)
     values = _layer(last, last_bias, 3 * K, width, values, OUTPUTS, WIDTH)
     to = tl.arange(0, OUTPUTS)
     at = sums + to[:, None].to(tl.int64) * n_all + sample[None, :]
@@ -139,6 +158,19 @@ def load_mixtures(components, sample, used, K: tl.constexpr, MIXTURES: tl.conste
 
 
 @triton.jit
+def sigmoid_at(distance, mantissa, shift, sigmoid):
+    """Sigmoid of distances below 2^26 under logistics of `load_mixtures`, and its |argument|, int32."""
+    product = tl.abs(distance).to(tl.int64) * mantissa
+    argument = (product << ARGUMENT_SHIFT) >> shift.to(tl.int64)
+    argument = tl.minimum(argument, ARGUMENT_MAX).to(tl.int32)
+    left = tl.load(sigmoid + (argument >> FRACTION_BITS))
+    right = tl.load(sigmoid + (argument >> FRACTION_BITS) + 1)
+    # The greatest step of the table is below 2^16, the fraction below 2^14.
+    value = left + (((right - left) * (argument & FRACTION_MASK)) >> FRACTION_BITS)
+    return tl.where(distance < 0, SIGMOID_ONE - value, value), argument
+
+
+@triton.jit
 def cumulative(level, n, first, table_start, table, mean, mantissa, shift, weight, sigmoid):
     """F of levels (lanes, width), int32 (section 7.1), under mixtures of `load_mixtures`."""
     # Edges and means are below 2^26.
@@ -150,14 +182,7 @@ def cumulative(level, n, first, table_start, table, mean, mantissa, shift, weigh
         edge = tl.load(at - 1, mask=inside, other=0) + tl.load(at, mask=inside, other=0)
         edge = edge.to(tl.int32) << (MEAN_BITS - 1)
     distance = edge[:, :, None] - mean[:, None, :]
-    product = tl.abs(distance).to(tl.int64) * mantissa[:, None, :]
-    argument = (product << ARGUMENT_SHIFT) >> shift[:, None, :].to(tl.int64)
-    argument = tl.minimum(argument, ARGUMENT_MAX).to(tl.int32)
-    left = tl.load(sigmoid + (argument >> FRACTION_BITS))
-    right = tl.load(sigmoid + (argument >> FRACTION_BITS) + 1)
-    # The greatest step of the table is below 2^16, the fraction below 2^14.
-    value = left + (((right - left) * (argument & FRACTION_MASK)) >> FRACTION_BITS)
-    value = tl.where(distance < 0, SIGMOID_ONE - value, value)
+    value, _argument = sigmoid_at(distance, mantissa[:, None, :], shift[:, None, :], sigmoid)
     total = tl.sum(value.to(tl.int64) * weight[:, None, :], 2)
     found = ((total * (TOTAL - n)) >> CDF_BITS).to(tl.int32) + level
     return tl.where(level <= 0, 0, tl.where(level >= n, TOTAL, found))

@@ -9,6 +9,7 @@ import torch
 
 from lhic.families.ax.experts import CONSTANT, INSIDE, NEIGHBOUR
 from lhic.families.ax.gpu import coder, features, fit, learn, mixture
+from lhic.families.ax.gpu.adapt import Adaptation
 from lhic.families.ax.gpu.batch import AT_ONCE, Batch
 from lhic.families.ax.spec import PLANE_LAG, n_features
 
@@ -25,8 +26,8 @@ def power_of_two(n: int, least: int = 1) -> int:
 class Step:
     """What a batch keeps of a step: n tiles, Z planes, q samples; every kernel writes all of it anew."""
 
-    def __init__(self, batch: Batch):
-        self.batch = batch
+    def __init__(self, batch: Batch, adaptation: Adaptation | None = None):
+        self.batch, self.adaptation = batch, adaptation
         config, device = batch.config, batch.device
         shape = batch.n_tiles, batch.n_active, batch.n_most
         self.n_all = int(np.prod(shape))
@@ -40,12 +41,13 @@ class Step:
         )
         self.given, self.candidate, self.run_level, self.repeat_weight = (longs(*shape) * 0 for _ in range(4))
         self.predictions, self.near, self.widths = longs(e, *shape), longs(e, *shape), longs(*shape)
-        self.is_coded = torch.zeros(shape, dtype=torch.int8, device=device)
+        # Triton does not multiply what depends on something read as int8 as float64, so flags and weights are int32.
+        self.is_coded = torch.zeros(shape, dtype=torch.int32, device=device)
         self.features = torch.zeros((n_features(e), self.n_all), dtype=torch.int8, device=device)
         self.sums = torch.zeros((3 * config.components, self.n_all), dtype=torch.float32, device=device)
         self.n_components = config.components + (self.repeats > 0)
         self.components = torch.zeros((*shape, 4, self.n_components), dtype=torch.int32, device=device)
-        # Of the epoch's waves.  Triton does not multiply what it has read as int8 as float64.
+        # Of the epoch's waves.
         of_epoch = batch.n_tiles, batch.n_planes, config.epoch, batch.n_most
         self.weights = torch.zeros(of_epoch, dtype=torch.int32, device=device)
 
@@ -77,12 +79,21 @@ class Step:
             BLEND=config.blend, REPEATS=self.repeats, INSIDE=batch.looks_inside, num_warps=self.n_warps,
         )  # fmt: skip
         n, width, k = len(self.features), config.width, config.components
-        mixture.mix[(-(-self.n_all // MIX_BLOCK),)](
-            self.features, *batch.net, self.sums, self.base, self.scale, self.candidate, self.repeat_weight,
+        first, middle, last, biases, last_bias = batch.net
+        adapts, hidden, groups = self.adaptation, self.sums, (1, 1)
+        n_programs = -(-self.n_all // MIX_BLOCK)
+        if adapts is not None:
+            last, last_bias, hidden = adapts.last, adapts.last_bias, adapts.hidden
+            groups = adapts.group_planes, adapts.n_groups
+            n_programs = batch.n_tiles * batch.n_active * -(-batch.n_most // MIX_BLOCK)
+        mixture.mix[(n_programs,)](
+            batch.t, self.features, first, middle, last, biases, last_bias, self.sums, hidden,
+            self.base, self.scale, self.candidate, self.repeat_weight,
             self.components, batch.log_table, batch.exp2_table, self.n_all, n, width,
+            batch.n_planes, batch.n_active, batch.n_most, batch.waves, *groups,
             DEPTH=config.depth, FEATURES=power_of_two(n, LEAST_SIDE), WIDTH=power_of_two(width, LEAST_SIDE),
             OUTPUTS=power_of_two(3 * k, LEAST_SIDE), K=k, MIXTURES=power_of_two(k), REPEATS=self.repeats > 0,
-            BLOCK=MIX_BLOCK, num_warps=8,
+            BLOCK=MIX_BLOCK, ADAPTS=adapts is not None, num_warps=8,
         )  # fmt: skip
         return self.components
 
@@ -102,6 +113,8 @@ class Step:
     def learn(self) -> None:
         """Take note of the values `given` where samples are coded, and of the `widths` with which they were."""
         batch = self.batch
+        if self.adaptation is not None:
+            self.adaptation.teach(self)
         learn.learn_wave[self.grid](
             batch.t, batch.buffer, batch.offsets, self.given, self.widths, self.is_coded, batch.exists,
             batch.low, batch.high, self.base, self.scale, self.mean, self.predictions, self.raw,

@@ -26,7 +26,7 @@ from lhic.families.ax.cpu.tiles import (
     solve_tile_4,
     solve_tile_8,
 )
-from lhic.families.ax.experts import CONSTANT, INSIDE, NEIGHBOUR
+from lhic.families.ax.experts import CONSTANT, EARLIER, INSIDE, NEIGHBOUR
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
 from lhic.kernels.jit import njit
 from lhic.kernels.vectors import address
@@ -129,6 +129,9 @@ def gather(regressors, samples, details, means, z, u, row, n, n_columns, at, inp
             if kind == NEIGHBOUR or kind == INSIDE:
                 for q in range(n):
                     inputs[r, at + q] -= means[q]
+            elif kind == EARLIER:
+                for q in range(n):
+                    inputs[r, at + q] -= samples[z - 1, u, row + q] - details[z - 1, u, row + q]
             if kind == INSIDE:
                 begin, end = inside(u, row, n, du, di, n_columns)
                 inputs[r, at : at + begin] = 0.0

@@ -93,8 +93,8 @@ class Mixtures(NamedTuple):
 class Scratch(NamedTuple):
     """Working memory of one thread for one wave of up to n samples, n a multiple of the tiles' width."""
 
-    sources: np.ndarray  # int64 (MAX_REGRESSORS,)
-    used: np.ndarray  # float64 (MAX_REGRESSORS + 2,)
+    sources: np.ndarray  # int64 (MAX_REGRESSORS + 2,)
+    used: np.ndarray  # float64 (MAX_REGRESSORS + 4,)
     inputs: np.ndarray  # float64 (MAX_REGRESSORS, m), m samples of one or some waves
     recalled: np.ndarray  # float64 (4, samples of an epoch), samples, details, means and weights
     predictions: np.ndarray  # float64 (E, n)
@@ -217,8 +217,8 @@ def new_scratch(config: AxConfig, n_rows: int, n_columns: int) -> Scratch:
     n = most_samples(n_rows, n_columns)
     m = max(n, LEARNT_AT_ONCE) + 2 * QUAD
     return Scratch(
-        np.zeros(MAX_REGRESSORS, np.int64),
-        np.zeros(MAX_REGRESSORS + 2),
+        np.zeros(MAX_REGRESSORS + 2, np.int64),
+        np.zeros(MAX_REGRESSORS + 4),
         np.zeros((MAX_REGRESSORS, m)),
         np.zeros((4, config.epoch * n)),
         np.zeros((n_experts, n)),

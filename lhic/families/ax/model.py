@@ -21,7 +21,7 @@ from lhic.cube import Cube, n_bytes_of
 from lhic.errors import CheckpointError, ConfigError, CorruptStreamError, UsageError
 from lhic.families.ax import changes, gpu, schedule
 from lhic.families.ax.config import LIMITS, AxConfig
-from lhic.families.ax.cpu import walk
+from lhic.families.ax.cpu import walk, walk_alone
 from lhic.families.ax.cpu.state import Scratch, State, new_scratch, new_state, scratch_bytes, state_bytes
 from lhic.families.ax.gpu.pipeline import pipelined
 from lhic.families.ax.integer_net import IntegerNet, from_tensors
@@ -116,14 +116,15 @@ class AxModel(Model):
         cube: Cube,
         work: Work,
         *,
-        param_d: int = DEFAULT_LOWER_BITS,
+        param_d: int | None = None,
         max_error: int = 0,
         tuning_steps: int | None = None,
         **unknown,
     ) -> bytes:
         """Stream parameters.
 
-        Options: ``param_d``, bits of the lower part of a level; ``max_error``, greatest absolute error;
+        Options: ``param_d``, bits of the lower part of a level, default: 8, or 16, which is one symbol a sample, where
+        the network says the same everywhere; ``max_error``, greatest absolute error;
         ``tuning_steps``, for which the network is fitted to the cube, default: the model's.
         """
         if unknown:
@@ -132,6 +133,8 @@ class AxModel(Model):
             )
         steps = self.settings.tuning_steps if tuning_steps is None else tuning_steps
         steps = whole_number(steps, "tuning_steps", *LIMITS["tuning_steps"])
+        if param_d is None:
+            param_d = DEFAULT_LOWER_BITS if self.net.last.any() else LOWER_BITS[1]
         param_d = whole_number(param_d, "param_d", *LOWER_BITS)
         max_error = whole_number(max_error, "max_error", 0, MAX_ERROR)
         tile = self.tile_shape(*cube.shape[1:])
@@ -362,6 +365,8 @@ class _Job:
         self.n_samples = int(np.prod(tile.shape))
         self.n_ticked = 0
         self.levels = levels_of(tile)
+        what = model.settings, self.net, self.levels, tile.mask, settings.lower_bits
+        self.alone = walk_alone.constants_of(*what)
         self._state: State | None = None
         self._left = 0
         self._scratch: list[Scratch] = []
@@ -408,21 +413,13 @@ class _Job:
 
         def run(first_step: int, end_step: int) -> None:
             scratch = self._borrow()
-            whole = walk.walk_block(
-                self.mode,
-                first,
-                end,
-                first_step,
-                end_step,
-                model.settings.epoch,
-                self.settings.lower_bits,
-                model.table,
-                self.net,
-                self.levels,
-                self._state,
-                scratch,
-                coding,
-            )
+            where = first, end, first_step, end_step, model.settings.epoch
+            what = self.levels, self._state, scratch, coding
+            if self.alone is None:
+                lower_bits = self.settings.lower_bits
+                whole = walk.walk_block(self.mode, *where, lower_bits, model.table, self.net, *what)
+            else:
+                whole = walk_alone.walk_block(self.mode, *where, model.table, self.alone, *what)
             self._scratch.append(scratch)
             if not whole:
                 raise self.decoders[first // self.settings.group_planes].words_ran_out()

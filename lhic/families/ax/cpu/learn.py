@@ -93,7 +93,7 @@ def _relative_sizes(sizes, raw_scale, n, relative):
 
 
 @njit(fastmath=EXACT)
-def _weights(scale, magnitude, coded, n, weights):
+def weights_of(scale, magnitude, coded, n, weights):
     """0 where nothing is coded."""
     if magnitude < 2.0**20:
         for q in range(n):
@@ -141,4 +141,4 @@ def learn_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scratc
             state.own_ratio_count[z, level] += 1
             state.own_count[z] += 1
     state.own_magnitude[z] += np.int64(_sum_coded(sizes, coded, n))
-    _weights(scratch.scale, magnitude, coded, n, state.weights[slot, wave % state.weights.shape[1]])
+    weights_of(scratch.scale, magnitude, coded, n, state.weights[slot, wave % state.weights.shape[1]])

@@ -38,8 +38,10 @@ def inside(u, row, n, du, di, n_columns):
 
 
 @njit
-def predict(regressors, coefficients, samples, details, means, z, u, row, n, n_columns, sources, used, predictions):
-    """Sums of products in 1/64, rounded down, of the n samples of a wave that begin at `row` (skewed coordinates).
+def predict(
+    regressors, coefficients, samples, details, means, z, u, row, n, n_columns, sources, used, predictions, rounds=True
+):  # fmt: skip
+    """Sums of products in 1/64, rounded down, or as they are without `rounds`, of the n samples of a wave that begin at `row` (skewed coordinates).
 
     Exact in any order: every partial sum is an integer below 2^53, that of the means with all neighbours' coefficients
     included.  sources : int64 (MAX_REGRESSORS + 2,);  used : float64 (MAX_REGRESSORS + 4,), working memory
@@ -73,6 +75,8 @@ def predict(regressors, coefficients, samples, details, means, z, u, row, n, n_c
                 predictions[q] -= coefficients[r] * (samples[z, u + du, row + di + q] - means[q])
             for q in range(end, n):
                 predictions[q] -= coefficients[r] * (samples[z, u + du, row + di + q] - means[q])
+    if not rounds:
+        return
     for q in range(n):
         predictions[q] = np.floor(predictions[q] * 2.0 ** (PREDICTION_BITS - COEFFICIENT_BITS))
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lhic.families.ax.config import AxConfig
+from lhic.families.ax.cpu import alone
 from lhic.families.ax.cpu.fit import padded
 from lhic.families.ax.cpu.tiles import COLUMNS, GRAM_ROWS, QUAD
 from lhic.families.ax.experts import ExpertTable
@@ -36,6 +37,8 @@ class State(NamedTuple):
     magnitude : int64 (P, T), expected |residual| at the beginning of each epoch in 1/1024
     own_ratio, own_ratio_count : int64 (P, N_LEVELS);  ratio, ratio_count : int64 (P, T, N_LEVELS)
     own_hits, own_tries : int64 (P, N_RUN_LEVELS);  hits, tries : int64 (P, T, N_RUN_LEVELS), repeated samples in 1/1024
+    rates : float64 (P, 2, N_LEVELS), ratio and 256 ratio_count of the epoch;  run_weights : int64 (P, N_RUN_LEVELS),
+        16 hits / tries of the epoch: `walk_alone`'s
     own_error : int64 (P, E);  error : int64 (P, T, E), mean error of each expert in 1/1024
     weights : float64 (R, waves of an epoch, n), of the samples of the epoch
     low, high : int64 (P,), least and greatest model value
@@ -62,6 +65,8 @@ class State(NamedTuple):
     own_tries: np.ndarray
     hits: np.ndarray
     tries: np.ndarray
+    rates: np.ndarray
+    run_weights: np.ndarray
     own_error: np.ndarray
     error: np.ndarray
     weights: np.ndarray
@@ -120,6 +125,10 @@ class Scratch(NamedTuple):
     features: np.ndarray  # float32 (n_features, n)
     hidden: np.ndarray  # float32 (2, width, n)
     outputs: np.ndarray  # float32 (3 K, n)
+    numbers: np.ndarray  # float64 (N_NUMBERS,); this and the next three: `walk_alone`'s
+    search: np.ndarray  # int32 (7, LANES), slots, levels, where they begin and end; a level and its interval
+    twice: np.ndarray  # float64 (2, LANES), one sample's logistic
+    twice_weights: np.ndarray  # int64 (2, LANES), its candidate
     mixtures: Mixtures
 
 
@@ -182,6 +191,8 @@ def _sizes(
         "own_tries": ((n_planes, N_RUN_LEVELS), np.int64),
         "hits": ((n_planes, n_epochs, N_RUN_LEVELS), np.int64),
         "tries": ((n_planes, n_epochs, N_RUN_LEVELS), np.int64),
+        "rates": ((n_planes, 2, N_LEVELS), np.float64),
+        "run_weights": ((n_planes, N_RUN_LEVELS), np.int64),
         "own_error": ((n_planes, n_experts), np.int64),
         "error": ((n_planes, n_epochs, n_experts), np.int64),
         "weights": ((n_recent, epoch, most_samples(n_rows, n_columns)), np.float64),
@@ -237,5 +248,9 @@ def new_scratch(config: AxConfig, n_rows: int, n_columns: int) -> Scratch:
         np.zeros((n_features(n_experts), n), np.float32),
         np.zeros((2, width, n), np.float32),
         np.zeros((3 * components, n), np.float32),
+        np.zeros(alone.N_NUMBERS),
+        np.zeros((7, alone.LANES), np.int32),
+        np.zeros((2, alone.LANES)),
+        np.zeros((2, alone.LANES), np.int64),
         new_mixtures(components + bool(config.repeats), n),
     )

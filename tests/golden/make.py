@@ -38,6 +38,7 @@ MODELS = {
     "v2_lhic_ax": "lhic-ax",
     "v2_lhic_ax_fast": "lhic-ax-fast",
     "v2_lhic_ax_max": "lhic-ax-max",
+    "v2_lhic_ax_turbo": "lhic-ax-turbo",
     "v1_raw": RawModel(),
 }
 """Folder -> model, by path, by the name of shipped weights, or itself."""
@@ -100,7 +101,11 @@ def pinned_cubes() -> dict[str, tuple[np.ndarray, dict]]:
     }
 
 
-PINNED = {"v2_lhic_ax_pinned": "lhic-ax", "v2_lhic_ax_tiny_pinned": AX_TINY_2}
+PINNED = {
+    "v2_lhic_ax_pinned": "lhic-ax",
+    "v2_lhic_ax_tiny_pinned": AX_TINY_2,
+    "v2_lhic_ax_turbo_pinned": "lhic-ax-turbo",
+}
 """Folder -> model of the streams of `pinned_cubes`."""
 
 
@@ -110,8 +115,9 @@ class PinnedModel(AxModel):
     def __init__(self, model: AxModel, tile: tuple[int, int] | None = None, **parameters: int):
         super().__init__(model.name, model.settings, model.net, model.weights_hash, model.device)
         self.tile = tile
+        lower_bits = 8 if model.net.last.any() else 16  # turbo's walk is for one symbol a sample
         self.parameters = StreamParameters(
-            **{"lower_bits": 8, "max_error": 0, "group_planes": 16, "n_lanes": 1} | parameters
+            **{"lower_bits": lower_bits, "max_error": 0, "group_planes": 16, "n_lanes": 1} | parameters
         )
 
     def tile_shape(self, n_rows: int, n_columns: int) -> tuple[int, int]:

@@ -255,6 +255,45 @@ def learn_tile(
     store(builder, Vector(builder, total), numbers, constant(TOTAL_SIZE))
 
 
+@kernel
+def differences_tile(builder, one, other, out, n):
+    """Of two rows of int32, float64."""
+
+    def body(q, nothing):
+        difference = load(builder, one, q, _INTEGERS) - load(builder, other, q, _INTEGERS)
+        store(builder, difference.to(DOUBLE), out, q)
+        return nothing
+
+    loop(builder, n, LANES, [], body)
+
+
+@kernel
+def gather_tile(builder, sources, less, weights, inputs, weighted, n_rows, apart, n):
+    """Rows of int32 less rows of float64, and the same times the weights, which are 0 beyond n.
+
+    sources, less : addresses of addresses;  apart : bytes from one row of inputs or weighted to the next
+    """
+
+    def fill(r, nothing):
+        source, taken = (
+            Vector(builder, load(builder, at, r, vector(INDEX, 1)).value).lane(0) for at in (sources, less)
+        )
+        line = builder.mul(r, apart)
+        out, out_weighted = builder.add(inputs, line), builder.add(weighted, line)
+
+        def body(q, nothing):
+            value = load(builder, source, q, _INTEGERS).to(DOUBLE) - load(builder, taken, q, _DOUBLES)
+            weight = where(_before(builder, q, n), load(builder, weights, q, _DOUBLES), 0.0)
+            store(builder, value, out, q)
+            store(builder, value * weight, out_weighted, q)
+            return nothing
+
+        loop(builder, n, LANES, [], body)
+        return nothing
+
+    loop(builder, n_rows, 1, [], fill)
+
+
 class _Plane(NamedTuple):
     """What F depends on besides the logistic: LLVM values; see `cdf`."""
 

@@ -34,11 +34,11 @@ def end_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
     """Fit the experts of plane z to all waves so far and write the tables of the next epoch."""
     learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch)
     fit_experts(z, table, state, scratch)
-    _next_tables(z, epoch + 1, table, state)
+    next_tables(z, epoch + 1, table, state)
 
 
 @njit
-def _next_tables(z, then, table, state):
+def next_tables(z, then, table, state):
     """What plane z expects in the epoch that begins."""
     count = state.own_count[z]
     before = state.magnitude[z - 1, then] if z > 0 else np.int64(spec.FIRST_MAGNITUDE)

@@ -100,7 +100,7 @@ class Scratch(NamedTuple):
 
     sources: np.ndarray  # int64 (MAX_REGRESSORS + 2,)
     used: np.ndarray  # float64 (MAX_REGRESSORS + 4,)
-    inputs: np.ndarray  # float64 (MAX_REGRESSORS, m), m samples of one or some waves
+    inputs: np.ndarray  # float64 (MAX_REGRESSORS + 1, m), m samples of one or some waves
     recalled: np.ndarray  # float64 (4, samples of an epoch), samples, details, means and weights
     predictions: np.ndarray  # float64 (E, n)
     means: np.ndarray  # float64 (n,)
@@ -125,8 +125,12 @@ class Scratch(NamedTuple):
     features: np.ndarray  # float32 (n_features, n)
     hidden: np.ndarray  # float32 (2, width, n)
     outputs: np.ndarray  # float32 (3 K, n)
-    numbers: np.ndarray  # float64 (N_NUMBERS,); this and the next three: `walk_alone`'s
+    numbers: np.ndarray  # float64 (N_NUMBERS,); this and what follows: `walk_alone`'s
     search: np.ndarray  # int32 (7, LANES), slots, levels, where they begin and end; a level and its interval
+    rows: np.ndarray  # int64 (2, MAX_REGRESSORS + 1), where inputs come from, and what is taken from them
+    taken: np.ndarray  # float64 (3, n), means of this and the earlier plane, and 0
+    nothing: np.ndarray  # int32 (n,), 0
+    weighted_rows: np.ndarray  # float64 (MAX_REGRESSORS + GRAM_ROWS + 1, m), inputs and target times weights
     twice: np.ndarray  # float64 (2, LANES), one sample's logistic
     twice_weights: np.ndarray  # int64 (2, LANES), its candidate
     mixtures: Mixtures
@@ -230,7 +234,7 @@ def new_scratch(config: AxConfig, n_rows: int, n_columns: int) -> Scratch:
     return Scratch(
         np.zeros(MAX_REGRESSORS + 2, np.int64),
         np.zeros(MAX_REGRESSORS + 4),
-        np.zeros((MAX_REGRESSORS, m)),
+        np.zeros((MAX_REGRESSORS + 1, m)),
         np.zeros((4, config.epoch * n)),
         np.zeros((n_experts, n)),
         *(np.zeros(n) for _ in range(4)),
@@ -250,6 +254,10 @@ def new_scratch(config: AxConfig, n_rows: int, n_columns: int) -> Scratch:
         np.zeros((3 * components, n), np.float32),
         np.zeros(alone.N_NUMBERS),
         np.zeros((7, alone.LANES), np.int32),
+        np.zeros((2, MAX_REGRESSORS + 1), np.int64),
+        np.zeros((3, n)),
+        np.zeros(n, np.int32),
+        np.zeros((MAX_REGRESSORS + GRAM_ROWS + 1, m)),
         np.zeros((2, alone.LANES)),
         np.zeros((2, alone.LANES), np.int64),
         new_mixtures(components + bool(config.repeats), n),

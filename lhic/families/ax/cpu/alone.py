@@ -48,7 +48,6 @@ from lhic.kernels.vectors import (
 
 LANES = 8
 _INTEGERS, _LONGS, _DOUBLES = vector(INT32, LANES), vector(INDEX, LANES), vector(DOUBLE, LANES)
-EXACT = 2.0**52  # numerators below this have the right floor
 _SCALE_OCTAVES = 32  # of a scale, which is below 2^32
 # Bits of a mantissa from which on log(v) >> 3 is one more, and two more, than twice the exponent.
 _HALF, _WHOLE = (int(np.searchsorted(spec.LOG_TABLE, steps)) for steps in (8, 16))
@@ -56,7 +55,7 @@ assert spec.LOG_STEPS == 16
 # log2 of 1 .. 2 for the decoder's guess, which decides nothing; to 2e-6
 _LOG2 = Chebyshev.interpolate(np.log2, 6, domain=[1, 2]).convert(kind=Polynomial).coef.tolist()
 _ALMOST_ONE = int(SIGMOID_TABLE[SIGMOID_OCTAVES << (ARGUMENT_BITS - FRACTION_BITS)])
-LOW, HIGH, MAGNITUDE, LARGEST, TOTAL_SIZE = 0, 1, 2, 3, 3 + LANES  # places in `numbers`
+LOW, HIGH, MAGNITUDE, TOTAL_SIZE = range(4)  # places in `numbers`
 N_NUMBERS = TOTAL_SIZE + LANES
 
 
@@ -121,13 +120,17 @@ def describe_tile(
     builder, sums, means, residuals, stride, activity, numbers, rates, factors, shift,
     base, raw, level, scale, mean, factor, n,
 ):  # fmt: skip
-    """Base prediction, expected error, and the logistic, of which `mean` is in 1/256; the greatest numerator.
+    """Base prediction, expected error, and the logistic, of which `mean` is in 1/256.
 
     sums : products of the coefficients, float64;  residuals, activity : pictures at the wave
     numbers : ends of the plane in 1/64, magnitude;  rates : float64 (2, N_LEVELS), `corrected_scale`'s ratio and divisor
+
+    The numerator of the correction is below 2^52: its ratio is a sum over samples of 4096 |r| / raw at most, whose raw is
+    at least two thirds of this one, so it is at most 1.5 * 2^12 * 2^22 * 2^15 samples, and what earlier planes leave of
+    theirs is 5/3 of as much.
     """
 
-    def body(q, greatest):
+    def body(q, nothing):
         own = Vector(builder, load(builder, sums, q, _DOUBLES).value) * 2.0 ** (
             spec.PREDICTION_BITS - spec.COEFFICIENT_BITS
         )
@@ -152,10 +155,9 @@ def describe_tile(
         for value, place in ((found, base), (size, raw), (here, level), (corrected, scale)):
             store(builder, value, place, q)
         _logistic(builder, found, corrected, factors, shift, mean, factor, q)
-        return [Vector(builder, greatest[0]).maximum(numerator).value]
+        return nothing
 
-    (greatest,) = loop(builder, n, LANES, [same(_DOUBLES, 0.0)], body)
-    store(builder, Vector(builder, greatest), numbers, constant(LARGEST))
+    loop(builder, n, LANES, [], body)
 
 
 def _logistic(builder, base: Vector, scale: Vector, factors, shift, mean, factor, q) -> None:
@@ -166,18 +168,6 @@ def _logistic(builder, base: Vector, scale: Vector, factors, shift, mean, factor
     number = number.minimum((_SCALE_OCTAVES << spec.LOG_BITS) - 1)  # beyond the wave's end there may be anything
     store(builder, place, mean, q)
     store(builder, table_entries(builder, factors, number, DOUBLE), factor, q)
-
-
-@kernel
-def logistic_tile(builder, base, scale, factors, shift, mean, factor, n):
-    """Means and factors for other scales than `describe_tile` found."""
-
-    def body(q, nothing):
-        own, size = load(builder, base, q, _DOUBLES), load(builder, scale, q, _DOUBLES)
-        _logistic(builder, own, size, factors, shift, mean, factor, q)
-        return nothing
-
-    loop(builder, n, LANES, [], body)
 
 
 @kernel

@@ -10,7 +10,7 @@ from lhic.coder.rans_kernels import advance, peek
 from lhic.families.ax import pixel, spec
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu import alone
-from lhic.families.ax.cpu.alone import HIGH, LANES, LARGEST, LOW, MAGNITUDE, TOTAL_SIZE
+from lhic.families.ax.cpu.alone import HIGH, LANES, LOW, MAGNITUDE, TOTAL_SIZE
 from lhic.families.ax.cpu.coder import model_value
 from lhic.families.ax.cpu.fit import add_rows, fit_experts
 from lhic.families.ax.cpu.learn import begin_plane, next_tables, weights_of
@@ -257,18 +257,6 @@ def _describe(z, wave, first, n, n_columns, epoch, table, constants, state, scra
         address(constants.shift), address(scratch.base), address(scratch.raw_scale), address(scratch.level),
         address(scratch.scale), address(mean), address(factor), n,
     )  # fmt: skip
-    largest = 0.0
-    for k in range(LANES):
-        largest = max(largest, numbers[LARGEST + k])
-    if largest >= alone.EXACT:
-        for q in range(n):
-            level = scratch.level[q]
-            ratio, count = state.ratio[z, epoch, level], state.ratio_count[z, epoch, level]
-            scratch.scale[q] = pixel.corrected_scale(np.int64(scratch.raw_scale[q]), ratio, count)
-        alone.logistic_tile(
-            address(scratch.base), address(scratch.scale), address(constants.factors), address(constants.shift),
-            address(mean), address(factor), n,
-        )  # fmt: skip
     if table.repeats:
         alone.candidates_tile(
             own, address(state.runs[earlier]) + at, stride, address(state.run_weights[z]), address(scratch.candidates),

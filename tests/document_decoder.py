@@ -1085,7 +1085,8 @@ CONFIG_RANGES = {
     "epoch": range(1, 65), "width": range(4, 513, 4), "depth": range(1, 5), "components": range(1, 17),
 }  # fmt: skip
 OPTIONAL_CONFIG_RANGES = {
-    "far_neighbours": range(15), "blend": range(33), "repeats": range(5), "joint_planes": range(33), "joint_far": range(9),
+    "far_neighbours": range(15), "blend": range(33), "repeats": range(5),
+    "joint_planes": range(33), "joint_far": range(9),
 }  # fmt: skip
 TENSOR_NAMES = ("first", "middle", "last", "biases", "last_bias")
 

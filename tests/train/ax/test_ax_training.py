@@ -35,7 +35,9 @@ def cube():
 def test_shipped_configurations_are_valid():
     paths = sorted((REPOSITORY / "configs").glob("lhic-ax*.yml"))
     runs = [path for path in paths if "family" in read_yaml(path)]
-    shipped = {f"lhic-ax{preset}{held_out}" for preset in ("", "-turbo", "-fast", "-max") for held_out in ("", "-unseen")}
+    shipped = {
+        f"lhic-ax{preset}{held_out}" for preset in ("", "-turbo", "-fast", "-max") for held_out in ("", "-unseen")
+    }
     assert {path.stem for path in runs} == shipped | {"lhic-ax-fine-tune"}
     for path in runs:
         assert AxTrainConfig.parse(read_yaml(path), str(path)).name == path.stem
@@ -164,7 +166,13 @@ def test_a_constant_network_learns_biases_alone(cube, tmp_path):
     folder.mkdir()
     np.save(folder / "a.npy", cube)
     content = {"name": "constant", "family": "lhic-ax", "train": [{"kind": "corpus", "root": str(folder)}]}
-    content |= {"model": {**SMALL, "depth": 1, "components": 1}, "constant": True, "steps": 40, "batch": 256, "lr": 0.05}
+    content |= {
+        "model": {**SMALL, "depth": 1, "components": 1},
+        "constant": True,
+        "steps": 40,
+        "batch": 256,
+        "lr": 0.05,
+    }
     content["observations"] = {"samples": 4000, "copies": 0}
     (tmp_path / "constant.yml").write_text(yaml.safe_dump(content))
     net = lhic.load_model(run(tmp_path / "constant.yml", "cpu", tmp_path, progress=False).weights_path).net

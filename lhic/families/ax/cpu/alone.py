@@ -123,11 +123,12 @@ def describe_tile(
     """Base prediction, expected error, and the logistic, of which `mean` is in 1/256.
 
     sums : products of the coefficients, float64;  residuals, activity : pictures at the wave
-    numbers : ends of the plane in 1/64, magnitude;  rates : float64 (2, N_LEVELS), `corrected_scale`'s ratio and divisor
+    numbers : ends of the plane in 1/64, magnitude
+    rates : float64 (2, N_LEVELS), ratio and divisor of `corrected_scale`
 
-    The numerator of the correction is below 2^52: its ratio is a sum over samples of 4096 |r| / raw at most, whose raw is
-    at least two thirds of this one, so it is at most 1.5 * 2^12 * 2^22 * 2^15 samples, and what earlier planes leave of
-    theirs is 5/3 of as much.
+    The numerator of the correction is below 2^52: its ratio is a sum over samples of at most 4096 |r| / raw each, whose
+    raw is at least two thirds of this one.  So a plane's 2^15 samples give at most 1.5 * 2^12 * 2^22 * 2^15, and what
+    is kept of earlier planes is 5/3 of as much.
     """
 
     def body(q, nothing):
@@ -161,7 +162,7 @@ def describe_tile(
 
 
 def _logistic(builder, base: Vector, scale: Vector, factors, shift, mean, factor, q) -> None:
-    """Section 6: mean and factor; shift : what the network says of the mean, in 1/256 of the scale, address of a double."""
+    """Section 6: mean and factor; shift : address of what the network says of the mean, in 1/256 of the scale."""
     moved = (scale * load_all(builder, shift, constant(0), _DOUBLES) * 2.0**-10).floor()
     place = (base * 4.0 + moved).maximum(float(-MEAN_LIMIT)).minimum(float(MEAN_LIMIT))
     number = (_bits(scale) >> 52 - spec.LOG_BITS) - (1023 << spec.LOG_BITS)
@@ -356,7 +357,7 @@ class _Mixture(NamedTuple):
         edge, n_levels = plane.edges(builder, level), plane.counts(builder)
         multiple = (n_levels.like(spec.TOTAL) - n_levels).to(INDEX) & 0xFFFFFFFF
         own = _sigmoid(builder, edge - self.mean, self.factor)
-        if self.weight is None:
+        if self.candidate is None or self.weight is None:
             found = own * multiple >> SIGMOID_BITS
         else:
             # The candidate's logistic is so narrow that half a model value away it has said all.
@@ -380,10 +381,11 @@ def _sigmoid(builder, distance: Vector, factor: Vector) -> Vector:
 
 
 def _mixture(builder, mean, factor, candidates, weights, q, repeats: bool) -> _Mixture:
-    of_repeats = [None, None]
-    if repeats:
-        of_repeats = [load(builder, candidates, q, _LONGS).to(INT32).to(DOUBLE), load(builder, weights, q, _LONGS)]
-    return _Mixture(load(builder, mean, q, _DOUBLES), load(builder, factor, q, _DOUBLES), *of_repeats)
+    logistic = load(builder, mean, q, _DOUBLES), load(builder, factor, q, _DOUBLES)
+    if not repeats:
+        return _Mixture(*logistic, None, None)
+    candidate = load(builder, candidates, q, _LONGS).to(INT32).to(DOUBLE)
+    return _Mixture(*logistic, candidate, load(builder, weights, q, _LONGS))
 
 
 def _intervals_tile(repeats: bool):
@@ -408,7 +410,7 @@ def _intervals_tile(repeats: bool):
 def _guess_tile(repeats: bool):
     @kernel
     def tile(builder, slots, levels, starts, ends, first, n_levels, table, mean, factor, candidates, weights, q):
-        """For the samples from q on a level that most likely holds the slot, and its interval; slots .. ends : int32."""
+        """For the samples from q on a level that most likely holds the slot, where it begins and ends: all int32."""
         plane = _Plane(first, n_levels, table)
         mixture = _mixture(builder, mean, factor, candidates, weights, q, repeats)
         slot = load(builder, slots, constant(0), _INTEGERS)

@@ -41,10 +41,11 @@ def inside(u, row, n, du, di, n_columns):
 def predict(
     regressors, coefficients, samples, details, means, z, u, row, n, n_columns, sources, used, predictions, rounds=True
 ):  # fmt: skip
-    """Sums of products in 1/64, rounded down, or as they are without `rounds`, of the n samples of a wave that begin at `row` (skewed coordinates).
+    """Sums of products of the n samples of a wave that begin at `row` (skewed coordinates), in 1/64, rounded down.
 
     Exact in any order: every partial sum is an integer below 2^53, that of the means with all neighbours' coefficients
     included.  sources : int64 (MAX_REGRESSORS + 2,);  used : float64 (MAX_REGRESSORS + 4,), working memory
+    rounds : without it in 2^-20 as they are
     """
     count, constant, of_mean, of_earlier_mean = 0, 0.0, 0.0, 0.0
     for r in range(coefficients.size):

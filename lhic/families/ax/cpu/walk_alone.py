@@ -18,7 +18,7 @@ from lhic.families.ax.cpu.pictures import store, wave_rows
 from lhic.families.ax.cpu.predict import inside, predict, source_of
 from lhic.families.ax.cpu.tiles import COLUMNS, GRAM_ROWS, predict_tile
 from lhic.families.ax.cpu.walk import DECODE, ENCODE
-from lhic.families.ax.experts import CONSTANT, DETAIL, EARLIER, INSIDE, NEIGHBOUR, SAMPLE, ExpertTable
+from lhic.families.ax.experts import DETAIL, EARLIER, INSIDE, NEIGHBOUR, SAMPLE
 from lhic.families.ax.integer_net import IntegerNet
 from lhic.families.ax.levels import Levels
 from lhic.families.ax.spec import PLANE_LAG, PRECISION, TOTAL

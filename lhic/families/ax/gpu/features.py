@@ -183,8 +183,8 @@ def look_wave(
         near = causal_sum(at, offsets, ERRORS + N_OWN * e, there)
         log_error = log2_16(tl.load(error + table * E + e) + 16, log_table)
         total = _products(
-            at, regressors + e * R * N_ABOUT, coefficients + (plane * E + e) * R, tl.load(sizes + e), z, i, j, there, mean,
-            n_rows, n_columns, AT_ONCE, INSIDE, EARLIER,
+            at, regressors + e * R * N_ABOUT, coefficients + (plane * E + e) * R, tl.load(sizes + e), z, i, j, there,
+            mean, n_rows, n_columns, AT_ONCE, INSIDE, EARLIER,
         )  # fmt: skip
         share = 64 * tl.load(about_mean + e)
         found = tl.floor(total * TO_PREDICTION).to(tl.int64)

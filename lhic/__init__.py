@@ -3,10 +3,10 @@
 The public names are here; importing them needs neither torch nor a GPU.
 """
 
-from lhic.api import decode, decode_file, decode_tile, encode, encode_file, inspect, preview, verify
+from lhic.api import decode, decode_file, decode_tile, encode, encode_file, inspect, preview, read_auxiliary, verify
 from lhic.errors import LhicError
 from lhic.families.registry import DEFAULT_MODEL, list_models, load_model
-from lhic.io.npy import load_cube, save_cube
+from lhic.formats import load_cube, save_cube
 
 __version__ = "0.1.0"
 
@@ -24,6 +24,7 @@ __all__ = [
     "load_cube",
     "load_model",
     "preview",
+    "read_auxiliary",
     "save_cube",
     "verify",
 ]

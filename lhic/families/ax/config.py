@@ -22,7 +22,7 @@ from lhic.families.ax.experts import (
 from lhic.families.ax.spec import CAUSAL
 
 # Parts that the first weights did not know; a configuration without them has 0.
-LATER = ("far_neighbours", "repeats", "blend", "joint_planes", "joint_far", "tuning_steps")
+LATER = ("far_neighbours", "repeats", "blend", "joint_planes", "joint_far", "tuning_steps", "adaptation")
 
 LIMITS = {
     "detail_planes": (0, 32),
@@ -39,6 +39,7 @@ LIMITS = {
     "width": (8, 96),
     "depth": (1, 3),
     "components": (1, 8),
+    "adaptation": (0, 4),
 }
 """What the presets and the ablations need; engines are made for no more."""
 
@@ -62,6 +63,8 @@ class AxConfig:
     joint_planes : earlier planes of the expert on details that also sees neighbours in the plane before
     joint_far : farther neighbours of that expert, those of its own plane that are inside the image
     tuning_steps : for which the encoder fits the network to a cube, unless told otherwise; a decoder need not know
+    adaptation : steps of the walk between two changes of the last layer, which goes on learning while it codes: 1, 2 or
+        4; 0: it never changes
     """
 
     detail_planes: int = 32
@@ -78,6 +81,7 @@ class AxConfig:
     joint_planes: int = 0
     joint_far: int = 0
     tuning_steps: int = 0
+    adaptation: int = 0
 
     @classmethod
     def from_dict(cls, values: dict) -> AxConfig:
@@ -102,6 +106,8 @@ class AxConfig:
             raise ConfigError("lhic-ax configuration: far_neighbours: expected 0 without spatial_neighbours")
         if config.joint_far and not config.joint_planes:
             raise ConfigError("lhic-ax configuration: joint_far: expected 0 without joint_planes")
+        if config.adaptation == 3:  # at equal steps of all groups
+            raise ConfigError("lhic-ax configuration: adaptation: expected 0, 1, 2 or 4, found 3")
         if config.width % 8:
             raise ConfigError(f"lhic-ax configuration: width: expected a multiple of 8, found {config.width}")
         return config

@@ -25,7 +25,7 @@ from lhic.coder.mixture import (
     WEIGHT_BITS,
 )
 from lhic.families.ax import spec
-from lhic.families.ax.cpu.cdf import FRACTION_BITS, SIGMOID_LINES
+from lhic.families.ax.cpu.cdf import FRACTION_BITS, sigmoid
 from lhic.families.ax.cpu.mixture import FACTORS
 from lhic.families.ax.wavefront import skewed
 from lhic.kernels.vectors import (
@@ -356,7 +356,7 @@ class _Mixture(NamedTuple):
         """F of a level of each sample, int32: `cdf`."""
         edge, n_levels = plane.edges(builder, level), plane.counts(builder)
         multiple = (n_levels.like(spec.TOTAL) - n_levels).to(INDEX) & 0xFFFFFFFF
-        own = _sigmoid(builder, edge - self.mean, self.factor)
+        own = sigmoid(builder, edge - self.mean, self.factor)[0]
         if self.candidate is None or self.weight is None:
             found = own * multiple >> SIGMOID_BITS
         else:
@@ -369,15 +369,6 @@ class _Mixture(NamedTuple):
             found = upper * multiple + (lower * multiple >> WEIGHT_BITS) >> SIGMOID_BITS
         found = where(level >= n_levels, level.like(spec.TOTAL), found.to(INT32) + level)
         return where(level <= 0, level.like(0), found)
-
-
-def _sigmoid(builder, distance: Vector, factor: Vector) -> Vector:
-    """As in `cdf`: 0 .. 2^24, int64."""
-    argument = (abs(distance) * factor).minimum(float(SIGMOID_OCTAVES << ARGUMENT_BITS)).to(INT32)
-    line = table_entries(builder, SIGMOID_LINES, argument.unsigned_shift(FRACTION_BITS))
-    fraction = (argument & ((1 << FRACTION_BITS) - 1)).to(INDEX)
-    value = (line & 0xFFFFFFFF) + (line.unsigned_shift(32) * fraction).unsigned_shift(FRACTION_BITS)
-    return where(distance < 0.0, value.like(1 << SIGMOID_BITS) - value, value)
 
 
 def _mixture(builder, mean, factor, candidates, weights, q, repeats: bool) -> _Mixture:
@@ -422,7 +413,7 @@ def _guess_tile(repeats: bool):
             weight = mixture.weight.to(INT32).to(DOUBLE) * 2.0**-WEIGHT_BITS
             rest = weight.like(1.0) - weight
             apart = mixture.candidate * float(1 << MEAN_BITS) - mixture.mean
-            below = _sigmoid(builder, apart, mixture.factor).to(INT32).to(DOUBLE) * 2.0**-SIGMOID_BITS * rest
+            below = sigmoid(builder, apart, mixture.factor)[0].to(INT32).to(DOUBLE) * 2.0**-SIGMOID_BITS * rest
             is_below, is_above = share < below, share > below + weight
             share = where(is_below, share, share - weight) / rest
         share = share.maximum(2.0**-25).minimum(1 - 2.0**-25)

@@ -49,7 +49,7 @@ def constants_of(
     """Of a model and a tile that need no more than the kernels here; None if they do."""
     experts = config.experts()
     says_one_thing = config.components == 1 and not net.last.any()
-    if len(experts) != 1 or not experts[0].about_mean or experts[0].forgets or not says_one_thing:
+    if config.adaptation or len(experts) != 1 or not experts[0].about_mean or experts[0].forgets or not says_one_thing:
         return None
     if config.repeats not in (0, len(spec.CAUSAL)) or (levels.n_levels > 1 << lower_bits).any():
         return None

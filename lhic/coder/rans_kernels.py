@@ -54,7 +54,7 @@ def advance(states, lane, words, cursor, start, freq, precision):
     return True
 
 
-@njit(nogil=True)
+@njit
 def _encode_backwards(starts, freqs, states, precision, words):
     """Code one part of the message from its end; `words` fills from its end; returns the words left unused.
 

@@ -380,9 +380,6 @@ class _Job:
         """What the walk codes planes first .. end - 1 from, or to."""
         raise NotImplementedError
 
-    def finish_group(self, first: int, coding: walk.Coding) -> None:
-        """What is left to do when the last step of the group that begins with plane `first` is done."""
-
     def oriented(self, planes: np.ndarray) -> np.ndarray:
         """Planes as the walk sees them, and back."""
         return np.ascontiguousarray(planes.swapaxes(-1, -2)) if self.transposed else planes
@@ -434,13 +431,10 @@ class _Job:
             else:
                 whole = walk_alone.walk_block(self.mode, *where, model.table, self.alone, *what)
             self._scratch.append(scratch)
-            is_done = end_step == schedule.n_steps(self.shape, end - first)
-            if is_done:
+            if end_step == schedule.n_steps(self.shape, end - first):
                 self._learners.pop(first - size, None)  # nobody else reads it
             if not whole:
                 raise self.decoders[first // self.settings.group_planes].words_ran_out()
-            if is_done:
-                self.finish_group(first, coding)
 
         return run
 
@@ -470,7 +464,7 @@ class _EncodeJob(_Job):
         self.planes = planes
         self.values = np.ascontiguousarray(self.oriented(planes.values), np.int32)
         self.codings: list[walk.Coding] = []
-        self.parts: list[bytes] = []  # of the samples section
+        self.parts: list[bytes] | None = None  # of the samples section, where a device has coded them itself
 
     @cached_property
     def level_of(self) -> np.ndarray:
@@ -480,16 +474,8 @@ class _EncodeJob(_Job):
     def coding(self, first: int, end: int) -> walk.Coding:
         n_symbols = 2 * (end - first) * self.shape[0] * self.shape[1]
         starts, freqs = (np.empty(n_symbols, np.uint32) for _ in range(2))
-        coding = walk.Coding(self.values, self.level_of, starts, freqs, np.zeros(1, np.int64))
-        self.parts.append(b"")
-        self.codings.append(coding)
-        return coding
-
-    def finish_group(self, first: int, coding: walk.Coding) -> None:
-        encoder = RansEncoder(self.settings.n_lanes, PRECISION)
-        n_symbols = int(coding.n_symbols[0])
-        encoder.push(coding.starts[:n_symbols], coding.freqs[:n_symbols])
-        self.parts[first // self.settings.group_planes] = encoder.finish()
+        self.codings.append(walk.Coding(self.values, self.level_of, starts, freqs, np.zeros(1, np.int64)))
+        return self.codings[-1]
 
     def bit_costs(self) -> np.ndarray:
         """Bits of each value, float64 (2 parts, P, h, w)."""
@@ -507,8 +493,13 @@ class _EncodeJob(_Job):
         return np.stack([self.oriented(part) for part in costs])
 
     def encoded(self) -> Encoded:
-        lengths = b"".join(write_varint(len(part)) for part in self.parts)
-        sections = self.side, lengths, b"".join(self.parts)
+        parts = self.parts or []
+        for coding in self.codings:
+            encoder = RansEncoder(self.settings.n_lanes, PRECISION)
+            n_symbols = int(coding.n_symbols[0])
+            encoder.push(coding.starts[:n_symbols], coding.freqs[:n_symbols])
+            parts.append(encoder.finish())
+        sections = self.side, b"".join(write_varint(len(part)) for part in parts), b"".join(parts)
         return Encoded(sections, self.decoded)
 
 

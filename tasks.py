@@ -226,7 +226,7 @@ def bench_gpu(context, model="lhic-ax", batches="1,4,16,64", passes="5"):
 @task(name="bench-explorer", help={"repeats": "times behind each median"})
 def bench_explorer(context, repeats="21"):
     """Measure how fast the explorer answers in this machine's Chromium; rows go to results/explorer/."""
-    from benchmarks.measure.explorer import bench_explorer
+    from benchmarks.study.explorer_speed import bench_explorer
 
     print(bench_explorer(_whole("repeats", repeats)).iloc[:, :4].to_string(index=False, float_format="%.0f"))
 
@@ -249,11 +249,11 @@ def report(context, profile="local/small", open=False):
         "sample": "number of rows",
         "seed": "another seed draws other rows",
         "root": "the dataset's folder; default: the one that environment.json names",
-        "max_s": "draw only among rows that took at most so many seconds; 0: all",
+        "max_s": "draw only among rows that took at most so many seconds to encode and decode; 0: all",
         "codecs": "draw only among rows of these, separated by commas; default: all",
     },
 )
-def verify_results(context, profile="small", sample="10", seed="0", root="", max_s="0", codecs=""):
+def verify_results(context, profile="small", sample="10", seed="0", root="", max_s="10", codecs=""):
     """Measure a random sample of committed rows again; exit 1 if one that should hold here does not."""
     from benchmarks.measure.verify import verify_results
 

@@ -1,6 +1,7 @@
 """The command line as a user meets it: files in, files out, one line and an exit code when something is wrong."""
 
 import json
+import socket
 import sys
 
 import imagecodecs
@@ -449,3 +450,34 @@ def test_threads(name, stored_models, cube_file, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(api, "n_threads", lambda threads=None: seen.append(threads) or 1)
     assert run(capsys, *command, "--threads", "3", "--quiet")[0] == 0
     assert 3 in seen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["none.npy"], 2, "none.npy"),
+        (["--port", "70000"], 2, "--port: expected 0..65535, found 70000"),
+        (["--crop", "-1"], 2, "--crop: expected 0 or more, found -1"),
+        (["--metadata", "bands.json"], 2, "--metadata: expected one FILE that it is of, found 0"),
+        (["cube.npy", "--metadata", "bands.json"], 1, "bands.json: expected JSON"),
+        (["bands.json"], 1, "bands.json: expected a file of a known format"),
+    ],
+)
+def test_explore_tells_bad_usage_before_a_page_is_opened(
+    cube_file, tmp_path, capsys, monkeypatch, arguments, code, message
+):
+    pytest.importorskip("panel")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bands.json").write_text("not JSON")
+    found, out, err = run(capsys, "explore", "--no-browser", *arguments)
+    assert (found, out) == (code, "") and message in err and err.count("\n") == 1
+
+
+def test_explore_tells_a_port_that_is_taken(cube_file, capsys):
+    pytest.importorskip("panel")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, _, err = run(capsys, "explore", "--no-browser", cube_file, "--port", port)
+    assert code == 2 and f"--port {port}: expected a free port, found" in err and err.count("\n") == 1

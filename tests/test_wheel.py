@@ -124,6 +124,14 @@ def test_commands(clean, command):
     assert "lhic-ax " in clean.run(*command, "models")
 
 
+def test_codecs_of_the_study_are_left_out_of_what_can_be_explored(clean):
+    """An entry point names them, for checkouts."""
+    code = "from lhic.explore.coding import all_codecs; print(*all_codecs())"
+    found = clean.run("python", "-c", code).split()
+    assert {"lhic-ax", "ccsds123-p3"} <= set(found) and "lerc" not in found
+    assert "lhic.explore" in clean.run("python", "-c", "import importlib.metadata as m; print(m.entry_points())")
+
+
 def run_core_tests(environment: Environment, *selection: str) -> None:
     """Tests of the checkout on the installed package: they lie in a folder that holds no `lhic`."""
     shutil.copytree(REPOSITORY / "tests", environment.work / "tests", ignore=shutil.ignore_patterns("__pycache__"))

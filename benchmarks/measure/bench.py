@@ -217,16 +217,15 @@ def _measure_all(
     client: Client, tasks: Sequence[tuple], common: dict, options: Options, parts: rows.RowParts, progress: bool
 ) -> None:
     """Measure on the workers and append each row as it comes."""
-    items = (
-        (codec_row["codec"], codec_row["device"], cube_row.get("n_samples", 0)) for _, cube_row, codec_row in tasks
-    )
+    items = [(codec["codec"], codec["device"], cube.get("n_samples", 0)) for _, cube, codec in tasks]
+    parallel = {device: cluster.parallel(client, device) for device in {device for _, device, _ in items}}
     before = rows.read_rows(parts.folder.parent) if rows.has_rows(parts.folder.parent) else None
     arguments = ((*task, options) for task in tasks)
     results = cluster.results(
         client, remote.measure_item, arguments, needs_gpu=lambda task: task[2]["device"] == "cuda"
     )
     machine = describe_machine()
-    rest = Rest(items, cluster.parallel(client), before, rows.committed())
+    rest = Rest(items, parallel, before, rows.committed())
     with Progress(len(tasks), rest, progress and len(tasks) > 0) as bar:
         client.subscribe_topic(remote.STARTED, lambda event: bar.started(event[1]))
         try:

@@ -86,9 +86,11 @@ def _local_cluster(n_workers: int, n_gpus: int) -> SpecCluster:
         quiet = {"dashboard": False, "silence_logs": logging.CRITICAL}
         return {"nthreads": 1, "memory_limit": 0, "host": "127.0.0.1", **quiet, **gpu}
 
+    # Port 0 is any that is free: with the usual one, a second run beside this one is warned of.
+    of_scheduler = {"dashboard": False, "dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"}
     return SpecCluster(
         workers={i: {"cls": Nanny, "options": options(i)} for i in range(n_workers)},
-        scheduler={"cls": Scheduler, "options": {"dashboard": False, "host": "127.0.0.1"}},
+        scheduler={"cls": Scheduler, "options": of_scheduler},
         silence_logs=logging.CRITICAL,
     )
 
@@ -134,9 +136,9 @@ def threads_by_host(client: Client) -> Counter:
     return threads
 
 
-def parallel(client: Client) -> dict[str, int]:
-    """Measurements that can run at the same time, by device."""
-    return {"cpu": sum(client.nthreads().values()), "cuda": int(client.run_on_scheduler(_count_gpus))}
+def parallel(client: Client, device: str) -> int:
+    """Measurements that can run on a device at the same time."""
+    return int(client.run_on_scheduler(_count_gpus)) if device == "cuda" else sum(client.nthreads().values())
 
 
 def results(client: Client, function: Callable, tasks: Iterable[tuple], needs_gpu: Callable) -> Iterator[tuple]:

@@ -102,7 +102,8 @@ def _candidates(folder: Path, max_s: float | None, codecs: Sequence[str]) -> pd.
         columns = ["encode_s", "decode_s", "encode_all_s", "decode_all_s"]
         table = table[table[columns].sum(axis=1) <= max_s]
     if table.empty:
-        raise DatasetError(f"{folder}: expected rows with a result, found none to draw from")
+        limit = "" if max_s is None else f" in at most {max_s:g} s"
+        raise DatasetError(f"{folder}: expected rows with a result{limit}, found none to draw from")
     return table.reset_index(drop=True)
 
 

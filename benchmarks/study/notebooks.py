@@ -91,7 +91,7 @@ def execute(path: Path, target: Path, parameters: dict, progress: bool = True) -
                 cwd=str(FOLDER),
                 kernel_name="python3",
                 progress_bar=progress,
-                extra_arguments=["--log-level=ERROR"],  # of the kernel: it warns that it talks over local TCP
+                extra_arguments=["--log-level=CRITICAL"],  # of the kernel: it warns of local TCP, and errs when stopped
             )
     except PapermillExecutionError as error:
         raise NotebookError(f"{path.stem}: cell {error.exec_count}: {error.ename}: {error.evalue}") from error

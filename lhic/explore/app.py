@@ -9,9 +9,10 @@ from __future__ import annotations
 import html
 import io
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import panel as pn
@@ -57,6 +58,11 @@ class View:
     cube: np.ndarray
     key: bytes
     pixel: tuple[int, int]
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """Mean of each band, float64 (S,)."""
+        return self.cube.mean(axis=(1, 2))
 
     @property
     def in_window(self) -> tuple[int, int] | None:
@@ -112,6 +118,7 @@ class Explorer:
         self._errors: dict[tuple[bytes, str], str] = {}
         self._view: View | None = None
         self._bands: tuple[tuple[int, ...], np.ndarray] | None = None  # of the composite, and which
+        self._is_closed = False  # its window was, and nobody waits for codecs
         self._is_preset = False  # while a choice of colours sets its three places
         self._make_widgets(first, second)
         self._make_plots()
@@ -121,6 +128,7 @@ class Explorer:
             self._load()
         else:  # what changes while a page is being built could be lost
             pn.state.onload(self._load)
+            pn.state.on_session_destroyed(self._close)
 
     # --- for others ---
 
@@ -259,23 +267,38 @@ class Explorer:
 
     def _update(self, *steps: Callable[[], None]) -> None:
         """Change what is shown, all at once."""
-        with self._lock, pn.io.hold(self._document):
+        with self._lock, self._held():
             for step in steps:
                 step()
         if self._document is None:
             pn.io.push_notebook(self.panel)
 
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """What changes meanwhile goes to the page afterwards, by Bokeh: Panel's own `hold` loses changes when busy."""
+        document = self._document
+        if document is None or document.callbacks.hold_value:
+            yield
+            return
+        document.hold("combine")
+        try:
+            yield
+        finally:
+            document.unhold()
+
     def _later(self, *steps: Callable[[], None]) -> None:
         """`_update` from the worker's thread."""
         if self._document is None:
             self._update(*steps)
-        else:
+        elif not self._is_closed:
             self._document.add_next_tick_callback(partial(self._update, *steps))
 
     def _work(self, what: str, job: Callable[[], Callable[[], None] | None]) -> None:
         """Have a job done.  what : shown meanwhile;  job : returns how to show its result, if that is still wanted."""
 
         def run() -> None:
+            if self._is_closed:
+                return
             self._later(partial(self._show_status, what))
             try:
                 steps = [job()]
@@ -288,6 +311,9 @@ class Explorer:
         self._jobs.append(what)
         self._idle.clear()
         self._worker.submit(run)
+
+    def _close(self, session_context) -> None:
+        self._is_closed = True
 
     def _done(self, what: str) -> None:
         self._jobs.remove(what)
@@ -506,7 +532,7 @@ class Explorer:
         _, across = self._across()
         place = view.in_window
         self.spectrum.show("pixel", across, self._spectrum(), f"row {row}, column {column}")
-        self.spectrum.show("mean", across, view.cube.mean(axis=(1, 2)), "mean")
+        self.spectrum.show("mean", across, view.mean, "mean")
         for side, result in enumerate(self._coded()):
             bits = None if result is None else result.bits
             costs = None if bits is None else bits.costs
@@ -514,7 +540,7 @@ class Explorer:
             at = None if costs is None or place is None else costs[:, *place]
             self.bits_by_band.show(f"{side} pixel", across, at, f"{name}, pixel")
             self.bits_by_band.show(
-                f"{side} mean", across, None if costs is None else exports.mean_costs(costs), f"{name}, mean"
+                f"{side} mean", across, None if result is None else result.mean_costs, f"{name}, mean"
             )
         without = [result.codec for result in self._coded() if result and result.bits and result.bits.costs is None]
         self.bits_by_band.plot.title.text = "bits by band" + (

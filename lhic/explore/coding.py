@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from threading import Lock
 from typing import Protocol
 
@@ -125,6 +126,12 @@ class Result:
     @property
     def bits_per_sample(self) -> float:
         return 8 * len(self.stream) / self.n_samples
+
+    @cached_property
+    def mean_costs(self) -> np.ndarray | None:
+        """Mean bits of each band, float64 (S,), if samples' costs are known."""
+        costs = None if self.bits is None else self.bits.costs
+        return None if costs is None else costs.mean(axis=(1, 2), dtype=np.float64)
 
     @property
     def suffix(self) -> str:

@@ -65,9 +65,7 @@ def of_file(path: str | os.PathLike, metadata: dict | None = None) -> CubeSource
     InvalidCubeError
         Neither a cube nor a stream.
     """
-    with open_source(path, "a cube or a stream") as source:
-        is_stream = source[: len(MAGIC)] == MAGIC
-    if is_stream:
+    if _is_stream(path):
         if metadata:
             raise UsageError(f"{path}: expected no metadata for a stream, which has its own, found some")
         about = inspect(path)["metadata"]
@@ -79,6 +77,13 @@ def of_file(path: str | os.PathLike, metadata: dict | None = None) -> CubeSource
         return _scene(cube, metadata or cube.metadata)
 
     return CubeSource(Path(path).name, read)
+
+
+def _is_stream(path: str | os.PathLike) -> bool:
+    if Path(path).is_dir():  # as a cube in Zarr is
+        return False
+    with open_source(path, "a cube or a stream") as source:
+        return source[: len(MAGIC)] == MAGIC
 
 
 def _scene(samples: Cube, metadata: dict, nominal_nm: tuple[float, ...] | None = None) -> Scene:

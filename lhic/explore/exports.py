@@ -48,19 +48,14 @@ def spectra_csv(
         "mean_sample": cube.mean(axis=(1, 2)).round(3).tolist(),
     }
     for result in results:
-        costs = None if result.bits is None else result.bits.costs
-        if costs is not None:
+        costs, mean = None if result.bits is None else result.bits.costs, result.mean_costs
+        if costs is not None and mean is not None:
             at = [""] * len(cube) if pixel is None else costs[:, *pixel].astype(float).round(4).tolist()
-            columns |= {f"bits_{result.codec}": at, f"mean_bits_{result.codec}": mean_costs(costs).round(4).tolist()}
+            columns |= {f"bits_{result.codec}": at, f"mean_bits_{result.codec}": mean.round(4).tolist()}
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerows([columns, *zip(*columns.values(), strict=True)])
     return file.getvalue()
-
-
-def mean_costs(costs: np.ndarray) -> np.ndarray:
-    """Mean of each band, float64 (S,)."""
-    return costs.mean(axis=(1, 2), dtype=np.float64)
 
 
 def maps_png(maps: Sequence[Map], heading: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -18,9 +19,12 @@ class Worker:
         threading.Thread(target=self._work, daemon=True, name="lhic explore").start()
 
     def submit(self, job: Callable[[], None]) -> None:
-        """job : must not raise"""
+        """job : tells its errors itself; one that it lets through is logged, and the next job is done"""
         self._jobs.put(job)
 
     def _work(self) -> None:
         while True:
-            self._jobs.get()()
+            try:
+                self._jobs.get()()
+            except Exception:
+                logging.getLogger(__name__).exception("a job of the explorer failed")

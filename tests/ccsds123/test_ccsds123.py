@@ -17,6 +17,7 @@ from lhic.ccsds123 import (
     Parameters,
     SampleError,
     best_of,
+    bit_costs,
     block_adaptive,
     decode,
     default_parameters,
@@ -300,6 +301,26 @@ def test_neighbors_need_two_columns():
         Parameters(2, 3, 1)
     with pytest.raises(ParameterError, match="prediction_mode"):
         Parameters(2, 3, 1, local_sum="wide column")
+
+
+@pytest.mark.parametrize("order", ["bsq", "bil", "bip"])
+def test_bits_of_samples_add_up_to_the_image(order):
+    for cube in cubes_by_intent().values():
+        native = np.ascontiguousarray(cube, dtype=cube.dtype.newbyteorder("="))
+        data = encode(native, order=order)
+        p, n_header = read_header(data)
+        costs = bit_costs(data)
+        assert costs.shape == native.shape and costs.min() >= 1
+        n_bits = int(costs.sum(dtype=np.int64))
+        assert -(-n_bits // (8 * p.output_word_bytes)) * p.output_word_bytes == len(data) - n_header
+
+
+def test_a_coder_that_codes_samples_together_does_not_say_what_one_costs():
+    cube = np.arange(60, dtype=np.uint16).reshape(3, 4, 5)
+    assert bit_costs(encode(cube, entropy_coder="hybrid")) is None
+    assert registry.make("ccsds123-p3-hybrid").bit_costs(cube, encode(cube, entropy_coder="hybrid")) is None
+    with pytest.raises(CorruptStreamError):
+        registry.make("ccsds123-p3").bit_costs(cube, encode(cube)[:-4])
 
 
 # The package and its adapter

@@ -11,6 +11,7 @@ from lhic.data import Item
 from lhic.errors import UsageError
 from lhic.explore import coding, cubes, views
 from lhic.explore.views import Window
+from lhic.explore.worker import Worker
 from tests.benchmarks.broken_codecs import Raw, Refuses
 
 app = pytest.importorskip("lhic.explore.app")
@@ -254,3 +255,23 @@ def test_codecs_and_cubes_that_are_not_there_are_refused(cube):
         app.Explorer(sources(("a", cube, None)), {"raw": Raw}, "none")
     with pytest.raises(UsageError, match="expected a cube"):
         app.Explorer([], {"raw": Raw}, "raw", app.NOBODY)
+
+
+def test_the_worker_goes_on_after_a_job_that_fails():
+    worker, done = Worker(), threading.Event()
+    worker.submit(lambda: 1 // 0)
+    worker.submit(done.set)
+    assert done.wait(60)
+
+
+def test_nothing_is_coded_for_a_page_that_was_closed(cube):
+    codec = Counted()
+    codec.go.clear()
+    explorer = app.Explorer(sources(("a", cube, None)), {"counted": lambda: codec}, "counted", app.NOBODY)
+    while "coding with counted" not in explorer.status.object:
+        threading.Event().wait(0.01)
+    explorer._close(None)
+    codec.go.set()
+    done = threading.Event()
+    explorer._worker.submit(done.set)
+    assert done.wait(60) and not explorer.bits[0].source.data["image"], "its map would have been next"

@@ -26,6 +26,13 @@ def test_files_are_told_apart_by_their_bytes(tmp_path):
         cubes.of_file(tmp_path / "b.npy", metadata)
 
 
+def test_a_folder_can_be_a_cube(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    stored = zarr.create_array(tmp_path / "cube.zarr", shape=CUBE.shape, dtype="int16", chunks=(1, 4, 5))
+    stored[:] = CUBE.astype("int16")
+    assert np.array_equal(cubes.of_file(tmp_path / "cube.zarr").open().cut((slice(None),) * 3), CUBE)
+
+
 def test_bad_files_are_told_before_a_page_is_opened(tmp_path):
     (tmp_path / "x.npy").write_bytes(b"not a cube")
     np.save(tmp_path / "flat.npy", CUBE[0])

@@ -10,6 +10,7 @@ from collections import Counter
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from benchmarks.measure import provenance, rows
@@ -139,7 +140,8 @@ def test_an_interrupted_command_ends_with_one_line(folder, n_rows):
     if n_rows:
         _wait_for_rows(folder / "out" / "rows", n_rows, command)
     else:
-        time.sleep(2)  # workers are starting
+        while not psutil.Process(command.pid).children():  # until workers are started
+            time.sleep(0.05)
     os.killpg(command.pid, signal.SIGINT)
     out, err = command.communicate(timeout=60)
     shown = [line.split("\r")[-1] for line in err.decode().split("\n")]  # what a terminal keeps of each line

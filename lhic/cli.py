@@ -138,7 +138,7 @@ def add_encode(commands) -> None:
     add("--axes", metavar="NAMES", help="axes in the file's order: rows,columns,bands, say, or bsq, bil, bip")
     models = "one that 'lhic models' lists, or a .safetensors file"
     add("--model", metavar="NAME|PATH", default=DEFAULT_MODEL, help=f"{models} (default: {DEFAULT_MODEL})")
-    add("--param-d", type=int, metavar="D", help="bits in the lower of a sample's two parts (default: 8)")
+    add("--param-d", type=int, metavar="D", help="bits in the lower of a sample's two parts (default: the model's)")
     add("--max-error", type=int, default=0, metavar="E", help="let samples change by up to E (default: 0, lossless)")
     tuning = "fit the network of lhic-ax to the cube by N steps, e.g. 300, and send what changed, where that pays "
     add("--tuning-steps", type=int, metavar="N", help=tuning + "(default: up to the model; decoding takes no longer)")

@@ -779,6 +779,7 @@ class Expert:
         self.less_mean = (kinds == "neighbour") | (kinds == "inside")
         self.inside = kinds == "inside"
         self.constant = kinds == "constant"
+        self.earlier = kinds == "earlier"
 
     def first_coefficients(self, z: int) -> np.ndarray:
         """The last column of the table."""
@@ -818,6 +819,10 @@ def experts_of(config: dict) -> list[Expert]:
     if config["short_planes"]:
         inputs = [*planes_back("sample", config["short_planes"]), constant, *samples(0, CAUSAL), *samples(1, CAUSAL)]
         experts.append(Expert(inputs, predicts_detail=False, forgets=True))
+    if config["joint_planes"]:
+        inputs = planes_back("detail", config["joint_planes"]) + [("neighbour", 0, q) for q in CAUSAL]
+        inputs += [("earlier", 1, q) for q in CAUSAL] + [("inside", 0, q) for q in FAR_LIST[: config["joint_far"]]]
+        experts.append(Expert(inputs, predicts_detail=True))
     return experts
 
 
@@ -956,6 +961,8 @@ class Plane:
         """format_lhic_ax.md, 4.1: inputs, pixels."""
         inputs = self.pictures.at(self.z, wave.i, wave.j, expert.places)
         inputs = np.where(expert.less_mean, inputs - wave.mean, inputs)
+        mean_before = self.at(wave, SAMPLE, 1, (HERE,)) - self.at(wave, DETAIL, 1, (HERE,))
+        inputs = np.where(expert.earlier, inputs - mean_before, inputs)
         row, column = wave.i + expert.places[2], wave.j + expert.places[3]
         beyond = (row < 0) | (column < 0) | (column >= self.pictures.width)
         inputs = np.where(expert.inside & beyond, 0, inputs)
@@ -1233,6 +1240,7 @@ CONFIG_RANGES = {
 }  # fmt: skip
 OPTIONAL_CONFIG_RANGES = {
     "far_neighbours": range(15), "blend": range(33), "repeats": range(5), "adaptation": (0, 1, 2, 4),
+    "joint_planes": range(33), "joint_far": range(9),
 }  # fmt: skip
 TENSOR_NAMES = ("first", "middle", "last", "biases", "last_bias")
 
@@ -1263,12 +1271,13 @@ def read_ax_stream(header: Header, weights: Weights) -> AxStream:
 
 def read_network(weights: Weights) -> Network:
     """Configuration (format_lhic_ax.md, 1.1) and tensors (6). Names that are not known are refused."""
-    config = {"far_neighbours": 0, "blend": 0, "repeats": 0, "adaptation": 0, **weights.config}
+    config = {**dict.fromkeys(OPTIONAL_CONFIG_RANGES, 0), **weights.config}
     config.pop("tuning_steps", None)
     ranges = CONFIG_RANGES | OPTIONAL_CONFIG_RANGES
     require(config.keys() == ranges.keys(), "lhic-ax: names in the configuration")
     require(all(type(config[key]) is int and config[key] in ranges[key] for key in ranges), "lhic-ax: configuration")
     require(config["spatial_neighbours"] > 0 or config["far_neighbours"] == 0, "lhic-ax: far without near neighbours")
+    require(config["joint_planes"] > 0 or config["joint_far"] == 0, "lhic-ax: joint_far without joint_planes")
     experts = experts_of(config)
     require(len(experts) > 0, "lhic-ax: no expert")
 

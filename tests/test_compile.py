@@ -31,7 +31,7 @@ def test_nothing_is_compiled_after_lhic_compile(tmp_path, cube):
     assert "all kernels" in run("compile", "--into", "kept").stdout
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").glob(KERNELS)}
     assert before
-    for number, model in enumerate((DEFAULT_MODEL, "lhic-bp-xs", "lhic-ax-max")):
+    for number, model in enumerate((DEFAULT_MODEL, "lhic-bp-xs", "lhic-ax-max", "lhic-ax-turbo")):
         assert "compiling" not in run("encode", "cube.npy", f"{number}.lhic", "--model", model).stderr
         assert "compiling" not in run("decode", f"{number}.lhic", f"{number}.npy").stderr
         assert np.array_equal(lhic.load_cube(tmp_path / f"{number}.npy"), cube)

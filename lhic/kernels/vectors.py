@@ -124,6 +124,31 @@ def address(typing_context, array):
     return types.int64(array), code
 
 
+@intrinsic
+def borrowed(typing_context, arrays):
+    """A tuple of arrays, and of such tuples, whose references are not counted: its owner keeps them alive.
+
+    A function that is handed many arrays counts each of them up and down again, with all other threads waiting.
+    """
+
+    def code(context, builder, signature, arguments):
+        return _without_owners(context, builder, signature.args[0], arguments[0])
+
+    return arrays(arrays), code
+
+
+def _without_owners(context, builder, kind: types.Type, value):
+    if isinstance(kind, types.Array):
+        array = make_array(kind)(context, builder, value)
+        array.meminfo = ir.Constant(array.meminfo.type, None)
+        return array._getvalue()
+    if isinstance(kind, types.BaseTuple):
+        for place, part in enumerate(kind):
+            own = _without_owners(context, builder, part, builder.extract_value(value, place))
+            value = builder.insert_value(value, own, place)
+    return value
+
+
 class Vector:
     """A vector's value in a kernel, with numpy's operators; integers have a sign, and each rounding is separate.
 

@@ -39,6 +39,7 @@ MODELS = {
     "v2_lhic_ax": "lhic-ax-2",
     "v2_lhic_ax_fast": "lhic-ax-fast-2",
     "v2_lhic_ax_max": "lhic-ax-max-2",
+    "v2_lhic_ax_turbo": "lhic-ax-turbo",
     "v3_lhic_ax_tiny": AX_TINY_3,
     "v3_lhic_ax": "lhic-ax",
     "v3_lhic_ax_fast": "lhic-ax-fast",
@@ -108,6 +109,7 @@ def pinned_cubes() -> dict[str, tuple[np.ndarray, dict]]:
 PINNED = {
     "v2_lhic_ax_pinned": "lhic-ax-2",
     "v2_lhic_ax_tiny_pinned": AX_TINY_2,
+    "v2_lhic_ax_turbo_pinned": "lhic-ax-turbo",
     "v3_lhic_ax_pinned": "lhic-ax",
     "v3_lhic_ax_tiny_pinned": AX_TINY_3,
 }
@@ -120,8 +122,9 @@ class PinnedModel(AxModel):
     def __init__(self, model: AxModel, tile: tuple[int, int] | None = None, **parameters: int):
         super().__init__(model.name, model.settings, model.net, model.weights_hash, model.device)
         self.tile = tile
+        lower_bits = 8 if model.net.last.any() else 16  # turbo's walk is for one symbol a sample
         self.parameters = StreamParameters(
-            **{"lower_bits": 8, "max_error": 0, "group_planes": 16, "n_lanes": 1} | parameters
+            **{"lower_bits": lower_bits, "max_error": 0, "group_planes": 16, "n_lanes": 1} | parameters
         )
 
     def tile_shape(self, n_rows: int, n_columns: int) -> tuple[int, int]:

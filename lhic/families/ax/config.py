@@ -15,13 +15,14 @@ from lhic.families.ax.experts import (
     ExpertTable,
     detail_expert,
     expert_table,
+    joint_expert,
     sample_expert,
     spatial_expert,
 )
 from lhic.families.ax.spec import CAUSAL
 
 # Parts that the first weights did not know; a configuration without them has 0.
-LATER = ("far_neighbours", "repeats", "blend", "tuning_steps", "adaptation")
+LATER = ("far_neighbours", "repeats", "blend", "joint_planes", "joint_far", "tuning_steps", "adaptation")
 
 LIMITS = {
     "detail_planes": (0, 32),
@@ -31,6 +32,8 @@ LIMITS = {
     "far_neighbours": (0, len(FAR)),
     "repeats": (0, len(CAUSAL)),
     "blend": (0, 16),
+    "joint_planes": (0, 32),
+    "joint_far": (0, 8),
     "tuning_steps": (0, 100_000),
     "epoch": (1, 32),
     "width": (8, 96),
@@ -57,6 +60,8 @@ class AxConfig:
     repeats : neighbours that a pixel is compared with, as it may repeat their spectrum; 0: none
     blend : power of an expert's mean error in the plane that its weight falls with, beside the square of its error
         around the sample
+    joint_planes : earlier planes of the expert on details that also sees neighbours in the plane before
+    joint_far : farther neighbours of that expert, those of its own plane that are inside the image
     tuning_steps : for which the encoder fits the network to a cube, unless told otherwise; a decoder need not know
     adaptation : steps of the walk between two changes of the last layer, which goes on learning while it codes: 1, 2 or
         4; 0: it never changes
@@ -73,6 +78,8 @@ class AxConfig:
     far_neighbours: int = 14
     repeats: int = 4
     blend: int = 8
+    joint_planes: int = 0
+    joint_far: int = 0
     tuning_steps: int = 0
     adaptation: int = 4
 
@@ -97,6 +104,8 @@ class AxConfig:
             raise ConfigError("lhic-ax configuration: expected at least one expert, found none")
         if config.far_neighbours and not config.spatial_neighbours:
             raise ConfigError("lhic-ax configuration: far_neighbours: expected 0 without spatial_neighbours")
+        if config.joint_far and not config.joint_planes:
+            raise ConfigError("lhic-ax configuration: joint_far: expected 0 without joint_planes")
         if config.adaptation == 3:  # at equal steps of all groups
             raise ConfigError("lhic-ax configuration: adaptation: expected 0, 1, 2 or 4, found 3")
         if config.width % 8:
@@ -118,6 +127,8 @@ class AxConfig:
             found.append(spatial_expert(self.spatial_neighbours, self.far_neighbours))
         if self.short_planes:
             found.append(sample_expert(self.short_planes, (4,), forgets=True))
+        if self.joint_planes:
+            found.append(joint_expert(self.joint_planes, self.joint_far))
         return found
 
     def expert_table(self) -> ExpertTable:

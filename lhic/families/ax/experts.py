@@ -17,6 +17,7 @@ DETAIL = 1  # sample less the mean of its causal neighbours, earlier planes
 NEIGHBOUR = 2  # sample of this plane less that mean
 CONSTANT = 3
 INSIDE = 4  # as NEIGHBOUR, 0 where the neighbour is beyond the image
+EARLIER = 5  # sample of the plane before, less that mean there
 
 NEAR = (
     *CAUSAL,
@@ -45,6 +46,10 @@ class Expert:
     start: np.ndarray
     start_first: np.ndarray
     forgets: bool = False
+
+    def kinds(self) -> set[int]:
+        """Of its regressors."""
+        return set(self.regressors[:, 0].tolist())
 
 
 class ExpertTable(NamedTuple):
@@ -99,6 +104,12 @@ def sample_expert(n_planes: int, around: tuple[int, ...], forgets: bool = False)
 def spatial_expert(n_neighbours: int, n_far: int) -> Expert:
     kind = INSIDE if n_far else NEIGHBOUR
     return _expert(_near(kind, 0, (*NEAR[:n_neighbours], *FAR[:n_far])), True, {}, {})
+
+
+def joint_expert(n_planes: int, n_far: int) -> Expert:
+    regressors = [(DETAIL, back, 0, 0) for back in range(1, n_planes + 1)]
+    regressors += _near(NEIGHBOUR, 0, CAUSAL) + _near(EARLIER, 1, CAUSAL) + _near(INSIDE, 0, FAR[:n_far])
+    return _expert(regressors, True, {0: 1.0}, {})
 
 
 def _expert(regressors: list, about_mean: bool, start: dict, start_first: dict, forgets: bool = False) -> Expert:

@@ -21,7 +21,7 @@ from lhic.cube import Cube, n_bytes_of
 from lhic.errors import CheckpointError, ConfigError, CorruptStreamError, UsageError
 from lhic.families.ax import changes, gpu, schedule
 from lhic.families.ax.config import LIMITS, AxConfig
-from lhic.families.ax.cpu import walk
+from lhic.families.ax.cpu import walk, walk_alone
 from lhic.families.ax.cpu.adapt import Learner, learner_bytes, learning_net, new_learner
 from lhic.families.ax.cpu.state import Scratch, State, new_scratch, new_state, scratch_bytes, state_bytes
 from lhic.families.ax.gpu.pipeline import pipelined
@@ -40,7 +40,6 @@ from lhic.families.ax.planes.near_lossless import MAX_ERROR
 from lhic.families.ax.planes.tile import Layout, Planes, check_nodata, join_tile, read_side, split_tile
 from lhic.families.ax.schedule import Group, run_groups
 from lhic.families.ax.spec import PLANE_LAG, PRECISION
-from lhic.families.ax.wavefront import n_waves
 from lhic.families.family import Encoded, Model, Work
 from lhic.stream.tiles import Section, TileGrid
 from lhic.stream.varint import Reader, write_varint
@@ -121,14 +120,15 @@ class AxModel(Model):
         cube: Cube,
         work: Work,
         *,
-        param_d: int = DEFAULT_LOWER_BITS,
+        param_d: int | None = None,
         max_error: int = 0,
         tuning_steps: int | None = None,
         **unknown,
     ) -> bytes:
         """Stream parameters.
 
-        Options: ``param_d``, bits of the lower part of a level; ``max_error``, greatest absolute error;
+        Options: ``param_d``, bits of the lower part of a level, default: 8, or 16, which is one symbol a sample, where
+        the network says the same everywhere; ``max_error``, greatest absolute error;
         ``tuning_steps``, for which the network is fitted to the cube, default: the model's.
         """
         if unknown:
@@ -137,6 +137,8 @@ class AxModel(Model):
             )
         steps = self.settings.tuning_steps if tuning_steps is None else tuning_steps
         steps = whole_number(steps, "tuning_steps", *LIMITS["tuning_steps"])
+        if param_d is None:
+            param_d = DEFAULT_LOWER_BITS if self.net.last.any() else LOWER_BITS[1]
         param_d = whole_number(param_d, "param_d", *LOWER_BITS)
         max_error = whole_number(max_error, "max_error", 0, MAX_ERROR)
         tile = self.tile_shape(*cube.shape[1:])
@@ -367,6 +369,8 @@ class _Job:
         self.n_samples = int(np.prod(tile.shape))
         self.n_ticked = 0
         self.levels = levels_of(tile)
+        what = model.settings, self.net, self.levels, tile.mask, settings.lower_bits
+        self.alone = walk_alone.constants_of(*what)
         self._state: State | None = None
         self._left = 0
         self._scratch: list[Scratch] = []
@@ -415,28 +419,19 @@ class _Job:
         def run(first_step: int, end_step: int) -> None:
             nonlocal net
             scratch = self._borrow()
-            if first_step == 0:
-                before, is_last = self._learners.get(first - size), end == self.n_planes
-                self._learners[first] = new_learner(model.settings, net, size, self.shape, before, is_last)
-                net = learning_net(net, self._learners[first])
-            whole = walk.walk_block(
-                self.mode,
-                first,
-                end,
-                first_step,
-                end_step,
-                model.settings.epoch,
-                self.settings.lower_bits,
-                model.table,
-                net,
-                self.levels,
-                self._state,
-                scratch,
-                coding,
-                self._learners[first],
-            )
+            where = first, end, first_step, end_step, model.settings.epoch
+            what = self.levels, self._state, scratch, coding
+            if self.alone is None:
+                if first_step == 0:
+                    before, is_last = self._learners.get(first - size), end == self.n_planes
+                    self._learners[first] = new_learner(model.settings, net, size, self.shape, before, is_last)
+                    net = learning_net(net, self._learners[first])
+                lower_bits, learner = self.settings.lower_bits, self._learners[first]
+                whole = walk.walk_block(self.mode, *where, lower_bits, model.table, net, *what, learner)
+            else:
+                whole = walk_alone.walk_block(self.mode, *where, model.table, self.alone, *what)
             self._scratch.append(scratch)
-            if end_step == n_waves(*self.shape) + PLANE_LAG * (end - first - 1):
+            if end_step == schedule.n_steps(self.shape, end - first):
                 self._learners.pop(first - size, None)  # nobody else reads it
             if not whole:
                 raise self.decoders[first // self.settings.group_planes].words_ran_out()

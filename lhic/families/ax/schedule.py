@@ -16,7 +16,7 @@ from typing import NamedTuple
 from lhic.families.ax.spec import FAR_PLANES, NEAR_PLANES, PLANE_LAG
 from lhic.families.ax.wavefront import n_waves
 
-BLOCK = 16  # steps of a group in one piece of work
+BLOCK = 32  # steps of a group in one piece of work
 AHEAD = 3  # waves that earlier planes must be ahead of a plane
 PLANES_BACK = NEAR_PLANES + FAR_PLANES  # farthest plane back that is read of what is kept for recent planes only
 
@@ -29,6 +29,11 @@ def groups_at_once(n_threads: int) -> int:
 def recent_planes(group_planes: int, n_threads: int) -> int:
     """Planes that must be kept apart while so many groups run: `state.new_state`'s n_recent."""
     return groups_at_once(n_threads) * group_planes + PLANES_BACK
+
+
+def n_steps(shape: tuple[int, int], n_planes: int) -> int:
+    """Of a group of so many planes of shape (H, W)."""
+    return n_waves(*shape) + PLANE_LAG * (n_planes - 1)
 
 
 class Group(NamedTuple):
@@ -133,8 +138,7 @@ class _Tile:
 
     def __init__(self, shape: tuple[int, int], groups: list[Group], at_once: int):
         self.groups, self._at_once = groups, at_once
-        waves = n_waves(*shape)
-        self._n_steps = [waves + PLANE_LAG * (group.end - group.first - 1) for group in groups]
+        self._n_steps = [n_steps(shape, group.end - group.first) for group in groups]
         self._n_blocks = [-(-n // BLOCK) for n in self._n_steps]
         self._n_done = [0] * len(groups)  # blocks of each group
         self._taken = [False] * len(groups)  # ready or running

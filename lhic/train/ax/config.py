@@ -23,6 +23,7 @@ class AxTrainConfig(Config):
     """A training run.
 
     model : keys of `AxConfig`; those left out have its defaults
+    constant : whether weights stay 0, so that the network says the same everywhere; learnt are the last layer's biases
     copies_share : share of changed copies in a batch
     threads : CPU threads, 0 leaves the choice to torch
     cache : folder that keeps observations from run to run
@@ -33,6 +34,7 @@ class AxTrainConfig(Config):
     train: Sources
     validation: tuple[SourceConfig, ...] = ()
     model: dict = {}  # noqa: RUF012 - pydantic copies it
+    constant: bool = False
     start_from: str | None = None
     cache: str | None = None
     observations: ObservationConfig = ObservationConfig()

@@ -179,11 +179,13 @@ def fit(
     net.quantised = average.quantised = rounded
     if config.start_from:
         net.set_tensors(_start(config, config.start_from))
+    if config.constant:
+        net.silence()
     average.load_state_dict(net.state_dict())
     net.to(device), average.to(device)
     own = Samples(*(tensor.to(device) for tensor in own))
     copies = None if copies is None else Samples(*(tensor.to(device) for tensor in copies))
-    optimiser = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    optimiser = torch.optim.AdamW(filter(_is_learnt, net.parameters()), lr=config.lr, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.lr, total_steps=config.steps, pct_start=0.1)
     n_copies = 0 if copies is None else int(config.batch * config.copies_share)
     generator = torch.Generator(device).manual_seed(config.seed)
@@ -214,6 +216,10 @@ def fit(
             _write_log(folder, rows)
     average.project()
     return average
+
+
+def _is_learnt(parameter: torch.nn.Parameter) -> bool:
+    return parameter.requires_grad
 
 
 def _start(config: AxTrainConfig, path: str) -> dict[str, np.ndarray]:

@@ -100,6 +100,12 @@ class AxNet(nn.Module):
             layer.weight *= (most / sums.clamp(min=1e-9)).clamp(max=1.0)
             limit = ACTIVATION_LIMIT
 
+    def silence(self) -> None:
+        """Say the same whatever the features: all but the last biases are 0 and stay so."""
+        for parameter in self.parameters():
+            if parameter is not self.last.bias:
+                parameter.requires_grad_(False).zero_()
+
     @torch.no_grad()
     def tensors(self) -> dict[str, np.ndarray]:
         """The integer network's tensors (`lhic.families.ax.integer_net.shapes`)."""

@@ -52,7 +52,7 @@ def test_gradients_are_those_of_the_documents(is_dense, repeats):
     weight = np.concatenate([(1 << WEIGHT_BITS) - weight.sum(0, keepdims=True), weight])
     if repeats:
         scale[k] = 0
-    parts = np.stack([mean, mixture._FACTORS[scale]], 1)
+    parts = np.stack([mean, mixture.FACTORS[scale]], 1)
     found = np.zeros((3 * k, n))
     table = np.array([-(1 << 40)]) if is_dense else values
     _gradients(level, table, parts, weight, found, k)

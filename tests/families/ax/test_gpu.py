@@ -65,6 +65,22 @@ def check_both_ways(compiled, engine, tiles, settings):
 ONE_EXPERT = AxConfig(0, 0, 1, 0, epoch=2, width=8, depth=1, components=1, far_neighbours=0, repeats=2, blend=0,
                       adaptation=0)  # fmt: skip
 TWO_EXPERTS = AxConfig(0, 0, 1, 2, 2, 8, depth=2, components=2, far_neighbours=1, repeats=2, blend=16, adaptation=0)
+JOINT = AxConfig(
+    0,
+    0,
+    0,
+    0,
+    2,
+    8,
+    depth=1,
+    components=1,
+    far_neighbours=0,
+    repeats=0,
+    blend=0,
+    joint_planes=1,
+    joint_far=1,
+    adaptation=0,
+)
 VERSION_1 = AxConfig(2, 0, 0, 3, 4, 8, depth=1, components=3, far_neighbours=0, repeats=0, blend=0, adaptation=0)
 
 
@@ -92,7 +108,7 @@ def test_streams_are_those_of_the_compiled_walk(name, n_lanes, interpreter):
     check_both_ways(*models, small_tiles()[name], settings_of(2, 8, n_lanes))
 
 
-@pytest.mark.parametrize("config", [TWO_EXPERTS, VERSION_1], ids=["all parts", "parts of version 1"])
+@pytest.mark.parametrize("config", [TWO_EXPERTS, JOINT, VERSION_1], ids=["all parts", "joint", "parts of version 1"])
 def test_other_configurations(config, interpreter):
     """Several experts, one of which forgets, two hidden layers, planes of which two are at work in a step."""
     tile = np.random.default_rng(9).integers(-500, 500, (2, 2, 4)).astype("int16")

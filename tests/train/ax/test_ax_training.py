@@ -35,14 +35,18 @@ def cube():
 def test_shipped_configurations_are_valid():
     paths = sorted((REPOSITORY / "configs").glob("lhic-ax*.yml"))
     runs = [path for path in paths if "family" in read_yaml(path)]
-    shipped = {f"lhic-ax{preset}{held_out}" for preset in ("", "-fast", "-max") for held_out in ("", "-unseen")}
+    shipped = {
+        f"lhic-ax{preset}{held_out}" for preset in ("", "-turbo", "-fast", "-max") for held_out in ("", "-unseen")
+    }
     assert {path.stem for path in runs} == shipped | {"lhic-ax-fine-tune"}
     for path in runs:
         assert AxTrainConfig.parse(read_yaml(path), str(path)).name == path.stem
 
 
-def test_the_unseen_weights_leave_the_bundled_patch_out():
-    with_patch, without = (read_yaml(REPOSITORY / "configs" / f"{name}.yml") for name in ("lhic-ax", "lhic-ax-unseen"))
+@pytest.mark.parametrize("preset", ["lhic-ax", "lhic-ax-turbo"])
+def test_the_unseen_weights_leave_the_bundled_patch_out(preset):
+    names = preset, f"{preset}-unseen"
+    with_patch, without = (read_yaml(REPOSITORY / "configs" / f"{name}.yml") for name in names)
     assert set(without["train"][0]["exclude"]) - set(with_patch["train"][0]["exclude"]) == {
         "enmap_hyspecnet_dt4950_X04390566"
     }
@@ -156,6 +160,25 @@ def test_a_run_learns_and_its_weights_code(cube, tmp_path):
     assert np.array_equal(lhic.decode(stream, model=model), cube)
     assert 8 * len(stream) / cube.size < 7
     assert len(np.unique(cube)) > 2**7
+
+
+def test_a_constant_network_learns_biases_alone(cube, tmp_path):
+    folder = tmp_path / "cubes"
+    folder.mkdir()
+    np.save(folder / "a.npy", cube)
+    content = {"name": "constant", "family": "lhic-ax", "train": [{"kind": "corpus", "root": str(folder)}]}
+    content |= {
+        "model": {**SMALL, "depth": 1, "components": 1},
+        "constant": True,
+        "steps": 40,
+        "batch": 256,
+        "lr": 0.05,
+    }
+    content["observations"] = {"samples": 4000, "copies": 0}
+    (tmp_path / "constant.yml").write_text(yaml.safe_dump(content))
+    net = lhic.load_model(run(tmp_path / "constant.yml", "cpu", tmp_path, progress=False).weights_path).net
+    assert not any(array.any() for array in net[:-1])
+    assert net.last_bias[1] > -2 * 2**15, "from -2.5 octaves of the expected error towards half an octave"
 
 
 def test_fine_tuning_starts_from_weights(cube, tmp_path):

@@ -41,10 +41,10 @@ from lhic.kernels.vectors import (
 
 _INTEGERS, _LONGS, _DOUBLES = vector(INT32, LANES), vector(INDEX, LANES), vector(DOUBLE, LANES)
 _ARGUMENT_MAX = SIGMOID_OCTAVES << ARGUMENT_BITS
-_FRACTION_BITS = ARGUMENT_BITS - TABLE_BITS
+FRACTION_BITS = ARGUMENT_BITS - TABLE_BITS
 # Value at the left of each cell, and in the upper half the difference to its right.
-_SIGMOID_LINES = SIGMOID_TABLE[:-1] | np.diff(SIGMOID_TABLE) << 32
-assert np.diff(SIGMOID_TABLE).max() << _FRACTION_BITS < 1 << 32
+SIGMOID_LINES = SIGMOID_TABLE[:-1] | np.diff(SIGMOID_TABLE) << 32
+assert np.diff(SIGMOID_TABLE).max() << FRACTION_BITS < 1 << 32
 _LOW_HALF = (1 << 32) - 1
 
 
@@ -118,9 +118,9 @@ class Plane(NamedTuple):
 def sigmoid(builder, distance: Vector, factor: Vector) -> tuple[Vector, Vector]:
     """Sigmoid, 0 .. 2^24, int64, of distances in 1/256 level (`mixture.reference_sigmoid`); its |argument|, int32."""
     argument = (abs(distance) * factor).minimum(float(_ARGUMENT_MAX)).to(INT32)
-    line = table_entries(builder, _SIGMOID_LINES, argument.unsigned_shift(_FRACTION_BITS))
-    fraction = (argument & ((1 << _FRACTION_BITS) - 1)).to(INDEX)
-    value = (line & _LOW_HALF) + (line.unsigned_shift(32) * fraction).unsigned_shift(_FRACTION_BITS)
+    line = table_entries(builder, SIGMOID_LINES, argument.unsigned_shift(FRACTION_BITS))
+    fraction = (argument & ((1 << FRACTION_BITS) - 1)).to(INDEX)
+    value = (line & _LOW_HALF) + (line.unsigned_shift(32) * fraction).unsigned_shift(FRACTION_BITS)
     return where(distance < 0.0, value.like(1 << SIGMOID_BITS) - value, value), argument
 
 

@@ -26,7 +26,7 @@ from lhic.families.ax.cpu.tiles import (
     solve_tile_4,
     solve_tile_8,
 )
-from lhic.families.ax.experts import CONSTANT, INSIDE, NEIGHBOUR
+from lhic.families.ax.experts import CONSTANT, EARLIER, INSIDE, NEIGHBOUR
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
 from lhic.kernels.jit import njit
 from lhic.kernels.vectors import address
@@ -129,6 +129,9 @@ def gather(regressors, samples, details, means, z, u, row, n, n_columns, at, inp
             if kind == NEIGHBOUR or kind == INSIDE:
                 for q in range(n):
                     inputs[r, at + q] -= means[q]
+            elif kind == EARLIER:
+                for q in range(n):
+                    inputs[r, at + q] -= samples[z - 1, u, row + q] - details[z - 1, u, row + q]
             if kind == INSIDE:
                 begin, end = inside(u, row, n, du, di, n_columns)
                 inputs[r, at : at + begin] = 0.0
@@ -141,24 +144,33 @@ def accumulate(inputs, targets, weights, n_regressors, n, gram, moment, weighted
 
     gram (r, r) and moment (r,), r a multiple of QUAD: beyond n_regressors and above the diagonal is nothing of use.
     weights : zero from n up to the next multiple of QUAD;  weighted : float64 (4, n), working memory
-    Three rows at a time from the last, which is the moment's; where rows are missing sums go to working memory.
     """
     samples = (n + QUAD - 1) // QUAD * QUAD
-    stride, side = inputs.shape[1], gram.shape[0]
-    left, right, grams, moments = address(weighted), address(inputs), address(gram), address(moment)
-    nowhere = left + 8 * GRAM_ROWS * weighted.shape[1]
+    stride = inputs.shape[1]
     for end in range(n_regressors + 1, 0, -GRAM_ROWS):
         begin = max(end - GRAM_ROWS, 0)
         for r in range(begin, min(end, n_regressors)):
             _weigh(inputs[r], weights, samples, weighted[r - begin])
         if end > n_regressors:
             _weigh(targets, weights, samples, weighted[n_regressors - begin])
-        last = moments if end > n_regressors else grams + 8 * side * (end - 1)
-        one = grams + 8 * side * begin if end - begin > 1 else last
-        two = grams + 8 * side * (begin + 1) if end - begin > 2 else last if end - begin > 1 else nowhere
-        three = last if end - begin > 2 else nowhere
-        for b in range(0, 8 * min(end, n_regressors), 8 * QUAD):
-            gram_tile(left, right + b * stride, one + b, two + b, three + b, samples, stride)
+        nowhere = address(weighted) + 8 * GRAM_ROWS * stride
+        add_rows(address(weighted), begin, end, inputs, n_regressors, samples, gram, moment, nowhere)
+
+
+@njit
+def add_rows(left, begin, end, inputs, n_regressors, samples, gram, moment, nowhere):
+    """Add products of weighted rows begin .. end - 1, which begin at address `left`, and of inputs.
+
+    Three rows at a time, of which the moment's is the last of all; where rows are missing sums go to `nowhere`.
+    """
+    stride, side = inputs.shape[1], gram.shape[0]
+    right, grams, moments = address(inputs), address(gram), address(moment)
+    last = moments if end > n_regressors else grams + 8 * side * (end - 1)
+    one = grams + 8 * side * begin if end - begin > 1 else last
+    two = grams + 8 * side * (begin + 1) if end - begin > 2 else last if end - begin > 1 else nowhere
+    three = last if end - begin > 2 else nowhere
+    for b in range(0, 8 * min(end, n_regressors), 8 * QUAD):
+        gram_tile(left, right + b * stride, one + b, two + b, three + b, samples, stride)
 
 
 @njit

@@ -34,11 +34,11 @@ def end_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
     """Fit the experts of plane z to all waves so far and write the tables of the next epoch."""
     learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch)
     fit_experts(z, table, state, scratch)
-    _next_tables(z, epoch + 1, table, state)
+    next_tables(z, epoch + 1, table, state)
 
 
 @njit
-def _next_tables(z, then, table, state):
+def next_tables(z, then, table, state):
     """What plane z expects in the epoch that begins."""
     count = state.own_count[z]
     before = state.magnitude[z - 1, then] if z > 0 else np.int64(spec.FIRST_MAGNITUDE)
@@ -93,7 +93,7 @@ def _relative_sizes(sizes, raw_scale, n, relative):
 
 
 @njit(fastmath=EXACT)
-def _weights(scale, magnitude, coded, n, weights):
+def weights_of(scale, magnitude, coded, n, weights):
     """0 where nothing is coded."""
     if magnitude < 2.0**20:
         for q in range(n):
@@ -141,4 +141,4 @@ def learn_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scratc
             state.own_ratio_count[z, level] += 1
             state.own_count[z] += 1
     state.own_magnitude[z] += np.int64(_sum_coded(sizes, coded, n))
-    _weights(scratch.scale, magnitude, coded, n, state.weights[slot, wave % state.weights.shape[1]])
+    weights_of(scratch.scale, magnitude, coded, n, state.weights[slot, wave % state.weights.shape[1]])

@@ -51,10 +51,10 @@ _INTEGERS, _LONGS, _DOUBLES = vector(INT32, LANES), vector(INDEX, LANES), vector
 
 _SCALES = np.arange(SCALE_MAX + 1)
 # Factor of |distance| for each scale index.
-_FACTORS = EXP2_TABLE[_SCALES % SCALE_STEPS] * 2.0 ** (
+FACTORS = EXP2_TABLE[_SCALES % SCALE_STEPS] * 2.0 ** (
     ARGUMENT_BITS - MEAN_BITS - SCALE_MIN_LOG2 - MANTISSA_BITS - _SCALES // SCALE_STEPS
 )
-_NARROWEST = _FACTORS[0]
+_NARROWEST = FACTORS[0]
 # Relative weight of each distance below the greatest logit, up to the first 0.
 _BELOW = np.arange((MANTISSA_BITS + 1) * LOGIT_STEPS + 1)
 _RAW_WEIGHTS = EXP2_TABLE[_BELOW % LOGIT_STEPS] >> _BELOW // LOGIT_STEPS
@@ -92,7 +92,7 @@ def mixture_tile(builder, outputs, base, scale, log_scale, parts, weights, near,
         raw = table_entries(builder, _RAW_WEIGHTS, below.minimum(len(_RAW_WEIGHTS) - 1))
         mean_place = builder.add(place(k), builder.mul(k, row))
         store(builder, mean, parts, mean_place)
-        store(builder, table_entries(builder, _FACTORS, index), parts, builder.add(mean_place, row))
+        store(builder, table_entries(builder, FACTORS, index), parts, builder.add(mean_place, row))
         store(builder, raw, weights, place(k))
         number = Vector(builder, builder.trunc(k, INT32)).spread(LANES)
         is_first = below.equals(0).both(first < 0)

@@ -11,7 +11,7 @@ from lhic.families.ax import pixel
 from lhic.families.ax.cpu.arithmetic import EXACT
 from lhic.families.ax.cpu.pictures import neighbours
 from lhic.families.ax.cpu.tiles import COLUMNS, predict_tile
-from lhic.families.ax.experts import CONSTANT, DETAIL, INSIDE, NEIGHBOUR
+from lhic.families.ax.experts import CONSTANT, DETAIL, EARLIER, INSIDE, NEIGHBOUR, SAMPLE
 from lhic.families.ax.spec import CAUSAL, COEFFICIENT_BITS, CONSTANT_INPUT, PREDICTION_BITS
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, skewed
 from lhic.kernels.jit import njit
@@ -38,13 +38,16 @@ def inside(u, row, n, du, di, n_columns):
 
 
 @njit
-def predict(regressors, coefficients, samples, details, means, z, u, row, n, n_columns, sources, used, predictions):
-    """Sums of products in 1/64, rounded down, of the n samples of a wave that begin at `row` (skewed coordinates).
+def predict(
+    regressors, coefficients, samples, details, means, z, u, row, n, n_columns, sources, used, predictions, rounds=True
+):  # fmt: skip
+    """Sums of products of the n samples of a wave that begin at `row` (skewed coordinates), in 1/64, rounded down.
 
     Exact in any order: every partial sum is an integer below 2^53, that of the means with all neighbours' coefficients
-    included.  sources : int64 (MAX_REGRESSORS,);  used : float64 (MAX_REGRESSORS + 2,), working memory
+    included.  sources : int64 (MAX_REGRESSORS + 2,);  used : float64 (MAX_REGRESSORS + 4,), working memory
+    rounds : without it in 2^-20 as they are
     """
-    count, constant, of_mean = 0, 0.0, 0.0
+    count, constant, of_mean, of_earlier_mean = 0, 0.0, 0.0, 0.0
     for r in range(coefficients.size):
         kind, back, du, di = regressors[r, 0], regressors[r, 1], regressors[r, 2], regressors[r, 3]
         if kind == CONSTANT:
@@ -55,6 +58,13 @@ def predict(regressors, coefficients, samples, details, means, z, u, row, n, n_c
             count += 1
             if kind == NEIGHBOUR or kind == INSIDE:
                 of_mean -= coefficients[r]
+            elif kind == EARLIER:
+                of_earlier_mean += coefficients[r]
+    if of_earlier_mean:  # that mean is the sample there less its detail
+        for kind, share in ((DETAIL, of_earlier_mean), (SAMPLE, -of_earlier_mean)):
+            sources[count] = source_of((kind, 1, 0, 0), samples, details, z, u, row)
+            used[count] = share
+            count += 1
     used[count], used[count + 1] = constant, of_mean
     for q in range(0, n, COLUMNS):
         predict_tile(address(sources), address(used), count, address(means), address(predictions), q)
@@ -66,6 +76,8 @@ def predict(regressors, coefficients, samples, details, means, z, u, row, n, n_c
                 predictions[q] -= coefficients[r] * (samples[z, u + du, row + di + q] - means[q])
             for q in range(end, n):
                 predictions[q] -= coefficients[r] * (samples[z, u + du, row + di + q] - means[q])
+    if not rounds:
+        return
     for q in range(n):
         predictions[q] = np.floor(predictions[q] * 2.0 ** (PREDICTION_BITS - COEFFICIENT_BITS))
 

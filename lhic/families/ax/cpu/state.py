@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lhic.families.ax.config import AxConfig
+from lhic.families.ax.cpu import alone
 from lhic.families.ax.cpu.fit import padded
 from lhic.families.ax.cpu.tiles import COLUMNS, GRAM_ROWS, QUAD
 from lhic.families.ax.experts import ExpertTable
@@ -37,6 +38,8 @@ class State(NamedTuple):
     magnitude : int64 (P, T), expected |residual| at the beginning of each epoch in 1/1024
     own_ratio, own_ratio_count : int64 (P, N_LEVELS);  ratio, ratio_count : int64 (P, T, N_LEVELS)
     own_hits, own_tries : int64 (P, N_RUN_LEVELS);  hits, tries : int64 (P, T, N_RUN_LEVELS), repeated samples in 1/1024
+    rates : float64 (P, 2, N_LEVELS), ratio and 256 ratio_count of the epoch;  run_weights : int64 (P, N_RUN_LEVELS),
+        16 hits / tries of the epoch: `walk_alone`'s
     own_error : int64 (P, E);  error : int64 (P, T, E), mean error of each expert in 1/1024
     weights : float64 (R, waves of an epoch, n), of the samples of the epoch
     low, high : int64 (P,), least and greatest model value
@@ -63,6 +66,8 @@ class State(NamedTuple):
     own_tries: np.ndarray
     hits: np.ndarray
     tries: np.ndarray
+    rates: np.ndarray
+    run_weights: np.ndarray
     own_error: np.ndarray
     error: np.ndarray
     weights: np.ndarray
@@ -94,9 +99,9 @@ class Mixtures(NamedTuple):
 class Scratch(NamedTuple):
     """Working memory of one thread for one wave of up to n samples, n a multiple of the tiles' width."""
 
-    sources: np.ndarray  # int64 (MAX_REGRESSORS,)
-    used: np.ndarray  # float64 (MAX_REGRESSORS + 2,)
-    inputs: np.ndarray  # float64 (MAX_REGRESSORS, m), m samples of one or some waves
+    sources: np.ndarray  # int64 (MAX_REGRESSORS + 2,)
+    used: np.ndarray  # float64 (MAX_REGRESSORS + 4,)
+    inputs: np.ndarray  # float64 (MAX_REGRESSORS + 1, m), m samples of one or some waves
     recalled: np.ndarray  # float64 (4, samples of an epoch), samples, details, means and weights
     predictions: np.ndarray  # float64 (E, n)
     means: np.ndarray  # float64 (n,)
@@ -125,6 +130,14 @@ class Scratch(NamedTuple):
     taught: np.ndarray  # float64 (I, t), and the inputs of its last layer
     n_taught: np.ndarray  # int64 (1,), samples there
     known: np.ndarray  # float64 (2, 3 K, I)
+    numbers: np.ndarray  # float64 (N_NUMBERS,); this and what follows: `walk_alone`'s
+    search: np.ndarray  # int32 (7, LANES), slots, levels, where they begin and end; a level and its interval
+    rows: np.ndarray  # int64 (2, MAX_REGRESSORS + 1), where inputs come from, and what is taken from them
+    taken: np.ndarray  # float64 (3, n), means of this and the earlier plane, and 0
+    nothing: np.ndarray  # int32 (n,), 0
+    weighted_rows: np.ndarray  # float64 (MAX_REGRESSORS + GRAM_ROWS + 1, m), inputs and target times weights
+    twice: np.ndarray  # float64 (2, LANES), one sample's logistic
+    twice_weights: np.ndarray  # int64 (2, LANES), its candidate
     mixtures: Mixtures
 
 
@@ -187,6 +200,8 @@ def _sizes(
         "own_tries": ((n_planes, N_RUN_LEVELS), np.int64),
         "hits": ((n_planes, n_epochs, N_RUN_LEVELS), np.int64),
         "tries": ((n_planes, n_epochs, N_RUN_LEVELS), np.int64),
+        "rates": ((n_planes, 2, N_LEVELS), np.float64),
+        "run_weights": ((n_planes, N_RUN_LEVELS), np.int64),
         "own_error": ((n_planes, n_experts), np.int64),
         "error": ((n_planes, n_epochs, n_experts), np.int64),
         "weights": ((n_recent, epoch, most_samples(n_rows, n_columns)), np.float64),
@@ -225,9 +240,9 @@ def new_scratch(config: AxConfig, n_rows: int, n_columns: int) -> Scratch:
     taught = np.zeros((width + QUAD, n_taught))
     taught[width] = ONE
     return Scratch(
-        np.zeros(MAX_REGRESSORS, np.int64),
-        np.zeros(MAX_REGRESSORS + 2),
-        np.zeros((MAX_REGRESSORS, m)),
+        np.zeros(MAX_REGRESSORS + 2, np.int64),
+        np.zeros(MAX_REGRESSORS + 4),
+        np.zeros((MAX_REGRESSORS + 1, m)),
         np.zeros((4, config.epoch * n)),
         np.zeros((n_experts, n)),
         *(np.zeros(n) for _ in range(4)),
@@ -249,5 +264,13 @@ def new_scratch(config: AxConfig, n_rows: int, n_columns: int) -> Scratch:
         taught,
         np.zeros(1, np.int64),
         np.zeros((2, 3 * components, len(taught))),
+        np.zeros(alone.N_NUMBERS),
+        np.zeros((7, alone.LANES), np.int32),
+        np.zeros((2, MAX_REGRESSORS + 1), np.int64),
+        np.zeros((3, n)),
+        np.zeros(n, np.int32),
+        np.zeros((MAX_REGRESSORS + GRAM_ROWS + 1, m)),
+        np.zeros((2, alone.LANES)),
+        np.zeros((2, alone.LANES), np.int64),
         new_mixtures(components + bool(config.repeats), n),
     )

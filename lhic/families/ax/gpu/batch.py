@@ -17,7 +17,7 @@ from lhic.coder.mixture import EXP2_TABLE, SIGMOID_TABLE
 from lhic.families.ax import levels as plane_levels
 from lhic.families.ax import spec
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.experts import CONSTANT, DETAIL, INSIDE, NEIGHBOUR
+from lhic.families.ax.experts import CONSTANT, DETAIL, EARLIER, INSIDE, NEIGHBOUR
 from lhic.families.ax.gpu import pictures
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, most_samples, n_waves, picture_shape
 
@@ -70,8 +70,9 @@ class Batch:
 
         self.offsets = self.tensor([offset(*place) for place in pictures.reads(self.n_experts)])
         # Of each regressor: offset, planes back, whether less the mean, constant, and for those that see only what is
-        # inside rows down and columns right; a place itself always is.
-        regressors = np.zeros((self.n_experts * self.n_regressors + AT_ONCE, 6), np.int64)
+        # inside rows down and columns right (a place itself always is); for those less the mean of the plane before,
+        # offsets of the sample and the detail whose difference that is.
+        regressors = np.zeros((self.n_experts * self.n_regressors + AT_ONCE, pictures.N_ABOUT.value), np.int64)
         regressors[:, 1] = self.n_planes  # never there
         for e, expert in enumerate(self.experts):
             for r, (kind, back, waves, rows) in enumerate(expert.regressors.tolist(), e * self.n_regressors):
@@ -81,9 +82,11 @@ class Batch:
                 place = offset(pictures.DETAIL if kind == DETAIL else pictures.SAMPLE, back, waves, rows)
                 regressors[r, :3] = place, back, kind in (NEIGHBOUR, INSIDE)
                 if kind == INSIDE:
-                    regressors[r, 4:] = rows, waves - 2 * rows
+                    regressors[r, 4:6] = rows, waves - 2 * rows
+                if kind == EARLIER:
+                    regressors[r, 6:] = offset(pictures.SAMPLE, 1, 0, 0), offset(pictures.DETAIL, 1, 0, 0)
         self.regressors = self.tensor(regressors)
-        self.looks_inside = self.config.far_neighbours > 0
+        self.all_kinds = set().union(*(expert.kinds() for expert in self.experts))
         self.sizes = self.tensor([len(expert.regressors) for expert in self.experts])
         self.about_mean = self.tensor([int(expert.about_mean) for expert in self.experts])
 

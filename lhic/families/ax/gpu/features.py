@@ -45,6 +45,7 @@ from lhic.families.ax.gpu.pictures import (
     EARLIER_SAMPLES,
     ERRORS,
     FAR_RESIDUALS,
+    N_ABOUT,
     N_CROSS,
     N_OWN,
     NEAR_RESIDUALS,
@@ -74,8 +75,9 @@ def _is_inside(about, i, j, n_rows, n_columns):
 
 @triton.jit
 def _products(
-    at, about, coefficients, n, z, i, j, there, mean, n_rows, n_columns, AT_ONCE: tl.constexpr, INSIDE: tl.constexpr
-):
+    at, about, coefficients, n, z, i, j, there, mean, n_rows, n_columns, AT_ONCE: tl.constexpr, INSIDE: tl.constexpr,
+    EARLIER: tl.constexpr,
+):  # fmt: skip
     """Sum of an expert's products, float64; AT_ONCE regressors are loaded together."""
     total = mean.to(tl.float64) * 0.0
     for begin in range(0, n, AT_ONCE):
@@ -84,10 +86,14 @@ def _products(
             value = tl.load(at + tl.load(about), mask=known & there, other=0)
             value -= tl.load(about + 2).to(tl.int32) * mean.to(tl.int32)
             value += tl.load(about + 3).to(tl.int32)
+            if EARLIER:
+                also = known & there & (tl.load(about + 6) != 0)
+                value -= tl.load(at + tl.load(about + 6), mask=also, other=0)
+                value += tl.load(at + tl.load(about + 7), mask=also, other=0)
             if INSIDE:
                 value = tl.where(_is_inside(about, i, j, n_rows, n_columns), value, 0)
             total += value.to(tl.float64) * tl.load(coefficients + begin + k, mask=begin + k < n, other=0.0)
-            about += 6
+            about += N_ABOUT
     return total
 
 
@@ -133,7 +139,7 @@ def look_wave(
     candidate_of, run_level_of, repeat_weight_of,
     buffer_size, plane_apart, wave_apart, n_planes, n_active, n_most, n_rows, n_columns, waves, n_epochs, n_all,
     EPOCH: tl.constexpr, E: tl.constexpr, R: tl.constexpr, Q: tl.constexpr, AT_ONCE: tl.constexpr,
-    BLEND: tl.constexpr, REPEATS: tl.constexpr, INSIDE: tl.constexpr,
+    BLEND: tl.constexpr, REPEATS: tl.constexpr, INSIDE: tl.constexpr, EARLIER: tl.constexpr,
 ):  # fmt: skip
     """Predict and describe one plane's wave (sections 4.2, 5.2 to 5.4, 8).
 
@@ -177,8 +183,8 @@ def look_wave(
         near = causal_sum(at, offsets, ERRORS + N_OWN * e, there)
         log_error = log2_16(tl.load(error + table * E + e) + 16, log_table)
         total = _products(
-            at, regressors + e * R * 6, coefficients + (plane * E + e) * R, tl.load(sizes + e), z, i, j, there, mean,
-            n_rows, n_columns, AT_ONCE, INSIDE,
+            at, regressors + e * R * N_ABOUT, coefficients + (plane * E + e) * R, tl.load(sizes + e), z, i, j, there,
+            mean, n_rows, n_columns, AT_ONCE, INSIDE, EARLIER,
         )  # fmt: skip
         share = 64 * tl.load(about_mean + e)
         found = tl.floor(total * TO_PREDICTION).to(tl.int64)

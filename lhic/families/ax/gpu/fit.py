@@ -17,6 +17,7 @@ from lhic.families.ax.gpu.constants import (
     WAVE_MARGIN,
 )
 from lhic.families.ax.gpu.learn import ending_plane
+from lhic.families.ax.gpu.pictures import N_ABOUT
 
 ONE_COEFFICIENT = tl.constexpr(2.0**COEFFICIENT_BITS.value)
 TO_FORGOTTEN = tl.constexpr(2.0**-FORGET_SHIFT.value)
@@ -25,15 +26,15 @@ TO_FORGOTTEN = tl.constexpr(2.0**-FORGET_SHIFT.value)
 @triton.jit
 def _inputs(
     about, r, n, z, at, i, j, mean, there, n_rows, n_columns, wave_apart,
-    HAS_MEAN: tl.constexpr, HAS_CONSTANT: tl.constexpr, INSIDE: tl.constexpr,
+    HAS_MEAN: tl.constexpr, HAS_CONSTANT: tl.constexpr, INSIDE: tl.constexpr, EARLIER: tl.constexpr,
 ):  # fmt: skip
     """Regressors r of n of an expert for a wave's samples as they were before it, float64 (len(r), q).
 
-    about : of the expert's regressors, six numbers each
+    about : of the expert's regressors, N_ABOUT numbers each
     Of the places that a regressor sees, only two rows up from the first row is not known before the sample itself.
     """
     has = r < n
-    about += r * 6
+    about += r * N_ABOUT
     offset = tl.load(about, mask=has, other=0)
     known = has & (z >= tl.load(about + 1, mask=has, other=0))
     itself = (offset == -2 * wave_apart - 2)[:, None] & (i == 0)[None, :]
@@ -43,6 +44,11 @@ def _inputs(
         value -= tl.load(about + 2, mask=has, other=0).to(tl.int32)[:, None] * mean[None, :]
     if HAS_CONSTANT:
         value += tl.load(about + 3, mask=has, other=0).to(tl.int32)[:, None]
+    if EARLIER:
+        sample, other = tl.load(about + 6, mask=has, other=0), tl.load(about + 7, mask=has, other=0)
+        also = known & (sample != 0)[:, None]
+        value -= tl.load(at[None, :] + sample[:, None], mask=also, other=0)
+        value += tl.load(at[None, :] + other[:, None], mask=also, other=0)
     if INSIDE:
         down = i[None, :] + tl.load(about + 4, mask=has, other=0).to(tl.int32)[:, None]
         right = j[None, :] + tl.load(about + 5, mask=has, other=0).to(tl.int32)[:, None]
@@ -78,7 +84,7 @@ def add_epoch(
     ABOUT_MEAN: tl.constexpr, FORGETS: tl.constexpr, EXPERT: tl.constexpr,
     E: tl.constexpr, R: tl.constexpr, SIZE: tl.constexpr, REST: tl.constexpr, Q: tl.constexpr,
     EPOCH: tl.constexpr, PERIOD: tl.constexpr,
-    HAS_MEAN: tl.constexpr, HAS_CONSTANT: tl.constexpr, INSIDE: tl.constexpr,
+    HAS_MEAN: tl.constexpr, HAS_CONSTANT: tl.constexpr, INSIDE: tl.constexpr, EARLIER: tl.constexpr,
 ):  # fmt: skip
     """Add an epoch's samples to the normal equations of one expert, of n regressors, in one plane whose epoch ends.
 
@@ -94,7 +100,7 @@ def add_epoch(
     valid = (z >= 0) & (tl.load(exists + plane) != 0)
     tl.store(systems + (tile * tl.num_programs(0) + number) * E + EXPERT, tl.where(valid, system, -1))
     if valid:
-        about = regressors + EXPERT * R * 6
+        about = regressors + EXPERT * R * N_ABOUT
         r = tl.arange(0, SIZE)
         products = tl.zeros((SIZE, SIZE), tl.float64)
         sums = tl.zeros((SIZE,), tl.float64)
@@ -120,8 +126,9 @@ def add_epoch(
                 if ABOUT_MEAN:
                     target = detail
                 x = _inputs(
-                    about, r, n, z, at, i, j, mean, there, n_rows, n_columns, wave_apart, HAS_MEAN, HAS_CONSTANT, INSIDE
-                )
+                    about, r, n, z, at, i, j, mean, there, n_rows, n_columns, wave_apart,
+                    HAS_MEAN, HAS_CONSTANT, INSIDE, EARLIER,
+                )  # fmt: skip
                 across = tl.trans(x)
                 weighted = x * weight[None, :]
                 products = tl.dot(weighted, across, products, out_dtype=tl.float64)
@@ -129,7 +136,7 @@ def add_epoch(
                 if REST > 0:
                     x = _inputs(
                         about, r_rest, n, z, at, i, j, mean, there, n_rows, n_columns, wave_apart,
-                        HAS_MEAN, HAS_CONSTANT, INSIDE,
+                        HAS_MEAN, HAS_CONSTANT, INSIDE, EARLIER,
                     )  # fmt: skip
                     weighted = x * weight[None, :]
                     below = tl.dot(weighted, across, below, out_dtype=tl.float64)

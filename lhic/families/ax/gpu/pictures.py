@@ -36,6 +36,7 @@ ERRORS, N_OWN, N_CROSS = tl.constexpr(_STARTS[-1]), tl.constexpr(len(OWN)), tl.c
 DETAIL_PICTURE, RESIDUAL_PICTURE, ACTIVITY_PICTURE, ERROR_PICTURE = (
     tl.constexpr(k) for k in (DETAIL, RESIDUAL, ACTIVITY, ERROR)
 )
+N_ABOUT = tl.constexpr(8)  # numbers about a regressor (`batch`)
 LOG2_LAG = tl.constexpr(PLANE_LAG.value.bit_length() - 1)
 assert 1 << LOG2_LAG.value == PLANE_LAG.value
 

@@ -7,7 +7,7 @@ from math import gcd
 import numpy as np
 import torch
 
-from lhic.families.ax.experts import CONSTANT, INSIDE, NEIGHBOUR
+from lhic.families.ax.experts import CONSTANT, EARLIER, INSIDE, NEIGHBOUR
 from lhic.families.ax.gpu import coder, features, fit, learn, mixture
 from lhic.families.ax.gpu.adapt import Adaptation
 from lhic.families.ax.gpu.batch import AT_ONCE, Batch
@@ -76,7 +76,8 @@ class Step:
             self.candidate, self.run_level, self.repeat_weight,
             batch.buffer.shape[1], batch.plane_apart, batch.wave_apart, *self._shape(), batch.n_epochs, self.n_all,
             EPOCH=config.epoch, E=batch.n_experts, R=batch.n_regressors, Q=self.size, AT_ONCE=AT_ONCE,
-            BLEND=config.blend, REPEATS=self.repeats, INSIDE=batch.looks_inside, num_warps=self.n_warps,
+            BLEND=config.blend, REPEATS=self.repeats, INSIDE=INSIDE in batch.all_kinds,
+            EARLIER=EARLIER in batch.all_kinds, num_warps=self.n_warps,
         )  # fmt: skip
         n, width, k = len(self.features), config.width, config.components
         first, middle, last, biases, last_bias = batch.net
@@ -131,7 +132,7 @@ class Step:
         epoch, period = batch.config.epoch, self.period
         n_samples = min(FIT_SAMPLES, power_of_two(batch.n_most, LEAST_SIDE))
         for e, expert in enumerate(batch.experts):
-            n, kinds = len(expert.regressors), set(expert.regressors[:, 0].tolist())
+            n, kinds = len(expert.regressors), expert.kinds()
             size, rest = matrix_sides(n)
             fit.add_epoch[self.ending](
                 batch.t, batch.buffer, batch.regressors, self.weights, batch.gram, batch.moment, self.systems,
@@ -139,7 +140,7 @@ class Step:
                 n, ABOUT_MEAN=bool(expert.about_mean), FORGETS=expert.forgets, EXPERT=e, E=batch.n_experts,
                 R=batch.n_regressors, SIZE=size, REST=rest, Q=n_samples, EPOCH=epoch, PERIOD=period,
                 HAS_MEAN=not kinds.isdisjoint((NEIGHBOUR, INSIDE)), HAS_CONSTANT=CONSTANT in kinds,
-                INSIDE=INSIDE in kinds, num_warps=max(size // 8, 2),
+                INSIDE=INSIDE in kinds, EARLIER=EARLIER in kinds, num_warps=max(size // 8, 2),
             )  # fmt: skip
         solve(batch.gram, batch.moment, batch.coefficients, self.systems, batch.sizes, self.work)
         learn.next_tables[self.ending](

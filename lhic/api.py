@@ -7,6 +7,7 @@ file to file they are the same functions, with an array or a file at either end.
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -17,7 +18,7 @@ import numpy as np
 
 from lhic.arguments import whole_number
 from lhic.comparison import Comparison, check_comparable
-from lhic.cube import Cube, CubeSink, check_cube, n_bytes_of
+from lhic.cube import VALUE_DTYPES, Cube, CubeSink, check_cube, n_bytes_of
 from lhic.errors import CorruptStreamError, InvalidCubeError, MemoryBudgetError, UsageError, VerificationError, named
 from lhic.families.family import Model, Progress, Work, silent
 from lhic.families.raw import RawModel
@@ -28,6 +29,7 @@ from lhic.families.registry import (
     model_for_stream,
     weights_files,
 )
+from lhic.families.shuffled import ShuffledModel
 from lhic.io.atomic import atomic_write, check_not_input, check_place, temporary_beside
 from lhic.io.memory import memory_budget as budget_of
 from lhic.io.npy import CubeReader, CubeWriter
@@ -38,6 +40,9 @@ from lhic.stream.header import PREAMBLE, VERSION, Header, StreamIndex, read_inde
 from lhic.stream.metadata import nodata_of, plain
 from lhic.stream.tiles import Stream, TileEntry, lazy_sections
 from lhic.stream.whole import StreamWriter, check_whole
+from lhic.values.find import find_plan
+from lhic.values.model import ValuesModel
+from lhic.values.plan import REST, Plan
 
 ModelLike = str | os.PathLike | Model
 """Name (``lhic models``), path of a weights file, or a loaded model."""
@@ -54,7 +59,7 @@ def encode(
     device: str = "auto",
     *,
     metadata: dict | None = None,
-    nodata: int | None = None,
+    nodata: float | None = None,
     threads: int | None = None,
     memory_budget: int | None = None,
     progress: Progress | None = None,
@@ -65,8 +70,8 @@ def encode(
 
     Parameters
     ----------
-    cube : array (S bands, H rows, W columns), integers of 8, 16 or 32 bits; never modified, never clipped. The masked
-        samples of a masked array become `nodata`
+    cube : array (S bands, H rows, W columns) of integers, floats or booleans; never modified, never clipped. The
+        masked samples of a masked array become `nodata`, or in a float array NaN
     model : name (``lhic models``), path to a weights file, or a loaded model
     device : ``auto``, ``cpu`` or ``cuda``; where to compute. Any device decodes the stream
     metadata : what docs/format.md, section 2, allows (wavelengths, fwhm, nodata, crs, transform, extra, ...)
@@ -75,8 +80,9 @@ def encode(
     threads : how many may compute; default ``LHIC_THREADS``, else the cores this process may use
     memory_budget : bytes; default ``LHIC_MEMORY_BUDGET``, else 80 % of the free memory
     progress : called with the number of samples finished since its last call
-    fallback : store the samples as they are where the model's stream would be longer
-    options : of the model's family, e.g. ``param_d=8`` for lhic-bp, ``max_error=2`` or ``tuning_steps=300`` for lhic-ax
+    fallback : store the samples as they are, or compressed by Zstandard, where the model's stream would be longer
+    options : of the model's family, e.g. ``param_d=8`` for lhic-bp, ``max_error=2`` or ``tuning_steps=300`` for
+        lhic-ax. With floats and 64-bit integers any family takes ``max_error``, in the samples' own unit
 
     Returns
     -------
@@ -110,7 +116,7 @@ def encode_file(
     device: str = "auto",
     *,
     metadata: dict | None = None,
-    nodata: int | None = None,
+    nodata: float | None = None,
     threads: int | None = None,
     memory_budget: int | None = None,
     progress: Progress | None = None,
@@ -171,20 +177,39 @@ def _encode(
     work: Work,
 ) -> StreamIndex:
     """Write a stream to `file` once it is complete; its sections stay in the empty file `spool` until then."""
+    model, options = _with_values(model, cube, metadata, options, work)
     model.check_room(_header(cube, model, b"", {}), "cube", work)
     header = _header(cube, model, model.plan(cube, work, **options), metadata)
     writer = StreamWriter(header, spool)
     model.encode_cube(cube, writer, work)
-    n_bytes = n_bytes_of(cube.shape, cube.dtype)
-    if fallback and writer.n_bytes > n_bytes:
-        as_they_are = RawModel()
-        header = _header(cube, as_they_are, b"", metadata)
-        if stream_bytes(header, [TileEntry(0, (n_bytes,), 0, 0)]) < writer.n_bytes:
-            spool.seek(0)
-            spool.truncate()
-            writer = StreamWriter(header, spool)
-            as_they_are.encode_cube(cube, writer, replace(work, progress=silent))
+    if fallback:
+        writer = _shortest(cube, model, writer, work)
     return writer.finish(file)
+
+
+def _with_values(model: Model, cube: Cube, metadata: dict, options: dict, work: Work) -> tuple[Model, dict]:
+    """The model that codes samples of the cube's dtype, and the options that are left for its family."""
+    if cube.dtype.newbyteorder("=") not in VALUE_DTYPES or isinstance(model, RawModel | ShuffledModel):
+        return model, options
+    bound = options.get("max_error", 0)
+    plan = find_plan(cube, bound, nodata_of(metadata, cube.dtype), work.memory - work.held)
+    return ValuesModel(model, plan), {name: value for name, value in options.items() if name != "max_error"}
+
+
+def _shortest(cube: Cube, model: Model, writer: StreamWriter, work: Work) -> StreamWriter:
+    """The stream as it is, or one of the samples as they are if that is shorter."""
+    others: list[tuple[Model, int]] = [(RawModel(), n_bytes_of(cube.shape, cube.dtype))]
+    if isinstance(model, ValuesModel) and model.values.is_wide(cube.dtype):
+        shuffled = ShuffledModel()
+        others.append((shuffled, shuffled.compressed_bytes(cube, work)))
+    for other, n_bytes in others:
+        header = _header(cube, other, b"", writer.header.metadata)
+        if n_bytes < writer.n_bytes and stream_bytes(header, [TileEntry(0, (n_bytes,), 0, 0)]) < writer.n_bytes:
+            writer.spool.seek(0)
+            writer.spool.truncate()
+            writer = StreamWriter(header, writer.spool)
+            other.encode_cube(cube, writer, replace(work, progress=silent))
+    return writer
 
 
 def _header(cube: Cube, model: Model, parameters: bytes, metadata: dict) -> Header:
@@ -200,22 +225,30 @@ def _header(cube: Cube, model: Model, parameters: bytes, metadata: dict) -> Head
         weights_hash=model.weights_hash,
         parameters=parameters,
         metadata=metadata,
+        values=model.values.to_bytes(cube.dtype) if isinstance(model, ValuesModel) else b"",
     )
 
 
-def _with_nodata(metadata: dict | None, nodata: int | None, cube: Cube) -> dict:
-    """Checked metadata, that value among them."""
+def _with_nodata(metadata: dict | None, nodata: float | None, cube: Cube) -> dict:
+    """Checked metadata, that value among them; NaN speaks for itself."""
     metadata = plain(metadata, cube.shape[0])
     if nodata is None:
         return metadata
-    limits = np.iinfo(cube.dtype)
-    nodata = whole_number(nodata, "nodata", int(limits.min), int(limits.max))
+    if cube.dtype.kind == "f":
+        if isinstance(nodata, bool) or not isinstance(nodata, int | float | np.number) or math.isinf(nodata):
+            raise UsageError(f"nodata: expected a finite number, or NaN, found {nodata!r:.60}")
+        if math.isnan(nodata):
+            return metadata
+        nodata = float(nodata)
+    else:
+        limits = np.iinfo(cube.dtype) if cube.dtype.kind in "iu" else np.iinfo("uint8")
+        nodata = whole_number(nodata, "nodata", int(limits.min), int(limits.max))
     if metadata.setdefault("nodata", nodata) != nodata:
         raise UsageError(f"nodata: expected the value of the metadata, {metadata['nodata']}, found {nodata}")
     return metadata
 
 
-def _filled(cube: np.ndarray, nodata: int | None) -> np.ndarray:
+def _filled(cube: np.ndarray, nodata: float | None) -> np.ndarray:
     """The plain array that a masked one becomes.
 
     Raises
@@ -228,6 +261,8 @@ def _filled(cube: np.ndarray, nodata: int | None) -> np.ndarray:
     mask = np.ma.getmaskarray(cube)
     if not mask.any():
         return cube.data
+    if nodata is None and cube.dtype.kind == "f":
+        nodata = math.nan
     if nodata is None:
         n_masked = np.count_nonzero(mask)
         raise InvalidCubeError(
@@ -311,7 +346,7 @@ def decode_file(
     expected_shape: Sequence[int] | None = None,
     expected_dtype: np.dtype | str | None = None,
     overwrite: bool = False,
-) -> int | None:
+) -> float | None:
     """Restore a ``.npy`` file, of which only a batch of tiles is in memory at a time.
 
     Parameters
@@ -325,7 +360,7 @@ def decode_file(
 
     Returns
     -------
-    int or None : greatest absolute difference from the original, which is 0 unless the stream is near-lossless; None
+    number or None : greatest absolute difference from the original, which is 0 unless the stream is near-lossless; None
         without `verify`
 
     Raises
@@ -373,7 +408,7 @@ def verify(
     threads: int | None = None,
     memory_budget: int | None = None,
     progress: Progress | None = None,
-) -> int | None:
+) -> float | None:
     """Decode a stream, check it against its checksums and perhaps its original, and keep nothing.
 
     Parameters
@@ -383,7 +418,7 @@ def verify(
 
     Returns
     -------
-    int or None : greatest absolute difference from the original, which is 0 unless the stream is near-lossless; None
+    number or None : greatest absolute difference from the original, which is 0 unless the stream is near-lossless; None
         without an original
 
     Raises
@@ -542,14 +577,14 @@ def _decode(
     device: str,
     model: ModelLike | None,
     work: Work,
-) -> int | None:
+) -> float | None:
     """Decode all into a target, if there is one; largest error, if there is an original."""
     header, name = index.header, getattr(original, "path", "original")
     if original is not None:
         check_comparable(original, header.shape, header.dtype, name)
     ready = _ready(data, index, device, model, work)
     with into(header) as target:
-        comparison = Comparison(original, name, _parameters(header).get("max_error", 0), target)
+        comparison = Comparison(original, name, _max_error(header), target)
         ready.decode_cube(data, index, comparison, work)
         return comparison.verdict()
 
@@ -563,7 +598,9 @@ def _ready(data: Stream, index: StreamIndex, device: str, model: ModelLike | Non
 
 
 def _model_of(header: Header, device: str, model: ModelLike | None) -> Model:
-    return model_for_stream(header.model_name, header.family, header.weights_hash, device, model)
+    found = model_for_stream(header.model_name, header.family, header.weights_hash, device, model)
+    plan = _values_of(header)
+    return ValuesModel(found, plan) if plan else found
 
 
 def _index_of(
@@ -576,7 +613,7 @@ def _index_of(
     index = read_index(data)
     header = index.header
     _parameters(header)  # damaged ones are told before weights are loaded
-    expected, found = len(family_of(header.family).section_names), len(index.tiles[0].section_bytes)
+    expected, found = len(_section_names(header)), len(index.tiles[0].section_bytes)
     if found != expected:
         raise CorruptStreamError(f"index: expected {expected} sections a tile for {header.family}, found {found}")
     n_bytes = n_bytes_of(header.shape, header.dtype)
@@ -596,6 +633,30 @@ def _parameters(header: Header) -> dict:
     return family_of(header.family).describe_parameters(header.parameters)
 
 
+def _values_of(header: Header) -> Plan | None:
+    """How the samples became what the family coded; None if it coded them as they are."""
+    if header.dtype.newbyteorder("=") not in VALUE_DTYPES:
+        return None
+    codes_any = header.family in (RawModel.family, ShuffledModel.family)
+    if codes_any != (not header.values):
+        expected = "none" if codes_any else f"those of {header.dtype} samples"
+        raise CorruptStreamError(f"header: values: expected {expected} for {header.family}, found otherwise")
+    return None if codes_any else Plan.from_bytes(header.values, header.shape[0], header.dtype)
+
+
+def _section_names(header: Header) -> tuple[str, ...]:
+    plan = _values_of(header)
+    return (*family_of(header.family).section_names, *([REST] if plan and plan.has_rest else []))
+
+
+def _max_error(header: Header) -> float:
+    """How far a decoded sample may be off; 0 of a lossless stream."""
+    plan = _values_of(header)
+    if plan is None:
+        return _parameters(header).get("max_error", 0)
+    return plan.max_error if header.dtype.kind == "f" and plan.max_error else int(plan.max_error)
+
+
 # --- inspect ----------------------------------------------------------------------------------------------------------
 
 
@@ -604,8 +665,9 @@ def inspect(stream: StreamLike) -> dict:
 
     Returns
     -------
-    dict of JSON-able values: version, shape, dtype, model, family, weights_sha256, parameters, max_error, metadata,
-    tile_shape, section_names, tiles (sizes by section), header_bytes, stream_bytes, bits_per_sample, complete.
+    dict of JSON-able values: version, shape, dtype, model, family, weights_sha256, parameters, max_error, values (how
+    floats and 64-bit integers became what the family codes), metadata, tile_shape, section_names, tiles (sizes by
+    section), header_bytes, stream_bytes, bits_per_sample, complete.
 
     Raises
     ------
@@ -626,20 +688,22 @@ def inspect(stream: StreamLike) -> dict:
 
 def _description(index: StreamIndex, is_complete: bool) -> dict:
     header, parameters = index.header, _parameters(index.header)
+    plan = _values_of(header)
     return {
         "version": VERSION,
         "shape": list(header.shape),
         "dtype": str(header.dtype.newbyteorder("=")),
-        "byte_order": "big" if header.dtype == header.dtype.newbyteorder(">") else "little",
+        "byte_order": "big" if header.dtype.str[0] == ">" else "little",
         "model": header.model_name,
         "family": header.family,
         "weights_sha256": header.weights_hash.hex(),
         "parameters": parameters,
-        "max_error": parameters.get("max_error", 0),
+        "max_error": _max_error(header),
+        "values": plan.describe() if plan else {},
         "metadata": header.metadata,
         "tile_shape": [header.tile_rows, header.tile_columns],
         "n_tiles": len(index.tiles),
-        "section_names": list(family_of(header.family).section_names),
+        "section_names": list(_section_names(header)),
         "tiles": [list(tile.section_bytes) for tile in index.tiles],
         "header_bytes": PREAMBLE.size + index.header_bytes,
         "stream_bytes": index.stream_bytes,

@@ -102,16 +102,18 @@ def add_encode(commands) -> None:
   lhic encode cube.npy cube.lhic --model lhic-bp-xs --param-d 8 --device cpu
   lhic encode cube.npy cube.lhic --metadata bands.json
   lhic encode cube.npy cube.lhic --max-error 2
+  lhic encode reflectance.npy cube.lhic --max-error 1e-4
   lhic encode cube.npy cube.lhic --tuning-steps 300
   cat cube.npy | lhic encode - - | ssh host 'cat > cube.lhic'
 """
     add = _command(commands, "encode", run_encode, "compress a .npy cube", examples).add_argument
-    add("input", metavar="IN.npy", help="integer array (bands, rows, columns)")
+    add("input", metavar="IN.npy", help="array (bands, rows, columns) of integers, floats or booleans")
     add("output", metavar="OUT.lhic", help="stream to write")
     models = "one that 'lhic models' lists, or a .safetensors file"
     add("--model", metavar="NAME|PATH", default=DEFAULT_MODEL, help=f"{models} (default: {DEFAULT_MODEL})")
     add("--param-d", type=int, metavar="D", help="bits in the lower of a sample's two parts (default: 8)")
-    add("--max-error", type=int, default=0, metavar="E", help="let samples change by up to E (default: 0, lossless)")
+    bound = "let samples change by up to E, in their own unit (default: 0, lossless)"
+    add("--max-error", type=_number, default=0, metavar="E", help=bound)
     tuning = "fit the network of lhic-ax to the cube by N steps, e.g. 300, and send what changed, where that pays "
     add("--tuning-steps", type=int, metavar="N", help=tuning + "(default: up to the model; decoding takes no longer)")
     add("--metadata", metavar="FILE.json", help="wavelengths, fwhm, nodata, crs, ... to store")
@@ -145,7 +147,15 @@ def _warn_of_axes(cube: CubeReader) -> None:
         print(f"lhic: warning: {message_of(cube.path)}: {expected}; {advice}", file=sys.stderr)
 
 
-def _loss(max_error: int) -> str:
+def _number(text: str) -> int | float:
+    """What a text says, whole where it says so."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def _loss(max_error: float) -> str:
     return f"near-lossless, |error| <= {max_error}" if max_error else "lossless"
 
 
@@ -195,7 +205,7 @@ def run_decode(options: argparse.Namespace) -> None:
     _tell(options, f"{options.output}: {info['dtype']} {shape}{_verdict(error, info['max_error'])}")
 
 
-def _decode_tile(stream: Source, max_error: int, options: argparse.Namespace) -> tuple[tuple[int, ...], int | None]:
+def _decode_tile(stream: Source, max_error: float, options: argparse.Namespace) -> tuple[tuple[int, ...], float | None]:
     """Shape of the tile, and its largest error if it is compared."""
     check_not_input(options.output, stream.fileno(), options.verify, *weights_files(options.model))
     keywords = {"model": options.model, "threads": options.threads}
@@ -211,7 +221,7 @@ def _decode_tile(stream: Source, max_error: int, options: argparse.Namespace) ->
     return tile.shape, error
 
 
-def _verdict(error: int | None, max_error: int) -> str:
+def _verdict(error: float | None, max_error: float) -> str:
     if error is None:
         return ""
     if error:
@@ -326,6 +336,7 @@ def _description(info: dict) -> str:
         "format": f"version {info['version']}",
         "cube": f"{info['dtype']} {tuple(info['shape'])}, bands x rows x columns",
         "model": f"{info['model']} ({info['family']}), weights {info['weights_sha256'][:16] or 'none'}",
+        **({"values": values} if (values := _values(info["values"])) else {}),
         "parameters": parameters or "none",
         "loss": _loss(info["max_error"]),
         "tiles": f"{info['n_tiles']} of up to {info['tile_shape'][0]} x {info['tile_shape'][1]}, each with all bands",
@@ -334,6 +345,16 @@ def _description(info: dict) -> str:
         "metadata": ", ".join(info["metadata"]) or "none",
     }
     return "\n".join(f"{key:<11}{message_of(value)}" for key, value in lines.items())
+
+
+def _values(found: dict) -> str:
+    """How samples that no model codes became integers; empty where they are some."""
+    if not found:
+        return ""
+    steps = f", samples in steps of {' and '.join(found['steps'])}" if found["steps"] else ""
+    apart = f", {found['bits kept apart']} bits a sample kept apart" if found["bits kept apart"] else ""
+    special = f", {found['special samples']} special values" if found["special samples"] else ""
+    return f"coded as {found['coded as']}{steps}{apart}{special}"
 
 
 def add_models(commands) -> None:

@@ -195,6 +195,7 @@ class Model(ABC):
         """Code all tiles of a cube."""
         header = writer.header
         native, nodata = header.dtype.newbyteorder("="), nodata_of(header.metadata, header.dtype)
+        nodata = int(nodata) if isinstance(nodata, int) else None  # a plan keeps that of floats
         for batch in self._batches(header, work):
             tiles = [np.ascontiguousarray(cube[tile.window], native) for tile in batch]
             for encoded in self.encode_tiles(tiles, header.parameters, work, nodata):

@@ -20,7 +20,12 @@ from lhic.extras import needs
 from lhic.families.family import Family, Model
 from lhic.families.weights import load_weights, read_description
 
-FAMILIES = {"lhic-bp": "lhic.families.bp", "lhic-ax": "lhic.families.ax", "raw": "lhic.families.raw"}
+FAMILIES = {
+    "lhic-bp": "lhic.families.bp",
+    "lhic-ax": "lhic.families.ax",
+    "raw": "lhic.families.raw",
+    "shuffled": "lhic.families.shuffled",
+}
 """Family name (docs/format.md, section 4) -> module that offers it as ``family`` (`lhic.families.family.Family`)."""
 
 DEFAULT_MODEL = "lhic-ax"

@@ -88,12 +88,15 @@ def read_metadata(section: bytes, n_bands: int) -> dict:
         raise CorruptStreamError(f"header: {error}") from None
 
 
-def nodata_of(metadata: dict, dtype: np.dtype) -> int | None:
+def nodata_of(metadata: dict, dtype: np.dtype) -> int | float | None:
     """The sample value that means "no data"; None if there is none, or no sample of this dtype can have it."""
-    nodata, limits = metadata.get("nodata"), np.iinfo(dtype)
-    if nodata is None or nodata != int(nodata) or not limits.min <= nodata <= limits.max:
+    nodata = metadata.get("nodata")
+    if nodata is None or dtype.kind not in "iuf":
         return None
-    return int(nodata)
+    if dtype.kind == "f":
+        return float(nodata)
+    limits = np.iinfo(dtype)
+    return int(nodata) if nodata == int(nodata) and limits.min <= nodata <= limits.max else None
 
 
 def _value(value: Any, where: str, depth: int = 0) -> Any:

@@ -112,9 +112,9 @@ def train(context, config="configs/lhic-ax.yml", device="auto"):
     print(run(config, device).weights_path)
 
 
-@task(help={"name": "cross-validation or ablations", "out": "folder below results/; default: local/<name>"})
+@task(help={"name": "cross-validation, ablations or floats", "out": "folder below results/; default: local/<name>"})
 def experiment(context, name, out=""):
-    """Train lhic-ax again and again: without each scene and sensor, or with one part changed."""
+    """Train lhic-ax without each scene and sensor, or with one part changed; or measure what floats take."""
     from benchmarks.experiments import run_experiment
 
     run_experiment(name, out)

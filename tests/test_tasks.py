@@ -29,7 +29,10 @@ def test_every_task_is_there_and_says_what_it_does():
         (["bench"], "error: codecs: expected names, each once, found none"),
         (["conformance", "--suite", "jpeg"], "error: suite: expected one of lhic-bp, ccsds123, found 'jpeg'"),
         (["conformance", "--suite", "ccsds123", "--folder", "gone"], "error: gone: expected a folder of conformance"),
-        (["experiment", "luck"], "error: experiment: expected one of cross-validation, ablations, found 'luck'"),
+        (
+            ["experiment", "luck"],
+            "error: experiment: expected one of cross-validation, ablations, floats, found 'luck'",
+        ),
         (["train", "--device", "tpu"], "error: device 'tpu': expected one of auto, cpu, cuda"),
         (["train", "--config", "gone.yml"], "error: gone.yml: expected a readable configuration, found No such file"),
         (["report", "--profile", "gone"], "error: results/gone"),

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -36,7 +36,7 @@ from lhic.io.npy import CubeReader, CubeWriter
 from lhic.io.source import Source, open_source
 from lhic.io.threads import n_threads
 from lhic.picture import Preview, choose_bands, stretch
-from lhic.stream.header import PREAMBLE, VERSION, Header, StreamIndex, read_index, stream_bytes
+from lhic.stream.header import MAX_AXIS, PREAMBLE, VERSION, Header, StreamIndex, read_index, stream_bytes
 from lhic.stream.metadata import nodata_of, plain
 from lhic.stream.tiles import Stream, TileEntry, lazy_sections
 from lhic.stream.whole import StreamWriter, check_whole
@@ -48,6 +48,8 @@ ModelLike = str | os.PathLike | Model
 """Name (``lhic models``), path of a weights file, or a loaded model."""
 StreamLike = bytes | bytearray | memoryview | Source | str | os.PathLike
 """A stream: its bytes, or where they are: a path, ``-`` for standard input, or an open source."""
+SAVING_SAMPLES = 1 << 17
+"""Of a cube, coded to say what a bound would save."""
 
 
 # --- encode -----------------------------------------------------------------------------------------------------------
@@ -64,6 +66,7 @@ def encode(
     memory_budget: int | None = None,
     progress: Progress | None = None,
     fallback: bool = True,
+    tile_shape: Sequence[int] | None = None,
     **options,
 ) -> bytes:
     """Compress a cube, without loss unless ``max_error`` is given.
@@ -81,6 +84,8 @@ def encode(
     memory_budget : bytes; default ``LHIC_MEMORY_BUDGET``, else 80 % of the free memory
     progress : called with the number of samples finished since its last call
     fallback : store the samples as they are, or compressed by Zstandard, where the model's stream would be longer
+    tile_shape : rows and columns of a tile, for lhic-ax: large ones take fewer bits, of small ones a window takes
+        less decoding; default: about 128 x 128, or the whole of a small cube
     options : of the model's family, e.g. ``param_d=8`` for lhic-bp, ``max_error=2`` or ``tuning_steps=300`` for
         lhic-ax. With floats and 64-bit integers any family takes ``max_error``, in the samples' own unit
 
@@ -105,7 +110,7 @@ def encode(
     file = io.BytesIO()
     # The sections, and the stream put together of them, are rarely as long as the samples.
     work = _work(progress, threads, memory_budget, held=2 * cube.nbytes)
-    _encode(cube, file, io.BytesIO(), as_model(model, device), metadata, fallback, options, work)
+    _encode(cube, file, io.BytesIO(), _tiled(as_model(model, device), tile_shape), metadata, fallback, options, work)
     return file.getvalue()
 
 
@@ -121,6 +126,7 @@ def encode_file(
     memory_budget: int | None = None,
     progress: Progress | None = None,
     fallback: bool = True,
+    tile_shape: Sequence[int] | None = None,
     overwrite: bool = False,
     **options,
 ) -> dict:
@@ -131,7 +137,8 @@ def encode_file(
     cube : path of a ``.npy`` file with what `lhic.encode` takes, or a `CubeReader` of it; ``-`` is standard input
     stream : path to write, ``-`` is standard output; a temporary file on the same disk holds the coded tiles meanwhile
     overwrite : whether `stream` may replace an existing file
-    model, device, metadata, nodata, threads, memory_budget, progress, fallback, options : as `lhic.encode` takes them
+    model, device, metadata, nodata, threads, memory_budget, progress, fallback, tile_shape, options : as `lhic.encode`
+        takes them
 
     Returns
     -------
@@ -162,8 +169,45 @@ def encode_file(
         check_not_input(stream, reader.fileno(), *weights_files(model))
         with atomic_write(stream, overwrite) as file, temporary_beside(stream) as spool, named(reader.path):
             metadata = _with_nodata(metadata, nodata, reader)
-            index = _encode(reader, file, spool, as_model(model, device), metadata, fallback, options, work)
+            tiled = _tiled(as_model(model, device), tile_shape)
+            index = _encode(reader, file, spool, tiled, metadata, fallback, options, work)
     return _description(index, is_complete=True)
+
+
+class Saving(NamedTuple):
+    """What a bound would save: bits per sample without and with it, measured on a part of a cube."""
+
+    max_error: float
+    lossless: float
+    bounded: float
+
+
+def saving_of_a_bound(cube: Cube, model: ModelLike = DEFAULT_MODEL, device: str = "auto", **keywords) -> Saving | None:
+    """What it would save not to keep the last bits of floats, which are seldom measured.
+
+    The bound is the power of ten below a 1,000th of the range in which nine in ten samples of the cube's middle are.
+
+    Parameters
+    ----------
+    cube : floats (S, H, W); only some pixels in the middle are looked at
+    model, device, keywords : as `lhic.encode` takes them
+
+    Returns
+    -------
+    Saving or None : None where samples of one value, or none that are finite, say nothing
+    """
+    n_bands, n_rows, n_columns = cube.shape
+    side = max(math.isqrt(SAVING_SAMPLES // n_bands), 1)
+    row, column = max(n_rows - side, 0) // 2, max(n_columns - side, 0) // 2
+    window = slice(0, n_bands), slice(row, min(row + side, n_rows)), slice(column, min(column + side, n_columns))
+    part = np.ascontiguousarray(cube[window])
+    finite = part[np.isfinite(part)].astype(np.float64)
+    low, high = np.percentile(finite, (5, 95)) if finite.size else (0.0, 0.0)
+    if not 0 < high - low < math.inf:
+        return None
+    bound = float(f"1e{math.floor(math.log10((high - low) / 1000))}")
+    sizes = [len(encode(part, model, device, max_error=error, **keywords)) for error in (0, bound)]
+    return Saving(bound, *(8 * n_bytes / part.size for n_bytes in sizes))
 
 
 def _encode(
@@ -185,6 +229,19 @@ def _encode(
     if fallback:
         writer = _shortest(cube, model, writer, work)
     return writer.finish(file)
+
+
+def _tiled(model: Model, tile_shape: Sequence[int] | None) -> Model:
+    """The model, with tiles of that shape if one is asked for."""
+    if tile_shape is None:
+        return model
+    try:
+        n_rows, n_columns = tile_shape
+    except (TypeError, ValueError):
+        raise UsageError(f"tile_shape: expected rows and columns, found {tile_shape!r:.60}") from None
+    return model.with_tiles(
+        whole_number(n_rows, "tile_shape", 1, MAX_AXIS), whole_number(n_columns, "tile_shape", 1, MAX_AXIS)
+    )
 
 
 def _with_values(model: Model, cube: Cube, metadata: dict, options: dict, work: Work) -> tuple[Model, dict]:
@@ -323,7 +380,7 @@ def decode(
     lhic.errors.MemoryBudgetError: stream: expected at most 10 bytes of samples (max_bytes), found 48
     """
     with _opened_stream(stream) as data:
-        index = _index_of(data, max_bytes, expected_shape, expected_dtype)
+        index = index_of(data, max_bytes, expected_shape, expected_dtype)
         header = index.header
         work = _work(progress, threads, memory_budget, held=n_bytes_of(header.shape, header.dtype))
         ready = _ready(data, index, device, model, work)
@@ -395,7 +452,7 @@ def decode_file(
     with _opened_stream(stream) as data, _opened(verify, CubeReader) as original:
         inputs = [file.fileno() for file in (data, original) if isinstance(file, Source | CubeReader)]
         check_not_input(cube, *inputs, *weights_files(model))
-        index = _index_of(data, max_bytes, expected_shape, expected_dtype)
+        index = index_of(data, max_bytes, expected_shape, expected_dtype)
         return _decode(data, index, original, into, device, model, work)
 
 
@@ -439,7 +496,7 @@ def verify(
     with _opened_stream(stream) as data, _opened(original, CubeReader) as reader:
         if isinstance(reader, np.ndarray):
             check_cube(reader, "original")
-        return _decode(data, _index_of(data), reader, lambda header: nullcontext(), device, model, work)
+        return _decode(data, index_of(data), reader, lambda header: nullcontext(), device, model, work)
 
 
 def decode_tile(
@@ -478,11 +535,11 @@ def decode_tile(
     (2, 3, 4)
     """
     with _opened_stream(stream) as data:
-        index = _index_of(data)
+        index = index_of(data)
         header = index.header
         window = header.grid[whole_number(tile, "tile", 0, len(index.tiles) - 1)]
         work = _work(progress, threads, memory_budget)
-        model = _model_of(header, device, model)
+        model = model_of(header, device, model)
         model.check_room(header, f"tile {tile}", work)
         (samples,) = model.decode_checked(data, index, [window], work)
     return samples.astype(header.dtype, copy=False)
@@ -537,7 +594,7 @@ def preview(
             progress(n_samples)
 
     with _opened_stream(stream) as data:
-        index = _index_of(data)
+        index = index_of(data)
         header = index.header
         n_bands = header.shape[0]
         if bands is None:
@@ -546,7 +603,7 @@ def preview(
             bands = tuple(whole_number(band, "bands", 0, n_bands - 1) for band in bands)
         if len(bands) != 3:
             raise UsageError(f"bands: expected three numbers of 0..{n_bands - 1}, found {len(bands)}")
-        model = _model_of(header, device, model)
+        model = model_of(header, device, model)
         cube, bytes_read = _first_bands(data, index, max(bands) + 1, model, _work(count, threads, memory_budget))
     nodata = header.metadata.get("nodata", np.iinfo(cube.dtype).min if cube.dtype.kind == "i" else None)
     image = np.stack([stretch(cube[band], nodata) for band in bands], axis=-1)
@@ -592,18 +649,18 @@ def _decode(
 def _ready(data: Stream, index: StreamIndex, device: str, model: ModelLike | None, work: Work) -> Model:
     """The model that decodes a stream, once the stream is known to be whole, and there is room for it."""
     check_whole(data, index)
-    found = _model_of(index.header, device, model)
+    found = model_of(index.header, device, model)
     found.check_room(index.header, "stream", work)
     return found
 
 
-def _model_of(header: Header, device: str, model: ModelLike | None) -> Model:
+def model_of(header: Header, device: str, model: ModelLike | None) -> Model:
     found = model_for_stream(header.model_name, header.family, header.weights_hash, device, model)
     plan = _values_of(header)
     return ValuesModel(found, plan) if plan else found
 
 
-def _index_of(
+def index_of(
     data: Stream,
     max_bytes: int | None = None,
     expected_shape: Sequence[int] | None = None,
@@ -682,7 +739,7 @@ def inspect(stream: StreamLike) -> dict:
     ([2, 3, 4], 'int16', {'nodata': -1})
     """
     with _opened_stream(stream) as data:
-        index = _index_of(data)
+        index = index_of(data)
         return _description(index, len(data) == index.stream_bytes)
 
 

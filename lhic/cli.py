@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 import lhic
 from lhic import console
+from lhic.api import saving_of_a_bound
 from lhic.comparison import Comparison, check_comparable
 from lhic.cube import likely_band_axis
 from lhic.errors import (
@@ -43,6 +44,8 @@ from lhic.stream.header import read_index
 from lhic.stream.metadata import write_metadata
 
 EXIT_DATA = 1
+MANY_BITS = 10
+"""A sample of floats; above this it is worth saying what a bound would save."""
 BAR_DELAY_S = 2.0  # what is done, or fails, in less time shows no progress bar
 
 
@@ -116,13 +119,20 @@ def add_encode(commands) -> None:
     add("--max-error", type=_number, default=0, metavar="E", help=bound)
     tuning = "fit the network of lhic-ax to the cube by N steps, e.g. 300, and send what changed, where that pays "
     add("--tuning-steps", type=int, metavar="N", help=tuning + "(default: up to the model; decoding takes no longer)")
+    tiles = "rows and columns of a tile (default: about 128x128); windows of small ones are read faster"
+    add("--tile", metavar="ROWSxCOLUMNS", type=_tile, dest="tile_shape", help=tiles)
     add("--metadata", metavar="FILE.json", help="wavelengths, fwhm, nodata, crs, ... to store")
     _add(add, "--device", "--threads", "--force", "--quiet")
 
 
 def run_encode(options: argparse.Namespace) -> None:
     _check_one_standard_input(options.input, options.metadata)
-    wanted = {"param_d": options.param_d, "tuning_steps": options.tuning_steps, "max_error": options.max_error or None}
+    wanted = {
+        "tile_shape": options.tile_shape,
+        "param_d": options.param_d,
+        "tuning_steps": options.tuning_steps,
+        "max_error": options.max_error or None,
+    }
     extra = {name: value for name, value in wanted.items() if value is not None}  # no error is what every family does
     with CubeReader(options.input) as cube:  # tells a bad cube first
         if options.metadata is not None:
@@ -131,11 +141,23 @@ def run_encode(options: argparse.Namespace) -> None:
         with _progress_bar(cube.size, options) as progress:
             keywords = {"overwrite": options.force, "threads": options.threads, "progress": progress, **extra}
             found = lhic.encode_file(cube, options.output, options.model, options.device, **keywords)
+        if cube.dtype.kind == "f" and not options.max_error and found["bits_per_sample"] > MANY_BITS:
+            _tell_of_bounds(cube, options)
     _tell(
         options,
         f"{options.output}: {found['stream_bytes']} bytes, {found['bits_per_sample']:.4f} bits per sample, "
         f"{cube.nbytes / found['stream_bytes']:.2f} times smaller, {_loss(found['max_error'])}",
     )
+
+
+def _tell_of_bounds(cube: CubeReader, options: argparse.Namespace) -> None:
+    """Most floats hold bits that nobody measured."""
+    keywords = {"threads": options.threads}
+    saving = saving_of_a_bound(cube, options.model, options.device, **keywords)
+    if saving is not None and saving.bounded < saving.lossless:
+        found = f"{saving.lossless:.1f} bits a sample keep each bit of {cube.dtype.name} samples"
+        advice = f"--max-error {saving.max_error:g} would take {saving.bounded:.1f}"
+        print(f"lhic: note: {message_of(cube.path)}: {found}; {advice}, judged from its middle", file=sys.stderr)
 
 
 def _warn_of_axes(cube: CubeReader) -> None:
@@ -153,6 +175,12 @@ def _number(text: str) -> int | float:
         return int(text)
     except ValueError:
         return float(text)
+
+
+def _tile(text: str) -> tuple[int, int]:
+    """Rows and columns, as in 64x64."""
+    n_rows, n_columns = (int(part) for part in text.lower().split("x"))
+    return n_rows, n_columns
 
 
 def _loss(max_error: float) -> str:

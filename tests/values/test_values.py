@@ -378,3 +378,26 @@ def test_steps_that_are_none_are_rejected(step):
     damaged = whole[:-16] + struct.pack("<d", step) + whole[-8:]
     with pytest.raises(CorruptStreamError, match="step"):
         Plan.from_bytes(damaged, 1, np.dtype("float32"))
+
+
+# --- the command line ---
+
+
+def test_encode_tells_what_a_bound_would_save(tmp_path, capsys):
+    from lhic.cli import main
+
+    rng = np.random.default_rng(4)
+    cube = (scene() * 1e-3 + rng.normal(0, 0.01, scene().shape)).astype("float32")
+    lhic.save_cube(tmp_path / "cube.npy", cube)
+    fast = ["--model", "lhic-ax-fast"]
+    assert main(["encode", str(tmp_path / "cube.npy"), str(tmp_path / "cube.lhic"), *fast]) == 0
+    told = capsys.readouterr().err
+    assert "cube.npy: " in told and "--max-error 0.001 would take" in told
+    bounded = [str(tmp_path / "bounded.lhic"), "--max-error", "1e-3", *fast]
+    assert main(["encode", str(tmp_path / "cube.npy"), *bounded]) == 0
+    assert "|error| <= 0.001" in (found := capsys.readouterr()).out and not found.err
+    assert main(["decode", bounded[0], str(tmp_path / "again.npy"), "--verify", str(tmp_path / "cube.npy")]) == 0
+    assert "within 0.001" in capsys.readouterr().out
+    assert main(["info", str(tmp_path / "cube.lhic")]) == 0
+    assert "coded as" in capsys.readouterr().out
+    assert main(["encode", str(tmp_path / "cube.npy"), str(tmp_path / "x.lhic"), "--max-error", "nan"]) == 2

@@ -112,9 +112,14 @@ def train(context, config="configs/lhic-ax.yml", device="auto"):
     print(run(config, device).weights_path)
 
 
-@task(help={"name": "cross-validation, ablations or floats", "out": "folder below results/; default: local/<name>"})
+@task(
+    help={
+        "name": "cross-validation, ablations, floats or windows",
+        "out": "folder below results/; default: local/<name>",
+    }
+)
 def experiment(context, name, out=""):
-    """Train lhic-ax without each scene and sensor, or with one part changed; or measure what floats take."""
+    """Train lhic-ax without some scene, sensor or part of it; or measure what floats, or windows of a scene, take."""
     from benchmarks.experiments import run_experiment
 
     run_experiment(name, out)

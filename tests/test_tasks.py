@@ -31,7 +31,7 @@ def test_every_task_is_there_and_says_what_it_does():
         (["conformance", "--suite", "ccsds123", "--folder", "gone"], "error: gone: expected a folder of conformance"),
         (
             ["experiment", "luck"],
-            "error: experiment: expected one of cross-validation, ablations, floats, found 'luck'",
+            "error: experiment: expected one of cross-validation, ablations, floats, windows",
         ),
         (["train", "--device", "tpu"], "error: device 'tpu': expected one of auto, cpu, cuda"),
         (["train", "--config", "gone.yml"], "error: gone.yml: expected a readable configuration, found No such file"),

@@ -104,13 +104,17 @@ def _candidates(values: np.ndarray) -> Iterator[Map]:
         return
     step, error = found
     low, high = step - error, step + error
-    if low <= 0:
+    apart = (real - real[0]) / step
+    is_sure = apart[-1] * error < 0.2 * step
+    if low <= 0 or (is_sure and np.mean(np.abs(apart - np.rint(apart)) < 0.3) < FITTING):
         return
     phase = real / step - np.rint(real / step)
     reach = float(np.abs(real).max()) / step * error / step  # how far off the phase may be for the step's error
     if reach > 0.25 or np.abs(phase).max() < 0.05 + 2 * reach:
         yield from _scaled(values, low, high)
-    yield from _scaled_and_moved(values, low, high)
+    if is_sure:
+        yield from _scaled_and_moved(values, low, high)
+        yield from _line(values, np.rint(apart), low, high)
 
 
 def _step_of(real: np.ndarray, ulp: float) -> tuple[float, float] | None:
@@ -204,6 +208,22 @@ def _scaled_and_moved(values: np.ndarray, low: float, high: float) -> Iterator[M
         tried = offsets.astype(values.dtype).astype(np.float64) if is_rounded else offsets
         for offset in _exact_offsets(kind, step, tried, some):
             yield Map(kind, step=step, offset=float(offset))
+
+
+def _line(values: np.ndarray, numbers: np.ndarray, low: float, high: float) -> Iterator[Map]:
+    """The line that runs farthest inside of what each value, rounded once, leaves: any step with any offset."""
+    half = 0.5 * np.spacing(np.abs(values)).astype(np.float64)
+    least, greatest = values.astype(np.float64) - half, values.astype(np.float64) + half
+
+    def offsets(step: float) -> tuple[float, float]:
+        return float((least - step * numbers).max()), float((greatest - step * numbers).min())
+
+    for _ in range(80):  # how wide the interval of offsets is rises with the step, and then falls
+        third = (high - low) / 3
+        (a, b), (c, d) = offsets(low + third), offsets(high - third)
+        low, high = (low, high - third) if b - a > d - c else (low + third, high)
+    step = (low + high) / 2
+    yield Map(Kind.MULTIPLY, step=step, offset=sum(offsets(step)) / 2)
 
 
 def _exact_offsets(kind: Kind, step: float, offsets: np.ndarray, some: np.ndarray) -> np.ndarray:

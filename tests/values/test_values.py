@@ -115,6 +115,14 @@ def test_steps_with_an_offset_are_found(name, step, offset, is_native):
     assert plan.coded.itemsize == 2 and not plan.has_rest
 
 
+@pytest.mark.parametrize(("step", "offset"), [(0.0123456, -0.4567891), (3.3e-5, 0.0012345678), (0.7071, 1234.56789)])
+def test_any_step_and_offset_are_found_where_sums_were_rounded_once(step, offset):
+    cube = (scene() * step + offset).astype("float32")
+    plan, again = plan_round_trip(cube)
+    assert bits(again) == bits(cube)
+    assert plan.coded.itemsize == 2 and not plan.has_rest and len(plan.special_bits) < 5
+
+
 def test_each_band_has_its_step():
     cube = scene() * np.array([1e-4, 0.01, 1.0, 0.0371, 2.5e-5])[:, None, None]
     plan, again = plan_round_trip(cube)

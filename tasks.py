@@ -11,10 +11,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 import invoke
-from invoke import Exit
+from invoke import Exit, ParseError, Parser
 
 PYTHON = shlex.quote(sys.executable)
-SOURCES = "lhic benchmarks tests tasks.py bootstrap.py"
+SOURCES = "lhic benchmarks contrib tests tasks.py bootstrap.py"
+
+
+def _parse(parser, argv, parse=Parser.parse_argv):
+    """Command lines that invoke does not understand are bad usage, exit code 2; it would exit with 1.
+
+    And ``-h`` right behind a task shows its help, also where invoke takes it for the task's first argument.
+    """
+    if argv[1:2] in (["-h"], ["--help"]) and argv[0] in parser.contexts:
+        argv = [argv[0], *("any" for _ in parser.contexts[argv[0]].positional_args), "--help"]
+    try:
+        return parse(parser, argv)
+    except ParseError as error:
+        raise Exit(f"error: {error}", 2) from error
+
+
+Parser.parse_argv = functools.partialmethod(_parse)
 
 
 def task(function: Callable | None = None, **options):
@@ -27,7 +43,7 @@ def task(function: Callable | None = None, **options):
         try:
             function(*arguments, **keywords)
         except KeyboardInterrupt as error:
-            raise Exit("stopped", 130) from error
+            raise Exit(f"stopped: {error}" if str(error) else "stopped", 130) from error
         except Exception as error:
             from lhic.errors import LhicError
 
@@ -161,6 +177,7 @@ def study(context, profile="small", dataset="", root="", parameter=None, commit_
         "long_s": "0, the default: the first pass after loading and compiling is the timing",
         "timeout_s": "a measurement is given up after so many seconds",
         "out": "folder of the results; default: results/local/bench/<dataset>",
+        "list_codecs": "name the codecs of the registry, and measure nothing",
     }
 )
 def bench(
@@ -179,15 +196,19 @@ def bench(
     long_s="0",
     timeout_s="3600",
     out="",
+    list_codecs=False,
 ):
     """Measure codecs on many cubes with Dask workers; a run that was killed goes on where it stopped."""
-    from benchmarks.study.bench import run_bench
+    from benchmarks.study import bench
 
+    if list_codecs:
+        bench.list_codecs()
+        return
     timing = {"repeats": _whole("repeats", repeats), "device": device}
     timing |= {"long_s": _real("long-s", long_s), "timeout_s": _real("timeout-s", timeout_s)}
     what = {"root": root or None, "split": split or None, "form": form, "limit": _whole("limit", limit) or None}
     where = {"scheduler": scheduler or None, "n_workers": _whole("workers", workers) or None, "out": out or None}
-    run_bench(dataset, codecs, threads, timing, what, where)
+    bench.run_bench(dataset, codecs, threads, timing, what, where)
 
 
 @task(
@@ -205,6 +226,14 @@ def bench_gpu(context, model="lhic-ax", batches="1,4,16,64", passes="5"):
     sizes = [_whole("batches", size) for size in batches.split(",")]
     table = bench_gpu(model, sizes, _whole("passes", passes))
     print(table.to_string(index=False))
+
+
+@task(name="bench-explorer", help={"repeats": "times behind each median"})
+def bench_explorer(context, repeats="21"):
+    """Measure how fast the explorer answers in this machine's Chromium; rows go to results/explorer/."""
+    from benchmarks.measure.explorer import bench_explorer
+
+    print(bench_explorer(_whole("repeats", repeats)).iloc[:, :4].to_string(index=False, float_format="%.0f"))
 
 
 @task(help={"profile": "folder of results/ to report on", "open": "open the report in a browser"})
@@ -226,19 +255,68 @@ def report(context, profile="local/small", open=False):
         "seed": "another seed draws other rows",
         "root": "the dataset's folder; default: the one that environment.json names",
         "max_s": "draw only among rows that took at most so many seconds; 0: all",
-        "allow_versions": "another size under another version of the codec's library is no failure",
         "codecs": "draw only among rows of these, separated by commas; default: all",
     },
 )
-def verify_results(
-    context, profile="small", sample="10", seed="0", root="", max_s="0", allow_versions=False, codecs=""
-):
-    """Measure a random sample of committed rows again; exit 1 if a size or a cube differs."""
+def verify_results(context, profile="small", sample="10", seed="0", root="", max_s="0", codecs=""):
+    """Measure a random sample of committed rows again; exit 1 if one that should hold here does not."""
     from benchmarks.measure.verify import verify_results
 
     n_rows, seed, max_s = _whole("sample", sample), _whole("seed", seed), _real("max-s", max_s) or None
     names = [name for name in codecs.split(",") if name]
-    verify_results(profile, n_rows, seed, root or None, max_s, allow_versions, names)
+    verify_results(profile, n_rows, seed, root or None, max_s, names)
+
+
+@task(
+    help={
+        "profile": "folder of results/ that is packed",
+        "into": "file, e.g. small-on-epyc.parquet",
+        "force": "replace the file",
+    }
+)
+def collect(context, profile="local/small", into="", force=False):
+    """Pack the rows of a results folder, with machine, versions and commit, into one file for `merge`."""
+    from benchmarks.measure.collection import collect
+    from benchmarks.measure.provenance import REPOSITORY
+
+    n_rows = collect(REPOSITORY / "results" / profile, _target("collect", into), force)
+    print(f"{into}: {n_rows} rows")
+
+
+@task(
+    name="collect-enb",
+    help={
+        "experiment": "CSV of an experiment of enb, persistence_LosslessCompressionExperiment.csv say",
+        "images": "CSV of the properties of its images; default: persistence_ImagePropertiesTable.csv beside it",
+        "root": "folder from which that CSV names the images; with it, rows get the hash of the samples",
+        "into": "file, e.g. enb-on-epyc.parquet",
+        "force": "replace the file",
+    },
+)
+def collect_enb(context, experiment="", images="", root="", into="", force=False):
+    """Turn what enb has measured on this machine into rows, in one file for `merge`."""
+    from benchmarks.measure.enb_rows import collect_enb
+
+    if not experiment:
+        raise Exit("error: collect-enb: expected --experiment FILE, found none", 2)
+    where = {"images": Path(images) if images else None, "root": Path(root) if root else None}
+    n_rows = collect_enb(Path(experiment), _target("collect-enb", into), **where, overwrite=force)
+    print(f"{into}: {n_rows} rows")
+
+
+@task(
+    help={
+        "file": "written by collect, collect-enb or merge; repeatable",
+        "into": "file that gets all rows",
+        "force": "replace that file",
+    },
+    iterable=["file"],
+)
+def merge(context, file=None, into="", force=False):
+    """Join the results of several machines; exit 1 if they contradict each other. Speeds stay those of a machine."""
+    from benchmarks.study.machines import merge
+
+    merge([Path(path) for path in file or ()], _target("merge", into), force)
 
 
 @task(help={"check": "only say whether the stored notebooks are up to date"})
@@ -274,6 +352,12 @@ def clean(context):
     for top in ("lhic", "benchmarks", "tests"):
         for cache in (root / top).rglob("__pycache__"):
             shutil.rmtree(cache)
+
+
+def _target(name: str, into: str) -> Path:
+    if not into:
+        raise Exit(f"error: {name}: expected --into FILE, found none", 2)
+    return Path(into)
 
 
 def _open_if(wanted: bool, page: Path) -> None:

@@ -3,10 +3,10 @@
 The public names are here; importing them needs neither torch nor a GPU.
 """
 
-from lhic.api import decode, decode_file, decode_tile, encode, encode_file, inspect, preview, verify
+from lhic.api import decode, decode_file, decode_tile, encode, encode_file, inspect, preview, read_auxiliary, verify
 from lhic.errors import LhicError
 from lhic.families.registry import DEFAULT_MODEL, list_models, load_model
-from lhic.io.npy import load_cube, save_cube
+from lhic.formats import load_cube, save_cube
 from lhic.opened import StreamCube
 from lhic.opened import open_cube as open
 
@@ -28,6 +28,7 @@ __all__ = [
     "load_model",
     "open",
     "preview",
+    "read_auxiliary",
     "save_cube",
     "verify",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import BinaryIO, NamedTuple
@@ -18,7 +18,7 @@ import numpy as np
 
 from lhic.arguments import whole_number
 from lhic.comparison import Comparison, check_comparable
-from lhic.cube import VALUE_DTYPES, Cube, CubeSink, check_cube, n_bytes_of
+from lhic.cube import VALUE_DTYPES, Cube, CubeSink, check_cube, check_layout, n_bytes_of
 from lhic.errors import CorruptStreamError, InvalidCubeError, MemoryBudgetError, UsageError, VerificationError, named
 from lhic.families.family import Model, Progress, Work, silent
 from lhic.families.raw import RawModel
@@ -30,14 +30,17 @@ from lhic.families.registry import (
     weights_files,
 )
 from lhic.families.shuffled import ShuffledModel
-from lhic.io.atomic import atomic_write, check_not_input, check_place, temporary_beside
+from lhic.formats import CubeFile, Scene, open_cube
+from lhic.formats.registry import check_output, create_cube, export_cube, stream_name, usual_name
+from lhic.io.atomic import atomic_write, check_not_input, temporary_beside
+from lhic.io.memory import check_memory
 from lhic.io.memory import memory_budget as budget_of
-from lhic.io.npy import CubeReader, CubeWriter
 from lhic.io.source import Source, open_source
 from lhic.io.threads import n_threads
 from lhic.picture import Preview, choose_bands, stretch
+from lhic.stream.auxiliary import HEADER_MARK, AuxiliaryEntry, Packed, pack_all, unpack
 from lhic.stream.header import MAX_AXIS, PREAMBLE, VERSION, Header, StreamIndex, read_index, stream_bytes
-from lhic.stream.metadata import nodata_of, plain
+from lhic.stream.metadata import nanometres, nodata_of, plain
 from lhic.stream.tiles import Stream, TileEntry, lazy_sections
 from lhic.stream.whole import StreamWriter, check_whole
 from lhic.values.find import find_plan
@@ -61,6 +64,7 @@ def encode(
     device: str = "auto",
     *,
     metadata: dict | None = None,
+    auxiliary: Mapping[str, np.ndarray] | None = None,
     nodata: float | None = None,
     threads: int | None = None,
     memory_budget: int | None = None,
@@ -78,6 +82,7 @@ def encode(
     model : name (``lhic models``), path to a weights file, or a loaded model
     device : ``auto``, ``cpu`` or ``cuda``; where to compute. Any device decodes the stream
     metadata : what docs/format.md, section 2, allows (wavelengths, fwhm, nodata, crs, transform, extra, ...)
+    auxiliary : name -> array of any shape that belongs to the cube (latitudes, angles, ...); kept without loss
     nodata : sample value that means "no data"; kept in the metadata. With ``max_error`` it comes back exactly, and no
         other sample becomes it
     threads : how many may compute; default ``LHIC_THREADS``, else the cores this process may use
@@ -110,17 +115,22 @@ def encode(
     file = io.BytesIO()
     # The sections, and the stream put together of them, are rarely as long as the samples.
     work = _work(progress, threads, memory_budget, held=2 * cube.nbytes)
-    _encode(cube, file, io.BytesIO(), _tiled(as_model(model, device), tile_shape), metadata, fallback, options, work)
+    beside = pack_all(auxiliary or {}, {})
+    tiled = _tiled(as_model(model, device), tile_shape)
+    _encode(cube, file, io.BytesIO(), tiled, metadata, fallback, options, work, beside)
     return file.getvalue()
 
 
 def encode_file(
-    cube: str | os.PathLike | CubeReader,
-    stream: str | os.PathLike,
+    cube: str | os.PathLike | CubeFile,
+    stream: str | os.PathLike | None = None,
     model: ModelLike = DEFAULT_MODEL,
     device: str = "auto",
     *,
+    variable: str | None = None,
+    axes: str | None = None,
     metadata: dict | None = None,
+    auxiliary: Mapping[str, np.ndarray] | None = None,
     nodata: float | None = None,
     threads: int | None = None,
     memory_budget: int | None = None,
@@ -130,15 +140,19 @@ def encode_file(
     overwrite: bool = False,
     **options,
 ) -> dict:
-    """Compress a ``.npy`` file, of which only a batch of tiles is in memory at a time.
+    """Compress a file, of which only a batch of tiles is in memory at a time.
 
     Parameters
     ----------
-    cube : path of a ``.npy`` file with what `lhic.encode` takes, or a `CubeReader` of it; ``-`` is standard input
-    stream : path to write, ``-`` is standard output; a temporary file on the same disk holds the coded tiles meanwhile
+    cube : path of a file of one of the formats of docs/formats.md, or what `lhic.formats.open_cube` gave; ``-`` is
+        standard input
+    stream : path to write, ``-`` is standard output; default: the name of the cube with the suffix ``.lhic``. A
+        temporary file on the same disk holds the coded tiles meanwhile
+    variable, axes : which array of the file, and the order of its axes, as `lhic.formats.open_cube` takes them
+    metadata, auxiliary : add to what the file says and holds, and replace what it says of the same keys
     overwrite : whether `stream` may replace an existing file
-    model, device, metadata, nodata, threads, memory_budget, progress, fallback, tile_shape, options : as `lhic.encode`
-        takes them
+    model, device, nodata, threads, memory_budget, progress, fallback, tile_shape, options : as `lhic.encode` takes
+        them
 
     Returns
     -------
@@ -147,7 +161,7 @@ def encode_file(
     Raises
     ------
     UsageError, InvalidCubeError
-        No such file, or not a complete one with a cube in it; or `stream` must not be written.
+        No such file, or not a complete one with one cube in it; or `stream` must not be written.
     MemoryBudgetError
         Not even one tile fits the budget.
     LhicError
@@ -165,12 +179,16 @@ def encode_file(
     ([2, 3, 4], True)
     """
     work = _work(progress, threads, memory_budget)
-    with _opened(cube, CubeReader) as reader:
-        check_not_input(stream, reader.fileno(), *weights_files(model))
+    with _opened(cube, lambda path: open_cube(path, variable, axes)) as reader:
+        check_layout(reader.shape, reader.dtype, reader.path)
+        if stream is None:
+            stream = stream_name(os.fspath(cube) if isinstance(cube, str | os.PathLike) else reader.path)
+        check_not_input(stream, *reader.inputs, *weights_files(model))
         with atomic_write(stream, overwrite) as file, temporary_beside(stream) as spool, named(reader.path):
-            metadata = _with_nodata(metadata, nodata, reader)
+            metadata = _with_nodata({**reader.metadata, **(metadata or {})}, nodata, reader)
+            beside = pack_all({**reader.auxiliary(), **(auxiliary or {})}, reader.sources)
             tiled = _tiled(as_model(model, device), tile_shape)
-            index = _encode(reader, file, spool, tiled, metadata, fallback, options, work)
+            index = _encode(reader, file, spool, tiled, metadata, fallback, options, work, beside)
     return _description(index, is_complete=True)
 
 
@@ -219,8 +237,11 @@ def _encode(
     fallback: bool,
     options: dict,
     work: Work,
+    beside: Sequence[Packed] = (),
 ) -> StreamIndex:
     """Write a stream to `file` once it is complete; its sections stay in the empty file `spool` until then."""
+    if options.get("max_error") and isinstance(metadata.get("nodata"), list):
+        raise UsageError("max_error: expected one nodata value for all bands, found a list of them")
     model, options = _with_values(model, cube, metadata, options, work)
     model.check_room(_header(cube, model, b"", {}), "cube", work)
     header = _header(cube, model, model.plan(cube, work, **options), metadata)
@@ -228,7 +249,7 @@ def _encode(
     model.encode_cube(cube, writer, work)
     if fallback:
         writer = _shortest(cube, model, writer, work)
-    return writer.finish(file)
+    return writer.finish(file, beside)
 
 
 def _tiled(model: Model, tile_shape: Sequence[int] | None) -> Model:
@@ -391,7 +412,7 @@ def decode(
 
 def decode_file(
     stream: StreamLike,
-    cube: str | os.PathLike,
+    cube: str | os.PathLike | None = None,
     device: str = "auto",
     *,
     model: ModelLike | None = None,
@@ -403,15 +424,20 @@ def decode_file(
     expected_shape: Sequence[int] | None = None,
     expected_dtype: np.dtype | str | None = None,
     overwrite: bool = False,
+    plain: bool = False,
 ) -> float | None:
-    """Restore a ``.npy`` file, of which only a batch of tiles is in memory at a time.
+    """Restore a file, of which only a batch of tiles is in memory at a time.
 
     Parameters
     ----------
     stream : path of what `encode_file` or `lhic.encode` gave; ``-`` is standard input
-    cube : path to write; ``-`` is standard output
+    cube : path to write, in the format of its suffix; ``-`` is standard output, as ``.npy``; default: the name of the
+        stream with the suffix of the format that came in
     verify : path of the original, to compare with on the way
     overwrite : whether `cube` may replace an existing file
+    plain : write what any reader of the format expects, not what the source's file was: a cloud-optimized GeoTIFF, ENVI
+        band by band, NetCDF with CF's attributes, Zarr 3 with those of ``proj:`` and ``spatial:``, ``.npy`` with the
+        axes bands, rows, columns
     device, model, threads, memory_budget, progress, max_bytes, expected_shape, expected_dtype : as `lhic.decode` takes
         them
 
@@ -442,17 +468,22 @@ def decode_file(
     0
     """
 
-    @contextmanager
-    def into(header: Header) -> Iterator[CubeWriter]:
-        with atomic_write(cube, overwrite) as file:
-            yield CubeWriter(file, header.shape, header.dtype)
-
-    check_place(cube, overwrite)
+    if cube is not None:
+        check_output(cube, overwrite)
     work = _work(progress, threads, memory_budget)
-    with _opened_stream(stream) as data, _opened(verify, CubeReader) as original:
-        inputs = [file.fileno() for file in (data, original) if isinstance(file, Source | CubeReader)]
-        check_not_input(cube, *inputs, *weights_files(model))
+    with _opened_stream(stream) as data, _opened(verify, open_cube) as original:
+        inputs: list[str | int] = [data.fileno()] if isinstance(data, Source) else []
+        inputs += original.inputs if isinstance(original, CubeFile) else []
         index = index_of(data, max_bytes, expected_shape, expected_dtype)
+        cube = _name_for(data, index) if cube is None else cube
+        check_not_input(cube, *inputs, *weights_files(model))
+
+        @contextmanager
+        def into(header: Header) -> Iterator[CubeSink]:
+            scene = _scene(data, index, work.memory)
+            with (export_cube if plain else create_cube)(cube, scene, overwrite) as sink:
+                yield sink
+
         return _decode(data, index, original, into, device, model, work)
 
 
@@ -470,7 +501,7 @@ def verify(
 
     Parameters
     ----------
-    original : the cube to compare with, or the path of its ``.npy`` file
+    original : the cube to compare with, or the path of its file
     stream, device, model, threads, memory_budget, progress : as `decode` takes them
 
     Returns
@@ -493,7 +524,7 @@ def verify(
     0
     """
     work = _work(progress, threads, memory_budget)
-    with _opened_stream(stream) as data, _opened(original, CubeReader) as reader:
+    with _opened_stream(stream) as data, _opened(original, open_cube) as reader:
         if isinstance(reader, np.ndarray):
             check_cube(reader, "original")
         return _decode(data, index_of(data), reader, lambda header: nullcontext(), device, model, work)
@@ -598,14 +629,16 @@ def preview(
         header = index.header
         n_bands = header.shape[0]
         if bands is None:
-            bands = choose_bands(n_bands, header.metadata.get("wavelengths"))
+            bands = choose_bands(n_bands, nanometres(header.metadata))
         else:
             bands = tuple(whole_number(band, "bands", 0, n_bands - 1) for band in bands)
         if len(bands) != 3:
             raise UsageError(f"bands: expected three numbers of 0..{n_bands - 1}, found {len(bands)}")
         model = model_of(header, device, model)
         cube, bytes_read = _first_bands(data, index, max(bands) + 1, model, _work(count, threads, memory_budget))
-    nodata = header.metadata.get("nodata", np.iinfo(cube.dtype).min if cube.dtype.kind == "i" else None)
+    nodata = nodata_of(header.metadata, cube.dtype)
+    if "nodata" not in header.metadata and cube.dtype.kind == "i":
+        nodata = np.iinfo(cube.dtype).min
     image = np.stack([stretch(cube[band], nodata) for band in bands], axis=-1)
     return Preview(image, bands, bytes_read, index.stream_bytes, sum(computed), header.n_samples)
 
@@ -629,7 +662,7 @@ def _first_bands(data: Stream, index: StreamIndex, n_bands: int, model: Model, w
 def _decode(
     data: Stream,
     index: StreamIndex,
-    original: CubeReader | np.ndarray | None,
+    original: CubeFile | np.ndarray | None,
     into: Callable[[Header], AbstractContextManager[CubeSink | None]],
     device: str,
     model: ModelLike | None,
@@ -652,6 +685,21 @@ def _ready(data: Stream, index: StreamIndex, device: str, model: ModelLike | Non
     found = model_of(index.header, device, model)
     found.check_room(index.header, "stream", work)
     return found
+
+
+def _name_for(data: Stream, index: StreamIndex) -> str:
+    """The file that a stream becomes where nobody says its name."""
+    if not isinstance(data, Source) or not os.path.exists(data.name):
+        raise UsageError("cube: expected a path to write, found none, and a stream that has no name")
+    return usual_name(data.name, Scene(index.header.shape, index.header.dtype, index.header.metadata))
+
+
+def _scene(data: Stream, index: StreamIndex, budget: int) -> Scene:
+    """What a writer of files is given besides the samples."""
+    header, arrays = index.header, {entry.name: _unpacked(data, entry, budget) for entry in index.auxiliary}
+    sources = {name[1:]: values.tobytes() for name, values in arrays.items() if name.startswith(HEADER_MARK)}
+    beside = {name: values for name, values in arrays.items() if not name.startswith(HEADER_MARK)}
+    return Scene(header.shape, header.dtype, header.metadata, sources, beside)
 
 
 def model_of(header: Header, device: str, model: ModelLike | None) -> Model:
@@ -723,8 +771,8 @@ def inspect(stream: StreamLike) -> dict:
     Returns
     -------
     dict of JSON-able values: version, shape, dtype, model, family, weights_sha256, parameters, max_error, values (how
-    floats and 64-bit integers became what the family codes), metadata, tile_shape, section_names, tiles (sizes by
-    section), header_bytes, stream_bytes, bits_per_sample, complete.
+    floats and 64-bit integers became what the family codes), metadata, auxiliary, tile_shape, section_names, tiles
+    (sizes by section), header_bytes, stream_bytes, bits_per_sample, complete.
 
     Raises
     ------
@@ -743,6 +791,47 @@ def inspect(stream: StreamLike) -> dict:
         return _description(index, len(data) == index.stream_bytes)
 
 
+def read_auxiliary(
+    stream: StreamLike, names: Sequence[str] | None = None, memory_budget: int | None = None
+) -> dict[str, np.ndarray]:
+    """The arrays beside a cube, and what stood in its file's own header; no tile is read.
+
+    Parameters
+    ----------
+    names : as ``inspect(stream)["auxiliary"]`` lists them; those that begin with ``@`` are the bytes of a header, as
+        uint8; default: all
+    memory_budget : bytes that one of them may take
+
+    Raises
+    ------
+    UsageError
+        There is none of that name.
+    LhicError
+        What else `inspect` raises.
+
+    Examples
+    --------
+    >>> import lhic, numpy as np
+    >>> stream = lhic.encode(np.zeros((2, 3, 4), "int16"), auxiliary={"lat": np.array([50.5, 50.6])})
+    >>> lhic.read_auxiliary(stream)
+    {'lat': array([50.5, 50.6])}
+    """
+    with _opened_stream(stream) as data:
+        entries = {entry.name: entry for entry in index_of(data).auxiliary}
+        for name in names or ():
+            if name not in entries:
+                raise UsageError(f"auxiliary: expected a name of {', '.join(entries) or 'none'}, found {name!r}")
+        wanted = entries if names is None else names
+        return {name: _unpacked(data, entries[name], budget_of(memory_budget)) for name in wanted}
+
+
+def _unpacked(data: Stream, entry: AuxiliaryEntry, budget: int) -> np.ndarray:
+    """One array, if there is room for it."""
+    needed = 2 * n_bytes_of(entry.shape, entry.dtype) + entry.n_bytes
+    check_memory(needed, f"auxiliary {entry.name}", f"shape {entry.shape} of {entry.dtype}", budget)
+    return unpack(data, entry)
+
+
 def _description(index: StreamIndex, is_complete: bool) -> dict:
     header, parameters = index.header, _parameters(index.header)
     plan = _values_of(header)
@@ -758,6 +847,10 @@ def _description(index: StreamIndex, is_complete: bool) -> dict:
         "max_error": _max_error(header),
         "values": plan.describe() if plan else {},
         "metadata": header.metadata,
+        "auxiliary": [
+            {"name": entry.name, "dtype": entry.dtype.str, "shape": list(entry.shape), "bytes": entry.n_bytes}
+            for entry in index.auxiliary
+        ],
         "tile_shape": [header.tile_rows, header.tile_columns],
         "n_tiles": len(index.tiles),
         "section_names": list(_section_names(header)),

@@ -1,4 +1,4 @@
-"""The command line: ``lhic encode | decode | verify | preview | info | models | compile | train | import-lhic-bp``.
+"""The command line: ``lhic encode | decode | export | verify | diff | preview | explore | info | models | ...``.
 
 A thin wrapper: it reads and writes files, shows progress on stderr and turns errors into one line and an exit code
 (2 for usage, 1 for data, 128 and the signal's number).  Results go to stdout, or to stderr if the output does.
@@ -9,23 +9,30 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import signal
+import stat
 import sys
 import time
+import webbrowser
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 import lhic
-from lhic import console
+from lhic import batch, console
 from lhic.api import saving_of_a_bound
+from lhic.arguments import whole_number
 from lhic.comparison import Comparison, check_comparable
-from lhic.cube import likely_band_axis
+from lhic.data import open_dataset
 from lhic.errors import (
     BackendError,
+    BatchError,
     CorruptStreamError,
     InvalidCubeError,
     LhicError,
@@ -37,10 +44,14 @@ from lhic.errors import (
 from lhic.extras import needs
 from lhic.families.raw import RawModel
 from lhic.families.registry import DEFAULT_MODEL, DEVICES, weights_files
+from lhic.formats import CubeFile, Scene, open_cube, registry, zarr
+from lhic.formats.axes import suspicion
+from lhic.formats.registry import stream_name
 from lhic.io.atomic import atomic_write, check_not_input
-from lhic.io.npy import CubeReader
+from lhic.io.memory import memory_budget
 from lhic.io.source import STANDARD, Source, open_source
-from lhic.stream.header import read_index
+from lhic.io.threads import n_threads
+from lhic.stream.header import MAGIC, read_index
 from lhic.stream.metadata import write_metadata
 
 EXIT_DATA = 1
@@ -76,7 +87,13 @@ def _complain(message: object, exit_code: int) -> int:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     try:
-        return build_parser().parse_args(arguments)
+        parser = build_parser()
+        options, rest = parser.parse_known_args(arguments)
+        if rest and (not hasattr(options, "paths") or any(part != STANDARD and part.startswith("-") for part in rest)):
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        if rest:
+            options.paths += rest  # argparse does not take names again behind an option
+        return options
     finally:
         console.say("", end="")  # what argparse did: help, perhaps
 
@@ -90,7 +107,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lhic {lhic.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    adders = add_encode, add_decode, add_verify, add_preview, add_info, add_models, add_compile, add_train, add_import
+    coders = add_encode, add_decode, add_export, add_verify, add_diff
+    looks = add_preview, add_explore, add_info, add_models
+    adders = *coders, *looks, add_compile, add_train, add_import, add_import_linerwkv
     for add in adders:
         add(commands)
     return parser
@@ -101,7 +120,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def add_encode(commands) -> None:
     examples = """examples:
-  lhic encode cube.npy cube.lhic
+  lhic encode scene.tif
+  lhic encode cube.npy cube.lhic --axes rows,columns,bands
+  lhic encode L2A.nc --variable reflectance
   lhic encode cube.npy cube.lhic --model lhic-bp-xs --param-d 8 --device cpu
   lhic encode cube.npy cube.lhic --metadata bands.json
   lhic encode cube.npy cube.lhic --max-error 2
@@ -109,9 +130,16 @@ def add_encode(commands) -> None:
   lhic encode cube.npy cube.lhic --tuning-steps 300
   cat cube.npy | lhic encode - - | ssh host 'cat > cube.lhic'
 """
-    add = _command(commands, "encode", run_encode, "compress a .npy cube", examples).add_argument
-    add("input", metavar="IN.npy", help="array (bands, rows, columns) of integers, floats or booleans")
-    add("output", metavar="OUT.lhic", help="stream to write")
+    add = _command(commands, "encode", run_encode, "compress a cube", examples).add_argument
+    files = "a file of a format that docs/formats.md lists (.npy, ENVI, GeoTIFF, NetCDF, ...), and the stream to write"
+    add(
+        "paths",
+        metavar="PATH",
+        nargs="+",
+        help=f"{files} (default: the file's name, with .lhic); or many files, folders",
+    )
+    add("--variable", metavar="NAME", help="which array of a file with several; of a TIFF, the number of the page")
+    add("--axes", metavar="NAMES", help="axes in the file's order: rows,columns,bands, say, or bsq, bil, bip")
     models = "one that 'lhic models' lists, or a .safetensors file"
     add("--model", metavar="NAME|PATH", default=DEFAULT_MODEL, help=f"{models} (default: {DEFAULT_MODEL})")
     add("--param-d", type=int, metavar="D", help="bits in the lower of a sample's two parts (default: 8)")
@@ -121,36 +149,28 @@ def add_encode(commands) -> None:
     add("--tuning-steps", type=int, metavar="N", help=tuning + "(default: up to the model; decoding takes no longer)")
     tiles = "rows and columns of a tile (default: about 128x128); windows of small ones are read faster"
     add("--tile", metavar="ROWSxCOLUMNS", type=_tile, dest="tile_shape", help=tiles)
+    add("--coder", metavar="NAME", help="of linerwkv: mixture (ours, the default) or ccsds123 (its authors')")
     add("--metadata", metavar="FILE.json", help="wavelengths, fwhm, nodata, crs, ... to store")
-    _add(add, "--device", "--threads", "--force", "--quiet")
+    _add(add, "--device", "--threads", "--force", "--quiet", "--out-dir", "--jobs")
 
 
 def run_encode(options: argparse.Namespace) -> None:
+    one = _one_file(options, registry.is_cube, zarr.is_store)
+    if one is None:
+        jobs = batch.jobs_of(options.paths, registry.find_cubes, zarr.is_store, stream_name, options.out_dir)
+        _run_batch(options, jobs, _encode_job)
+        return
+    options.input, options.output = one
     _check_one_standard_input(options.input, options.metadata)
-    wanted = {
-        "tile_shape": options.tile_shape,
-        "param_d": options.param_d,
-        "tuning_steps": options.tuning_steps,
-        "max_error": options.max_error or None,
-    }
-    extra = {name: value for name, value in wanted.items() if value is not None}  # no error is what every family does
-    with CubeReader(options.input) as cube:  # tells a bad cube first
-        if options.metadata is not None:
-            extra["metadata"] = _read_metadata(options, cube.shape[0])
-        _warn_of_axes(cube)
-        with _progress_bar(cube.size, options) as progress:
-            keywords = {"overwrite": options.force, "threads": options.threads, "progress": progress, **extra}
-            found = lhic.encode_file(cube, options.output, options.model, options.device, **keywords)
-        if cube.dtype.kind == "f" and not options.max_error and found["bits_per_sample"] > MANY_BITS:
-            _tell_of_bounds(cube, options)
+    found, n_bytes = _encode(options)
     _tell(
         options,
         f"{options.output}: {found['stream_bytes']} bytes, {found['bits_per_sample']:.4f} bits per sample, "
-        f"{cube.nbytes / found['stream_bytes']:.2f} times smaller, {_loss(found['max_error'])}",
+        f"{n_bytes / found['stream_bytes']:.2f} times smaller, {_loss(found['max_error'])}",
     )
 
 
-def _tell_of_bounds(cube: CubeReader, options: argparse.Namespace) -> None:
+def _tell_of_bounds(cube: CubeFile, options: argparse.Namespace) -> None:
     """Most floats hold bits that nobody measured."""
     keywords = {"threads": options.threads}
     saving = saving_of_a_bound(cube, options.model, options.device, **keywords)
@@ -160,13 +180,47 @@ def _tell_of_bounds(cube: CubeReader, options: argparse.Namespace) -> None:
         print(f"lhic: note: {message_of(cube.path)}: {found}; {advice}, judged from its middle", file=sys.stderr)
 
 
-def _warn_of_axes(cube: CubeReader) -> None:
-    """A ``.npy`` file does not say which axis is which, and in another order cubes are coded, but longer."""
-    axis = likely_band_axis(cube)
-    if axis:
-        advice = f"numpy.moveaxis(cube, {axis}, 0) puts them first"
-        expected = f"expected the axes bands, rows, columns, found bands that look like axis {axis} of {cube.shape}"
-        print(f"lhic: warning: {message_of(cube.path)}: {expected}; {advice}", file=sys.stderr)
+def _encode(options: argparse.Namespace) -> tuple[dict, int]:
+    """What is in the stream, and how many bytes the samples took."""
+    wanted = {
+        "tile_shape": options.tile_shape,
+        "param_d": options.param_d,
+        "tuning_steps": options.tuning_steps,
+        "max_error": options.max_error or None,
+        "coder": options.coder,
+    }
+    extra = {name: value for name, value in wanted.items() if value is not None}  # no error is what every family does
+    with open_cube(options.input, options.variable, options.axes) as cube:  # tells a bad cube first
+        if options.output is None:
+            if options.input == STANDARD:
+                raise UsageError("encode: expected a name for the stream of standard input, found none")
+            options.output = stream_name(options.input)
+        if options.metadata is not None:
+            extra["metadata"] = _read_metadata(options.metadata, cube.shape[0], options.output)
+        _tell_notes(cube)
+        with _progress_bar(cube.size, options) as progress:
+            keywords = {"overwrite": options.force, "threads": options.threads, "progress": progress, **extra}
+            keywords["memory_budget"] = getattr(options, "memory_budget", None)
+            found = lhic.encode_file(cube, options.output, options.model, options.device, **keywords)
+        if cube.dtype.kind == "f" and not options.max_error and found["bits_per_sample"] > MANY_BITS:
+            _tell_of_bounds(cube, options)
+        return found, cube.nbytes
+
+
+def _encode_job(options: argparse.Namespace, job: batch.Job) -> batch.Outcome:
+    started = time.perf_counter()
+    found, n_bytes = _encode(_of_job(options, job))
+    seconds, n_samples = time.perf_counter() - started, math.prod(found["shape"])
+    return batch.Outcome(job, "done", n_bytes, found["stream_bytes"], n_samples, seconds)
+
+
+def _tell_notes(cube: CubeFile) -> None:
+    """What the reader wants to be known; of axes that no file and nobody stated, whether they look swapped."""
+    for note in cube.notes:
+        print(f"lhic: note: {message_of(f'{cube.path}: {note}')}", file=sys.stderr)
+    doubt = None if cube.axes_stated else suspicion(cube, cube.order)
+    if doubt:
+        print(f"lhic: warning: {message_of(f'{cube.path}: {doubt}')}", file=sys.stderr)
 
 
 def _number(text: str) -> int | float:
@@ -187,10 +241,11 @@ def _loss(max_error: float) -> str:
     return f"near-lossless, |error| <= {max_error}" if max_error else "lossless"
 
 
-def _read_metadata(options: argparse.Namespace, n_bands: int) -> dict:
-    """Of a JSON file, in UTF-8 whatever the locale; refused under the name of that file."""
-    with open_source(options.metadata, "a JSON file") as source, named(source.name):
-        check_not_input(options.output, source.fileno())
+def _read_metadata(path: str, n_bands: int, output: str | None = None) -> dict:
+    """Of a JSON file, in UTF-8 whatever the locale; refused under the name of that file, also if it is the output."""
+    with open_source(path, "a JSON file") as source, named(source.name):
+        if output is not None:
+            check_not_input(output, source.fileno())
         try:
             metadata = json.loads(source[:].decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
@@ -206,31 +261,130 @@ def _read_metadata(options: argparse.Namespace, n_bands: int) -> dict:
 
 def add_decode(commands) -> None:
     examples = """examples:
-  lhic decode cube.lhic again.npy
+  lhic decode scene.lhic
   lhic decode cube.lhic again.npy --verify cube.npy
+  lhic decode scene.lhic -o scene.tif
   lhic decode cube.lhic corner.npy --tile 0
+  lhic decode streams --out-dir scenes --jobs 2 --format nc
 """
-    add = _command(commands, "decode", run_decode, "restore the .npy cube", examples).add_argument
-    add("input", metavar="IN.lhic", help="stream")
-    add("output", metavar="OUT.npy", help="cube to write")
-    add("--verify", metavar="ORIGINAL.npy", help="compare; on a difference, fail and write nothing")
+    add = _command(commands, "decode", run_decode, "restore the file, or write another format", examples).add_argument
+    written = "a stream, and the file to write, in the format of its suffix (default: that of the format that came in)"
+    add("paths", metavar="PATH", nargs="+", help=f"{written}; or many streams, folders")
+    add("-o", "--output", metavar="OUT", help="file to write")
+    add("--format", metavar="SUFFIX", help="of files without a name: tif, hdr, nc, h5, zarr, mat, npy")
+    add("--verify", metavar="ORIGINAL", help="compare; on a difference, fail and write nothing")
     add("--tile", type=int, metavar="N", help="decode this tile alone; tiles count from 0, row by row")
-    _add(add, "--model", "--device", "--threads", "--force", "--quiet")
+    _add(add, "--model", "--device", "--threads", "--force", "--quiet", "--out-dir", "--jobs")
 
 
 def run_decode(options: argparse.Namespace) -> None:
+    one = _one_file(options, _is_stream, lambda folder: False)
+    if one is None:
+        if options.verify or options.tile is not None:
+            raise UsageError("decode: expected one stream with --verify or --tile, found several")
+        jobs = batch.jobs_of(
+            options.paths,
+            _find_streams,
+            lambda folder: False,
+            lambda path: _decoded_name(path, options),
+            options.out_dir,
+        )
+        _run_batch(options, jobs, _decode_job)
+        return
+    options.input, options.output = one
     _check_one_standard_input(options.input, options.verify)
+    info, shape, error = _decode(options)
+    _tell(options, f"{options.output}: {info['dtype']} {shape}{_verdict(error, info['max_error'])}")
+
+
+def _decode(options: argparse.Namespace) -> tuple[dict, tuple[int, ...], float | None]:
+    """What the stream says, the shape of what was written, and its largest error if it was compared."""
     with _open_stream(options) as stream:
         info = lhic.inspect(stream)
+        if options.output is None:
+            if STANDARD in (options.input, options.output) or options.tile is not None:
+                raise UsageError("decode: expected a name for the output, found none")
+            options.output = _decoded_name(options.input, options)
         if options.tile is not None:
-            shape, error = _decode_tile(stream, info["max_error"], options)
-        else:
-            shape = tuple(info["shape"])
-            with _progress_bar(math.prod(info["shape"]), options) as progress:
-                keywords = {"model": options.model, "verify": options.verify, "overwrite": options.force}
-                keywords |= {"threads": options.threads, "progress": progress}
-                error = lhic.decode_file(stream, options.output, options.device, **keywords)
-    _tell(options, f"{options.output}: {info['dtype']} {shape}{_verdict(error, info['max_error'])}")
+            return info, *_decode_tile(stream, info["max_error"], options)
+        with _progress_bar(math.prod(info["shape"]), options) as progress:
+            keywords = {"model": options.model, "verify": options.verify, "overwrite": options.force}
+            keywords |= {"threads": options.threads, "progress": progress}
+            keywords["memory_budget"] = getattr(options, "memory_budget", None)
+            keywords["plain"] = options.command is run_export
+            error = lhic.decode_file(stream, options.output, options.device, **keywords)
+    return info, tuple(info["shape"]), error
+
+
+def _decode_job(options: argparse.Namespace, job: batch.Job) -> batch.Outcome:
+    started = time.perf_counter()
+    info, shape, _ = _decode(_of_job(options, job))
+    seconds, n_bytes = time.perf_counter() - started, math.prod(shape) * np.dtype(info["dtype"]).itemsize
+    return batch.Outcome(job, "done", n_bytes, info["stream_bytes"], math.prod(shape), seconds)
+
+
+def _decoded_name(path: str, options: argparse.Namespace) -> str:
+    scene = Scene((1, 1, 1), np.dtype("u1"))
+    with suppress(LhicError), open_source(path, "an lhic stream") as stream:  # what is wrong, decoding tells
+        header = read_index(stream).header
+        scene = Scene(header.shape, header.dtype, header.metadata)
+    return registry.usual_name(path, scene, options.format)
+
+
+def _is_stream(path: str) -> bool:
+    if os.path.isdir(path):
+        return False
+    with open_source(path) as source:
+        return source[: len(MAGIC)] == MAGIC
+
+
+def _find_streams(folder: str) -> Iterator[str]:
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (os.path.join(place, name) for name in sorted(names) if name.lower().endswith(".lhic"))
+
+
+def add_export(commands) -> None:
+    examples = """examples:
+  lhic export scene.lhic scene.tif     # a cloud-optimized GeoTIFF
+  lhic export scene.lhic scene.zarr    # Zarr 3 with the attributes proj: and spatial:
+  lhic export scene.lhic scene.nc
+"""
+    summary = "write a file for any reader of its format, whatever the source was"
+    add = _command(commands, "export", run_export, summary, examples).add_argument
+    add("input", metavar="IN.lhic", help="stream")
+    add("output", metavar="OUT", help="file to write: .tif (COG), .hdr (ENVI), .nc, .zarr, .h5, .npy")
+    _add(add, "--model", "--device", "--threads", "--force", "--quiet")
+
+
+def run_export(options: argparse.Namespace) -> None:
+    options.tile = options.verify = None
+    info, shape, _ = _decode(options)
+    _tell(options, f"{options.output}: {info['dtype']} {shape}")
+
+
+def add_diff(commands) -> None:
+    examples = """examples:
+  lhic diff scene.tif scene.lhic
+  lhic diff before.nc after.nc
+"""
+    summary = "say how two cubes differ, in files of any format or in streams"
+    add = _command(commands, "diff", run_diff, summary, examples).add_argument
+    add("first", metavar="A", help="file or stream")
+    add("second", metavar="B", help="file or stream")
+    _add(add, "--model", "--device", "--threads")
+
+
+def run_diff(options: argparse.Namespace) -> None:
+    from lhic.difference import difference
+
+    keywords = {"model": options.model, "device": options.device, "threads": options.threads}
+    lines = difference(options.first, options.second, **keywords)
+    for line in lines:
+        console.say(message_of(line))
+    if lines:
+        raise BatchError(f"{options.first} and {options.second} differ")
+    console.say(message_of(f"{options.first} and {options.second}: equal samples, metadata and arrays"))
 
 
 def _decode_tile(stream: Source, max_error: float, options: argparse.Namespace) -> tuple[tuple[int, ...], float | None]:
@@ -240,7 +394,7 @@ def _decode_tile(stream: Source, max_error: float, options: argparse.Namespace) 
     tile, error = lhic.decode_tile(stream, options.tile, options.device, **keywords), None
     if options.verify:
         header = read_index(stream).header
-        with CubeReader(options.verify) as original:
+        with open_cube(options.verify) as original:
             check_comparable(original, header.shape, header.dtype, original.path)
             comparison = Comparison(original, original.path, max_error)
             comparison[header.grid[options.tile].window] = tile
@@ -333,6 +487,56 @@ def _three_numbers(text: str) -> list[int]:
     return [first, second, third]
 
 
+# --- explore ----------------------------------------------------------------------------------------------------------
+
+
+def add_explore(commands) -> None:
+    examples = """examples:
+  lhic explore
+  lhic explore scene.hdr
+  lhic explore cube.npy --metadata bands.json
+  lhic explore cube.lhic --port 8080 --no-browser
+"""
+    summary = "show cubes, and where the bits of codecs go, as a page in the browser"
+    add = _command(commands, "explore", run_explore, summary, examples).add_argument
+    add("files", metavar="FILE", nargs="*", help="cubes, or streams of lhic (default: the bundled EnMAP patch)")
+    add("--metadata", metavar="FILE.json", help="wavelengths and nodata of a cube, as for 'lhic encode'")
+    add("--port", type=int, default=0, metavar="N", help="of the page on this machine (default: a free one)")
+    crop = "begin with so many rows and columns in the middle (default: all, or 128 of more than 256)"
+    add("--crop", type=int, default=0, metavar="N", help=crop)
+    add("--no-browser", action="store_true", help="only say where the page is")
+
+
+def run_explore(options: argparse.Namespace) -> None:
+    with needs("study", "explore"):
+        from lhic.explore import cubes, server  # Panel, which the other commands do without
+
+    if not 0 <= options.port < 1 << 16:
+        raise UsageError(f"--port: expected 0..65535, found {options.port}")
+    if options.crop < 0:
+        raise UsageError(f"--crop: expected 0 or more, found {options.crop}")
+    if options.metadata is not None and len(options.files) != 1:
+        raise UsageError(f"--metadata: expected one FILE that it is of, found {len(options.files)}")
+    sources = [cubes.of_file(path, _metadata_of(path, options.metadata)) for path in options.files]
+    sources = sources or [cubes.of_item(item) for item in open_dataset("bundled")]
+    page, address = server.start(sources, port=options.port, crop=options.crop)
+    console.say(f"{address} shows {', '.join(source.name for source in sources)}; Ctrl-C ends")
+    if not options.no_browser:
+        webbrowser.open(address)
+    try:
+        page.io_loop.start()
+    except KeyboardInterrupt:
+        pass  # how it is meant to end
+
+
+def _metadata_of(cube: str, path: str | None) -> dict | None:
+    """Of a JSON file for a cube that does not say it itself."""
+    if path is None:
+        return None
+    with open_cube(cube) as reader:
+        return _read_metadata(path, reader.shape[0])
+
+
 # --- info, models -----------------------------------------------------------------------------------------------------
 
 
@@ -371,8 +575,21 @@ def _description(info: dict) -> str:
         "bytes": f"{info['stream_bytes']}: header {info['header_bytes']}, {sections}",
         "rate": f"{info['bits_per_sample']:.4f} bits per sample",
         "metadata": ", ".join(info["metadata"]) or "none",
+        **{f"  {message_of(key)}": _brief(value) for key, value in info["metadata"].items()},
+        "auxiliary": f"{len(info['auxiliary'])} arrays" if info["auxiliary"] else "none",
     }
-    return "\n".join(f"{key:<11}{message_of(value)}" for key, value in lines.items())
+    told = [f"{key:<10} {message_of(value)}" for key, value in lines.items()]
+    for one in info["auxiliary"]:
+        told.append(f"  {message_of(one['name'])}  {one['dtype']} {tuple(one['shape'])}, {one['bytes']} bytes")
+    return "\n".join(told)
+
+
+def _brief(value: object, longest: int = 60) -> str:
+    """A value on a line; of a long list its ends."""
+    if isinstance(value, list) and len(value) > 4:
+        return f"{value[0]}, {value[1]}, ... {value[-1]} ({len(value)})"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= longest else f"{text[:longest]} ..."
 
 
 def _values(found: dict) -> str:
@@ -473,7 +690,28 @@ def run_import(options: argparse.Namespace) -> None:
         from lhic.families.bp.published import import_published
 
     files = options.config, options.msp, options.lsp, options.output
-    weights = import_published(*files, overwrite=options.force)
+    _tell_weights(options, import_published(*files, overwrite=options.force))
+
+
+def add_import_linerwkv(commands) -> None:
+    examples = """example:
+  lhic import-linerwkv rwkv-final.pth linerwkv-l.safetensors
+"""
+    summary = "convert a published LineRWKV checkpoint"
+    add = _command(commands, "import-linerwkv", run_import_linerwkv, summary, examples).add_argument
+    add("checkpoint", metavar="RWKV.pth", type=Path, help="state dictionary")
+    add("output", metavar="OUT.safetensors", type=Path, help="weights file to write")
+    _add(add, "--force")
+
+
+def run_import_linerwkv(options: argparse.Namespace) -> None:
+    with needs("bp", "import-linerwkv"):
+        from lhic.families.linerwkv.published import import_linerwkv
+
+    _tell_weights(options, import_linerwkv(options.checkpoint, options.output, overwrite=options.force))
+
+
+def _tell_weights(options: argparse.Namespace, weights) -> None:
     _tell(
         options, f"{options.output}: {weights.name}, {len(weights.tensors)} tensors, sha256 {weights.sha256.hex()[:16]}"
     )
@@ -495,7 +733,74 @@ SHARED_OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--force": {"action": "store_true", "help": "replace the output if it exists"},
     "--quiet": {"action": "store_true", "help": "no progress bar"},
+    "--out-dir": {
+        "metavar": "DIR",
+        "help": "where results of many files go; those done before are skipped, errors do not stop the others",
+    },
+    "--jobs": {"type": int, "default": 1, "metavar": "N", "help": "how many of many files at a time (default: 1)"},
 }
+
+
+def _one_file(
+    options: argparse.Namespace, is_input: Callable[[str], bool], is_one: Callable[[str], bool]
+) -> tuple[str, str | None] | None:
+    """Input and output of a command that is given one file; None if it is given many."""
+    first, *more = options.paths
+    named_output = getattr(options, "output", None)
+    if options.out_dir is not None and (named_output is not None or STANDARD in options.paths):
+        raise UsageError("--out-dir: expected files and folders alone, found a name for the output, or a pipe")
+    has_trees = any(os.path.isdir(path) and not is_one(path) for path in options.paths)
+    if options.out_dir is not None or len(more) > 1 or has_trees:
+        return None
+    if not more:
+        return first, named_output
+    if named_output is not None:
+        raise UsageError(f"--output: expected one input with it, found {first} and {more[0]}")
+    (second,) = more
+    # What was read before is not taken for an output: `lhic encode *.tif` may find two.
+    is_file = second != STANDARD and os.path.exists(second) and stat.S_ISREG(os.stat(second).st_mode)
+    is_other = is_file and not (os.path.exists(first) and os.path.samefile(first, second))
+    return None if is_other and is_input(second) else (first, second)
+
+
+def _run_batch(
+    options: argparse.Namespace, jobs: list[batch.Job], work: Callable[[argparse.Namespace, batch.Job], batch.Outcome]
+) -> None:
+    """Do all jobs that are not done yet, go on after an error, and tell of all of them at the end.
+
+    Raises
+    ------
+    BatchError
+        Some failed.
+    """
+    n_jobs = whole_number(options.jobs, "--jobs", 1)
+    done = [batch.Outcome(job, "skipped") for job in jobs if not options.force and batch.is_done(job)]
+    skipped = {outcome.job for outcome in done}
+    waiting = [job for job in jobs if job not in skipped]
+    for job in waiting:
+        if folder := os.path.dirname(job.target):
+            os.makedirs(folder, exist_ok=True)
+    shared = argparse.Namespace(**vars(options))
+    if n_jobs > 1:
+        shared.threads = max(n_threads(options.threads) // n_jobs, 1)
+        shared.memory_budget = memory_budget() // n_jobs
+    shared.quiet = True
+    with tqdm(total=len(jobs), initial=len(skipped), desc=options.name, disable=options.quiet, unit="file") as bar:
+        for outcome in batch.run(waiting, partial(work, shared), n_jobs):
+            done.append(outcome)
+            bar.update()
+            if outcome.error:
+                bar.write(f"lhic: error: {message_of(outcome.error)}", file=sys.stderr)
+    order = {job: number for number, job in enumerate(jobs)}
+    done.sort(key=lambda outcome: order[outcome.job])
+    console.say(batch.table(done))
+    n_failed = sum(outcome.status == "failed" for outcome in done)
+    if n_failed:
+        raise BatchError(f"{options.name}: {n_failed} of {len(jobs)} files failed")
+
+
+def _of_job(options: argparse.Namespace, job: batch.Job) -> argparse.Namespace:
+    return argparse.Namespace(**{**vars(options), "input": job.source, "output": job.target})
 
 
 def _command(commands, name: str, function: Callable, summary: str, examples: str) -> argparse.ArgumentParser:

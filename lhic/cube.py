@@ -82,21 +82,29 @@ def check_layout(shape: tuple[int, ...], dtype: np.dtype, what: str) -> tuple[in
 
 
 def likely_band_axis(cube: Cube) -> int:
-    """The axis that looks like the bands: 0, where they are expected, unless another one clearly does.
+    """The axis that looks like the bands: 0, where they are expected, unless another one clearly does."""
+    return band_likeness(cube)[0]
+
+
+def band_likeness(cube: Cube) -> tuple[int, tuple[float, float, float]]:
+    """The axis that looks like the bands, and of each axis the share of the variance that is along it.
 
     Spectra have a shape, which most of a scene's variance is due to; images have none, or little.  Of 22 cubes of 9
     sensors, all axes in all orders, none in the right order was taken for another, and three in four of the others were
     noticed.
     """
     if min(cube.shape) < LEAST_AXIS:
-        return 0
+        return 0, (0.0, 0.0, 0.0)
     places = [np.linspace(0, n - 1, min(n, PLACES)).astype(int) for n in cube.shape]
     samples = np.empty([len(axis) for axis in places])
-    for number in np.ndindex(samples.shape):
-        band, row, column = (axis[i] for axis, i in zip(places, number, strict=True))
-        samples[number] = cube[band : band + 1, row : row + 1, column : column + 1].item()
+    for band in range(len(places[0])):
+        for row in range(len(places[1])):
+            where = [slice(axis[i], axis[i] + 1) for axis, i in zip(places, (band, row))]
+            first, last = int(places[2][0]), int(places[2][-1])
+            samples[band, row] = cube[where[0], where[1], first : last + 1][0, 0, places[2] - first]
     samples[~(np.abs(samples) < HUGE)] = 0  # no data, mostly
     others = [(1, 2), (0, 2), (0, 1)]
-    shares = [samples.mean(axis=axes).var() / (samples.var() or 1) for axes in others]
+    shares = [float(samples.mean(axis=axes).var() / (samples.var() or 1)) for axes in others]
     likely = int(np.argmax(shares))
-    return likely if shares[likely] >= 0.4 and shares[0] <= shares[likely] / 4 else 0
+    is_clear = shares[likely] >= 0.4 and shares[0] <= shares[likely] / 4
+    return likely if is_clear else 0, (shares[0], shares[1], shares[2])

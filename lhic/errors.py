@@ -75,6 +75,10 @@ class VerificationError(LhicError):
     """The cube differs from the original it was compared with, or from what was expected."""
 
 
+class BatchError(LhicError):
+    """Some of many files failed, or two files differ; what is wrong has been told."""
+
+
 @contextmanager
 def named(name: object) -> Iterator[None]:
     """Put a file's name in front of an error's message; its class stays."""

@@ -2,13 +2,15 @@
 
 Decides how an entry point becomes a call, and that a broken package harms nobody: it is told when its own name is
 asked for.  What the call must return is known to those who make it: group ``lhic.codecs`` to
-`benchmarks.codecs.registry`, group ``lhic.datasets`` to `lhic.data.datasets`.
+`benchmarks.codecs.registry`, group ``lhic.datasets`` to `lhic.data.datasets`, group ``lhic.explore`` to
+`lhic.explore.coding`.
 
 Source: https://packaging.python.org/en/latest/specifications/entry-points/
 """
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -28,6 +30,10 @@ class Extension:
     group: str
     name: str
     offers: tuple[tuple[str, metadata.EntryPoint], ...]
+
+    def is_there(self) -> bool:
+        """Whether the package that the object is in can be found: a checkout may offer what its wheel leaves out."""
+        return all(importlib.util.find_spec(point.module.partition(".")[0]) for _, point in self.offers)
 
     def call(self, *arguments) -> object:
         """Import what the entry point names and call it.

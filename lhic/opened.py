@@ -29,6 +29,7 @@ from lhic.io.source import STANDARD, open_source
 from lhic.io.threads import n_threads
 from lhic.picture import choose_bands, stretch
 from lhic.stream.header import PREAMBLE
+from lhic.stream.metadata import nanometres, nodata_of
 from lhic.stream.tiles import Section, Stream, Tile, lazy_sections
 
 CACHE_BYTES = 1 << 28
@@ -276,13 +277,15 @@ class StreamCube:
         """A PNG of three bands of the middle, as far as a moment's decoding reaches, and what it shows."""
         with needs("formats", "quicklook"):
             from imagecodecs import png_encode
-        bands = choose_bands(self.shape[0], self.metadata.get("wavelengths"))
+        bands = choose_bands(self.shape[0], nanometres(self.metadata))
         per_tile = (max(bands) + 1) * self.tile_shape[0] * self.tile_shape[1]
         n_tiles = math.isqrt(max(LOOK_SAMPLES // per_tile, 1))
         middle = [_middle(n, size, n_tiles) for n, size in zip(self.shape[1:], self.tile_shape, strict=True)]
-        lowest = np.iinfo(self.dtype).min if self.dtype.kind == "i" else None
+        nodata = nodata_of(self.metadata, self.dtype)
+        if "nodata" not in self.metadata and self.dtype.kind == "i":
+            nodata = np.iinfo(self.dtype).min
         window = self[: max(bands) + 1, middle[0], middle[1]]  # one decoding for all three
-        image = np.stack([stretch(window[band], self.metadata.get("nodata", lowest)) for band in bands], axis=-1)
+        image = np.stack([stretch(window[band], nodata) for band in bands], axis=-1)
         (top, bottom), (left, right) = ((axis.start, axis.stop - 1) for axis in middle)
         shown = f"bands {', '.join(map(str, bands))}; rows {top} to {bottom}, columns {left} to {right}"
         return bytes(png_encode(np.ascontiguousarray(image))), shown

@@ -32,6 +32,7 @@ import pandas as pd
 
 from benchmarks.exhibits import dataset_figures, dataset_views, figures, tables
 from benchmarks.measure import measurement, provenance
+from benchmarks.study import selection
 from lhic.data import open_dataset
 
 root_path = None if root is None else provenance.REPOSITORY / root
@@ -40,6 +41,8 @@ every = [item for item in open_dataset(dataset, root_path, split) if item.name n
 items = measurement.choose(every, n_cubes, seed)
 names = {item.name: item.name[-27:] for item in items}  # EnMAP's names end with what tells them apart
 cubes = {names[item.name]: item.load() for item in items}
+for name, cube in cubes.items():
+    selection.check_colours("00_dataset", colour_bands, len(cube), name)
 missing = {names[item.name]: item.metadata().get("nodata", nodata) for item in items}
 counted = f"{len(cubes)} of {len(every)} cubes of {dataset}"
 pd.DataFrame(

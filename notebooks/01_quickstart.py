@@ -18,7 +18,7 @@ cube_index = 0  # which cube of the dataset
 crop = 64  # rows and columns taken from the upper left corner; 0 takes all
 model = "lhic-ax-unseen"  # the default model's recipe, trained without the bundled patch
 device = "auto"  # auto, cpu or cuda
-bands = [60, 80, 148]  # shown as pictures
+bands = []  # shown as pictures; none named: three of them
 seed = 0  # nothing here is random; recorded because every notebook records one
 out = "results/local/small"
 
@@ -35,14 +35,10 @@ import pandas as pd
 import lhic
 from benchmarks.exhibits import codec_figures, figures
 from benchmarks.measure import provenance
-from lhic.data import open_dataset
+from benchmarks.study import selection
 
-root_path = None if root is None else provenance.REPOSITORY / root
 figure_folder = provenance.REPOSITORY / out / "figures"
-item = open_dataset(dataset, root_path, split)[cube_index]
-cube = item.load()
-if crop:
-    cube = np.ascontiguousarray(cube[:, :crop, :crop])
+item, _, cube = selection.select("01_quickstart", globals())
 n_bands, n_rows, n_columns = cube.shape
 about_cube = f"1 cube {cube.shape} of {dataset}"
 print(f"{item.name}\n{cube.dtype} {cube.shape}, {cube.min()} to {cube.max()}, {cube.size:,} samples")
@@ -84,7 +80,7 @@ sizes.round(4)
 
 # %%
 split_bits, offset = about["parameters"]["param_d"], about["parameters"].get("offset", int(cube.min()))
-shown = [band for band in bands if band < n_bands]
+shown = bands or sorted({n_bands // 4, n_bands // 2, 3 * n_bands // 4})
 planes = codec_figures.planes_figure(cube.astype(np.int64) - offset, shown, split_bits)
 figures.save_figure(
     planes, figure_folder, "planes", f"Bands and their two planes, {split_bits} bits in the lower; {about_cube}."

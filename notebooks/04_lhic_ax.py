@@ -32,7 +32,6 @@ from benchmarks.study import parameters
 
 parameters.check_cell("04_lhic_ax", globals())
 
-import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
@@ -41,16 +40,12 @@ from benchmarks.codecs.registry import make
 from benchmarks.exhibits import ax_views, catalogue, codec_figures, figures, seen, tables
 from benchmarks.measure import ax_tables, provenance
 from benchmarks.measure.rows import read_rows
-from benchmarks.study import report
+from benchmarks.study import report, selection
 from lhic import preview
-from lhic.data import open_dataset
 from lhic.train.ax import view
 
-root_path = None if root is None else provenance.REPOSITORY / root
 folder = provenance.REPOSITORY / out
-item = open_dataset(dataset, root_path, split)[cube_index]
-whole = item.load()
-cube = np.ascontiguousarray(whole[: max_bands or None, : crop or None, : crop or None])
+item, whole, cube = selection.select("04_lhic_ax", globals())
 whole_sha256 = provenance.cube_sha256(whole)
 about = f"1 cube {cube.shape} of {dataset}"
 print(f"{item.name}\n{cube.dtype} {cube.shape} of {whole.shape}, {cube.min()} to {cube.max()}, {cube.size:,} samples")

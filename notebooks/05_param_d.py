@@ -31,18 +31,14 @@ from benchmarks.study import parameters
 
 parameters.check_cell("05_param_d", globals())
 
-import numpy as np
 
 import lhic
 from benchmarks.exhibits import codec_figures, figures, tables
 from benchmarks.measure import depth, provenance
-from lhic.data import open_dataset
+from benchmarks.study import selection
 
-root_path = None if root is None else provenance.REPOSITORY / root
 table_folder, figure_folder = provenance.REPOSITORY / out / "tables", provenance.REPOSITORY / out / "figures"
-item = open_dataset(dataset, root_path, split)[cube_index]
-whole = item.load()
-cube = np.ascontiguousarray(whole[: max_bands or None, : crop or None, : crop or None])
+item, whole, cube = selection.select("05_param_d", globals())
 print(f"{item.name}\n{cube.dtype} {cube.shape} of {whole.shape}, {cube.min()} to {cube.max()}, {cube.size:,} samples")
 
 # %% [markdown]

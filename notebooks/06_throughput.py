@@ -39,18 +39,15 @@ from benchmarks.study import parameters
 
 parameters.check_cell("06_throughput", globals())
 
-import numpy as np
 import pandas as pd
 
 import lhic
 from benchmarks.exhibits import codec_figures, figures, tables
 from benchmarks.measure import gpu, provenance, throughput
-from lhic.data import open_dataset
+from benchmarks.study import selection
 
-root_path = None if root is None else provenance.REPOSITORY / root
 table_folder, figure_folder = provenance.REPOSITORY / out / "tables", provenance.REPOSITORY / out / "figures"
-item = open_dataset(dataset, root_path, split)[cube_index]
-cube = np.ascontiguousarray(item.load()[:, : crop or None, : crop or None])
+item, _, cube = selection.select("06_throughput", globals())
 timing = f"1 cube of {dataset}, median of {passes} on {provenance.machine()}, {provenance.n_cores()} cores"
 print(f"{item.name}\n{cube.dtype} {cube.shape}, {cube.size:,} samples; {provenance.n_cores()} cores")
 print("GPU: " + (provenance.device_name("cuda") if provenance.has_cuda() else "none here, its rows are left out"))

@@ -1,22 +1,23 @@
 # %% [markdown]
-# # Explore: one cube, one band, one codec
+# # Explore: a cube, its bands, and what codecs make of them
 #
-# **Question.** What is left of a band after a simple prediction, where do a codec's bits go, and what is in its stream?
+# **Question.** What is in a cube, what is left of a band after a simple prediction, where do the bits of two codecs go,
+# and what is in their streams?
 #
 # **Inputs.** The cubes of a dataset; codecs of the registry, lhic's models among them.
 #
-# **Outputs.** None: everything is shown here, nothing is written. Open it in JupyterLab.
+# **Outputs.** What you download. Open it in JupyterLab and run all cells. `lhic explore` shows the same as a page, also
+# of files of your own.
 #
-# **Run time.** Each choice takes as long as the codec needs for the crop: below a second for most, some seconds for
-# `lhic-bp-xs`.
+# **Run time.** Each codec codes a cube once, the bundled one in less than a second or some ten seconds; the first time,
+# lhic compiles its kernels. Everything else answers at once.
 
 # %% tags=["parameters"]
 dataset = "bundled"  # bundled, corpus, hyspecnet-11k or the name of one's own (docs/add_a_dataset.md)
 root = None  # the dataset's folder; relative to the repository
 split = None  # hyspecnet-11k only, e.g. "hard/test"
-codecs = []  # names to choose from, the first is shown first; empty: every codec there is
-crop = 64  # rows and columns taken from the upper left corner; 0 takes all
-block = 16  # rows and columns of the blocks for codecs that do not say what a sample costs
+codecs = []  # names to choose from, the first two are shown first; empty: every codec there is
+crop = 0  # rows and columns in the middle to begin with; 0 takes all, or 128 of more than 256
 seed = 0  # nothing here is random; recorded because every notebook records one
 
 # %%
@@ -24,28 +25,33 @@ from benchmarks.study import parameters
 
 parameters.check_cell("explore", globals())
 
+import panel
+
 from benchmarks.codecs import registry
 from benchmarks.measure import provenance
-from benchmarks.study.explore import Explorer
-from lhic.data import open_dataset
+from benchmarks.study.explore import explorer
 
+panel.extension(inline=True)  # its scripts come along; without that the browser would fetch them
 root_path = None if root is None else provenance.REPOSITORY / root
-quick_first = ["jpeg-ls-bands", *(name for name in registry.factories() if name != "jpeg-ls-bands")]
-explorer = Explorer(open_dataset(dataset, root_path, split), codecs or quick_first, crop, block)
+shown = explorer(dataset, root_path, split, codecs, crop)
 
 # %% [markdown]
 # ## What is shown
 #
-# * **Left:** the samples of the band. **Middle:** the samples minus a simple prediction: the band before, the band
-#   before fitted to this one, or the spatial neighbours. These predictions are for the eye; every codec has its own.
-# * **Right:** bits per sample by place. For a model that can say what each sample costs, exactly that, in this band or
-#   on average over all. For any other codec each block of pixels is coded alone, with all its bands: real bytes, but
-#   headers weigh more than in a whole cube and nothing is learned across blocks.
-# * **Below:** the sections of the stream. Only lhic's streams say what they consist of.
+# * **Above, left:** three bands of the whole cube as colours, chosen by wavelength, or by number where the cube
+#   has none. **Middle:** the samples of the band that the slider chooses. **Right:** these samples minus a simple
+#   prediction. It is for the eye; every codec has its own.
+# * **Below:** bits per sample by place, of two codecs on one scale, and what the second spends more. lhic's models and
+#   the sample-adaptive coder of CCSDS-123 say what each sample costs. Of any other codec, each block of pixels is coded
+#   alone, with all its bands: real bytes, but headers weigh more than in a whole cube and nothing is learned across
+#   blocks.
+# * **Right:** the spectrum at the pixel that you click, and what each of its samples costs; the histogram of a picture.
+# * Dragging moves all pictures together. With the dashed square among the tools you drag a rectangle: codecs then code
+#   that part alone.
 
 # %%
-explorer.show()
-explorer
+shown.wait()
+shown
 
 # %%
-print(provenance.footer(seed, [registry.make(explorer.codec.value).weights_hash]))
+print(provenance.footer(seed, [registry.make(name).weights_hash for name in (shown.first.value, shown.second.value)]))

@@ -156,7 +156,8 @@ def read_container(stream: bytes) -> tuple[Header, list[list[bytes]]]:
     version = preamble.fixed(1)
     require(version <= 1, "unsupported version")
     require(version == 1, "version 0")
-    require(preamble.fixed(1) == 0, "reserved flags are set")
+    flags = preamble.fixed(1)
+    require(flags <= 1, "reserved flags are set")
     header_bytes = preamble.fixed(4)
     stream_bytes = preamble.fixed(8)
     require(len(stream) >= stream_bytes, "truncated stream")
@@ -166,24 +167,74 @@ def read_container(stream: bytes) -> tuple[Header, list[list[bytes]]]:
     start = 22 + header_bytes
     require(header_bytes >= 4 and start + 4 <= stream_bytes, "header_bytes out of range")
     require(zlib.crc32(stream[: start - 4]) == int.from_bytes(stream[start - 4 : start], "little"), "header_crc")
-    header = read_header(Reader(stream[22 : start - 4]))
+    header, beside = read_header(Reader(stream[22 : start - 4]), flags == 1)
 
     # format.md, 1.3: tiles
     tile_bytes = [sum(tile.section_bytes) for tile in header.tiles]
-    require(start + sum(tile_bytes) + 4 == stream_bytes, "sizes do not add up to stream_bytes")
+    beside_bytes = [section.n_bytes for section in beside]
+    require(start + sum(tile_bytes) + sum(beside_bytes) + 4 == stream_bytes, "sizes do not add up to stream_bytes")
     body = Reader(stream[start:])
     sections = []
     for tile in header.tiles:
         sections.append([body.take(n) for n in tile.section_bytes])
         require(zlib.crc32(b"".join(sections[-1])) == tile.sections_crc, "sections_crc")
 
-    # format.md, 1.4: trailer
+    # format.md, 1.4: auxiliary sections, which do not influence the samples
+    for section in beside:
+        unpack(section, body.take(section.n_bytes))
+
+    # format.md, 1.5: trailer
     require(zlib.crc32(stream[:-4]) == body.fixed(4), "trailer")
     return header, sections
 
 
-def read_header(reader: Reader) -> Header:
-    """format.md, 1.2, from `dtype` to the index."""
+@dataclass
+class Auxiliary:
+    """format.md, 1.4: an entry of the index of auxiliary sections."""
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    n_bytes: int
+    crc: int
+
+
+def read_auxiliary(reader: Reader) -> list[Auxiliary]:
+    """format.md, 1.4: the index."""
+    n_auxiliary = reader.varint()
+    require(1 <= n_auxiliary <= 65535, "n_auxiliary out of range")
+    sized = [order + kind for order in "<>" for kind in "i2 u2 i4 u4 i8 u8 f2 f4 f8 c8 c16".split()]
+    found = []
+    for _ in range(n_auxiliary):
+        name, element = (reader.counted() for _ in range(2))
+        require(1 <= len(name) <= 4096, "name of an auxiliary section out of range")
+        try:
+            text = name.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DecodeError("name of an auxiliary section is not UTF-8") from error
+        require(element in [kind.encode() for kind in ("|b1", "|i1", "|u1", *sized)], "unknown type of an element")
+        n_axes = reader.varint()
+        require(n_axes <= 32, "too many axes")
+        dtype, shape = np.dtype(element.decode()), tuple(reader.varint() for _ in range(n_axes))
+        require(math.prod(shape) * dtype.itemsize < 2**63, "auxiliary section too large")
+        found.append(Auxiliary(text, dtype, shape, reader.varint(), reader.fixed(4)))
+    require(len({section.name for section in found}) == n_auxiliary, "a name of an auxiliary section twice")
+    return found
+
+
+def unpack(section: Auxiliary, data: bytes) -> np.ndarray:
+    """format.md, 1.4: the array in a section."""
+    require(zlib.crc32(data) == section.crc, "section_crc")
+    n_elements, size = math.prod(section.shape), section.dtype.itemsize
+    require(n_elements * size <= MEMORY_BUDGET, "memory budget")
+    planes = inflate(data, n_elements * size)
+    require(len(planes) == n_elements * size, "an auxiliary section of another length")
+    elements = np.frombuffer(planes, np.uint8).reshape(size, n_elements).T
+    return np.ascontiguousarray(elements).reshape(-1).view(section.dtype).reshape(section.shape)
+
+
+def read_header(reader: Reader, has_auxiliary: bool) -> tuple[Header, list[Auxiliary]]:
+    """format.md, 1.2, from `dtype` to the end."""
     code = reader.fixed(1)
     big_endian = code >= 0x80
     names = DTYPES | VALUE_DTYPES
@@ -216,9 +267,12 @@ def read_header(reader: Reader) -> Header:
             rows = slice(y0, min(y0 + tile_rows, H))
             columns = slice(x0, min(x0 + tile_columns, W))
             tiles.append(Tile(section_bytes, samples_crc, sections_crc, rows, columns))
+    beside = read_auxiliary(reader) if has_auxiliary else []
     reader.end()
     shape, tile_shape = (S, H, W), (tile_rows, tile_columns)
-    return Header(dtype, big_endian, shape, tile_shape, family, weights_hash, parameters, n_sections, tiles, values)
+    return Header(
+        dtype, big_endian, shape, tile_shape, family, weights_hash, parameters, n_sections, tiles, values
+    ), beside
 
 
 def check_metadata(data: bytes, S: int) -> None:
@@ -233,14 +287,43 @@ def check_metadata(data: bytes, S: int) -> None:
         raise DecodeError("metadata is not JSON in UTF-8") from error
     require(isinstance(metadata, dict), "metadata is not an object")
     check_value(metadata, depth=1)
-    numbers, texts = (int, float), (str,)
-    lists = {"wavelengths": (S, numbers), "fwhm": (S, numbers), "transform": (6, numbers), "band_names": (S, texts)}
-    for key, (n, types) in lists.items():
-        value = metadata.get(key, [types[0]()] * n)
-        require(isinstance(value, list) and len(value) == n, f"{key}: not a list of {n}")
-        require(all(type(item) in types for item in value), f"{key}: another type")
-    for key, types in {"nodata": numbers, "crs": texts, "extra": (dict,)}.items():
-        require(key not in metadata or type(metadata[key]) in types, f"{key}: another type")
+
+    def is_number(value: object) -> bool:
+        return type(value) in (int, float)
+
+    def is_list(key: str, check: Callable[[object], bool], *lengths: int) -> bool:
+        value = metadata[key]
+        return isinstance(value, list) and (not lengths or len(value) in lengths) and all(map(check, value))
+
+    def is_nodata(value: object) -> bool:
+        return is_number(value) or value in ("NaN", "Infinity", "-Infinity")
+
+    def is_band(value: object) -> bool:
+        return type(value) is int and 0 <= value < S
+
+    checks = {key: lambda key: type(metadata[key]) is str for key in TEXT_KEYS}
+    checks |= {key: lambda key: is_list(key, is_number, S) for key in ("wavelengths", "fwhm")}
+    checks |= {key: lambda key: is_number(metadata[key]) or is_list(key, is_number, S) for key in ("scale", "offset")}
+    checks |= {key: lambda key: isinstance(metadata[key], dict) for key in ("rpcs", "extra")}
+    checks |= {
+        "bad_bands": lambda key: is_list(key, lambda value: type(value) is bool, S),
+        "band_names": lambda key: is_list(key, lambda value: type(value) is str, S),
+        "default_bands": lambda key: is_list(key, is_band, 1, 2, 3),
+        "nodata": lambda key: (
+            is_nodata(metadata[key]) or is_list(key, lambda value: value is None or is_nodata(value), S)
+        ),
+        "transform": lambda key: is_list(key, is_number, 6),
+        "gcps": lambda key: is_list(
+            key, lambda point: isinstance(point, list) and len(point) == 5 and all(map(is_number, point))
+        ),
+        "times": lambda key: is_list(key, lambda value: type(value) is str),
+        "source": lambda key: isinstance(metadata[key], dict) and type(metadata[key].get("format")) is str,
+    }
+    for key, is_so in checks.items():
+        require(key not in metadata or is_so(key), f"{key}: another type")
+
+
+TEXT_KEYS = "wavelength_unit", "quantity", "unit", "description", "crs", "gcps_crs"
 
 
 def check_value(value: object, depth: int) -> None:
@@ -524,9 +607,14 @@ def mixture_weights(g: list[int]) -> list[int]:
     return w
 
 
+def sigmoid_argument(d: int, c: int) -> int:
+    """`u` of a distance in 1/256 symbol."""
+    return min(abs(d) * POWER[c % 32] * 2**4 >> c // 32, 24 * 2**20)
+
+
 def integer_sigmoid(d: int, c: int) -> int:
     """`sigmoid` of a distance in 1/256 symbol."""
-    u = min(abs(d) * POWER[c % 32] * 2**4 >> c // 32, 24 * 2**20)
+    u = sigmoid_argument(d, c)
     j, v = u >> 14, u % 2**14
     s = CURVE[j] + ((CURVE[j + 1] - CURVE[j]) * v >> 14)
     return 2**24 - s if d < 0 else s
@@ -952,6 +1040,7 @@ class Wave:
     raw: np.ndarray = field(init=False)
     error_class: np.ndarray = field(init=False)  # `class`
     scale: np.ndarray = field(init=False)
+    h: np.ndarray = field(init=False)  # of the last hidden layer: units, pixels
     candidate: np.ndarray = field(init=False)
     rung: np.ndarray = field(init=False)
     weight: np.ndarray = field(init=False)
@@ -1101,6 +1190,7 @@ class Plane:
         h = np.clip(tensors["first"] @ h + tensors["biases"][0][:, None] >> 5, 0, 4095)
         for middle, bias in zip(tensors["middle"], tensors["biases"][1:], strict=True):
             h = np.clip(middle @ h + bias[:, None] >> 8, 0, 4095)
+        wave.h = h
         s = tensors["last"] @ h + tensors["last_bias"][:, None]
 
         m = np.clip(4 * wave.base + ((s[:K] >> 7) * wave.scale >> 10), -(2**25), 2**25).T.tolist()
@@ -1220,6 +1310,72 @@ def decode_level(coded: CodedSection, F: Callable[[int], int], n: int, d: int) -
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# format_lhic_ax.md, 6.1: adaptation
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def gradients(components: list[tuple[int, int, int]], K: int, v: list[int], level: int) -> list[int]:
+    """Those with the means, the scales and the logits of the first K components, for a sample of this level."""
+    S, B = [[], []], [[], []]  # at the lower and the upper edge
+    for m, c, _ in components:
+        for mark in (0, 1):
+            if 0 < level + mark < len(v):
+                d = 2**7 * (v[level + mark - 1] + v[level + mark]) - m
+                sigmoid, X = integer_sigmoid(d, c), sigmoid_argument(d, c) * (-1 if d < 0 else 1)
+            else:
+                sigmoid, X = mark * 2**24, 0
+            S[mark].append(sigmoid)
+            B[mark].append((sigmoid * (2**24 - sigmoid) >> 24) * X >> 20)
+    w = [weight for _, _, weight in components]
+    P = 2**16 + sum(weight * (S1 - S0) for weight, S0, S1 in zip(w, *S, strict=True))
+    share = [2**12 * w[k] * (S[1][k] - S[0][k]) // P for k in range(K)]
+    R, V = sum(share), sum(w[:K])
+    mean = [share[k] * (2**24 - S[0][k] - S[1][k]) + 2**29 >> 30 for k in range(K)]
+    scale = [(2**6 * w[k] * (B[1][k] - B[0][k]) + P) // (2 * P) for k in range(K)]
+    logit = [(w[k] * (2**14 * R // V) >> 14) - share[k] + 32 >> 6 for k in range(K)]
+    return mean + [min(max(of_scale, -127), 127) for of_scale in scale] + logit
+
+
+class Adaptation:
+    """The network of a group, whose last layer learns; `before` is that of the group before."""
+
+    def __init__(self, network: Network, G: int, n_steps: int, before: "Adaptation | None"):
+        self.start, self.a, self.G, self.before = network, network.config["adaptation"], G, before
+        self.network = Network(network.config, network.experts, dict(network.tensors))
+        last, bias = network.tensors["last"], network.tensors["last_bias"]
+        reach = np.abs(last).sum(axis=1) * 4095 + np.abs(bias)
+        self.limit = (2**24 - 1 - reach) // (4095 * last.shape[1] + 128)
+        self.changes = -(-n_steps // self.a) if self.a else 0
+        self.b = np.zeros((len(last), last.shape[1] + 1), np.int64)
+        self.Z, self.Q = np.zeros_like(self.b), np.zeros_like(self.b)
+        self.known: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def change(self) -> None:
+        """The next change."""
+        k = len(self.known)
+        self.Z += self.b
+        self.Q += np.minimum(np.abs(self.b) >> 8, 2**16) ** 2
+        self.b[:] = 0
+        Z, Q = self.Z.copy(), self.Q.copy()
+        if self.before:
+            before_Z, before_Q = self.before.known[min(k + 4 * self.G // self.a, self.before.changes)]
+            Z += before_Z - (before_Z >> 4)
+            Q += before_Q - (before_Q >> 4)
+        self.known.append((Z, Q))
+        slow = 48.0 * np.sqrt((Q + 2**16).astype(np.float64))
+        limit = self.limit[:, None]
+        of_weights = np.clip(np.rint(Z[:, :-1] / slow[:, :-1]).astype(np.int64), -limit, limit)
+        of_biases = np.clip(np.rint(128 * Z[:, -1:] / slow[:, -1:]).astype(np.int64), -128 * limit, 128 * limit)
+        self.network.tensors["last"] = self.start.tensors["last"] - of_weights
+        self.network.tensors["last_bias"] = self.start.tensors["last_bias"] - of_biases[:, 0]
+
+    def teach(self, h: np.ndarray, of_samples: list[list[int]]) -> None:
+        """h : units, samples"""
+        inputs = np.vstack([h, np.full((1, h.shape[1]), 128)])
+        self.b += np.array(of_samples, np.int64).reshape(-1, len(self.b)).T @ inputs.T
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # format_lhic_ax.md, 1, 2, 6, 9: stream, network, tiles
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -1227,7 +1383,9 @@ CONFIG_RANGES = {
     "detail_planes": range(49), "sample_planes": range(41), "short_planes": range(25), "spatial_neighbours": range(17),
     "epoch": range(1, 65), "width": range(4, 513, 4), "depth": range(1, 5), "components": range(1, 17),
 }  # fmt: skip
-OPTIONAL_CONFIG_RANGES = {"far_neighbours": range(15), "blend": range(33), "repeats": range(5)}
+OPTIONAL_CONFIG_RANGES = {
+    "far_neighbours": range(15), "blend": range(33), "repeats": range(5), "adaptation": (0, 1, 2, 4),
+}  # fmt: skip
 TENSOR_NAMES = ("first", "middle", "last", "biases", "last_bias")
 
 
@@ -1257,7 +1415,7 @@ def read_ax_stream(header: Header, weights: Weights) -> AxStream:
 
 def read_network(weights: Weights) -> Network:
     """Configuration (format_lhic_ax.md, 1.1) and tensors (6). Names that are not known are refused."""
-    config = {"far_neighbours": 0, "blend": 0, "repeats": 0, **weights.config}
+    config = {"far_neighbours": 0, "blend": 0, "repeats": 0, "adaptation": 0, **weights.config}
     config.pop("tuning_steps", None)
     ranges = CONFIG_RANGES | OPTIONAL_CONFIG_RANGES
     require(config.keys() == ranges.keys(), "lhic-ax: names in the configuration")
@@ -1346,30 +1504,45 @@ def decode_planes(stream: AxStream, levels: list[np.ndarray], mask: np.ndarray, 
     planes: list[Plane] = []
     for z, v in enumerate(levels):
         planes.append(Plane(z, v.tolist(), stream.network, pictures, planes[-1] if z else None))
+    adaptation = None
     for number, part in enumerate(parts):
         coded = CodedSection(part, stream.L, 24)
         group = planes[number * stream.G : (number + 1) * stream.G]
-        for t in range(n_waves + 4 * (len(group) - 1)):
+        n_steps = n_waves + 4 * (len(group) - 1)
+        adaptation = Adaptation(stream.network, stream.G, n_steps, adaptation)
+        for plane in group:
+            plane.network = adaptation.network
+        for t in range(n_steps):
+            if adaptation.a and t % adaptation.a == 0:
+                adaptation.change()
             for k, plane in enumerate(group):
                 u = t - 4 * k
                 if 0 <= u < n_waves:
-                    decode_wave(coded, stream.d, plane, mask, u)
+                    decode_wave(coded, stream.d, plane, mask, u, adaptation)
                     if u + 1 < n_waves and (u + 1) % stream.network.config["epoch"] == 0:
                         plane.begin_epoch()
+        if adaptation.a:
+            adaptation.change()
         coded.end()
     return [pictures.samples(z) for z in range(len(planes))]
 
 
-def decode_wave(coded: CodedSection, d: int, plane: Plane, mask: np.ndarray, u: int) -> None:
+def decode_wave(coded: CodedSection, d: int, plane: Plane, mask: np.ndarray, u: int, adaptation: Adaptation) -> None:
     i, j = wave_pixels(u, *mask.shape)
     wave = plane.describe(i, j)
     mixtures = plane.mixtures(wave)
     x = np.clip(wave.base + 32 >> 6, plane.low, plane.high)  # 5.5: what pixels of the mask take
     width = np.ones(len(i), np.int64)
-    for pixel in np.flatnonzero(~mask[i, j]):
+    pixels, of_samples = np.flatnonzero(~mask[i, j]), []
+    for pixel in pixels:
         F = cumulative_of_levels(mixtures[pixel], plane.levels)
         level, width[pixel] = decode_level(coded, F, len(plane.levels), d)
         x[pixel] = plane.levels[level]
+        if adaptation.a and u % 2 == 1:
+            K = plane.network.config["components"]
+            of_samples.append(gradients(mixtures[pixel], K, plane.levels, level))
+    if of_samples:
+        adaptation.teach(wave.h[:, pixels], of_samples)
     plane.learn(wave, x, ~mask[i, j], width)
 
 

@@ -13,8 +13,8 @@ from tests.tutorial import follow, install
 
 @pytest.mark.slow
 def test_the_tutorial(tmp_path, monkeypatch):
-    _, listed, cost = follow("add_a_dataset.md", tmp_path)
-    assert "coast made up (12, 16, 16)" in listed and "| aec-bands | 2 |" in cost
+    _, listed, told = follow("add_a_dataset.md", tmp_path)
+    assert "coast made up (12, 16, 16)" in listed and "| 2 of 2 |" in told and "all 2 cubes are measured" in told
     rows = pd.read_parquet(tmp_path / "results" / "rows")
     assert set(rows["cube"]) == {"coast", "town"} and (rows["sensor"] == "made up").all()
     assert len(rows) == 2 * 2 and (rows["error"] == "").all() and set(rows["bands"]) == {12}

@@ -12,7 +12,7 @@ import lhic
 from lhic.errors import CorruptStreamError, InvalidCubeError, LhicError, MemoryBudgetError, VerificationError
 from lhic.families.raw import RawModel
 from lhic.families.registry import as_model
-from lhic.io.npy import save_cube
+from lhic.formats import save_cube
 from lhic.io.source import open_source
 from tests.common import REPOSITORY, cubes_by_intent
 

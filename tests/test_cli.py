@@ -12,7 +12,7 @@ from lhic import api, cli
 from lhic.cli import main
 from lhic.data import open_dataset
 from lhic.errors import LhicError
-from lhic.io.npy import save_cube
+from lhic.formats import save_cube
 from tests.common import REPOSITORY, shared_path
 
 SHIPPED = REPOSITORY / "ckpt" / "lhic-bp-xs.safetensors"
@@ -147,7 +147,7 @@ def test_models(stored_models, capsys):
 
 @pytest.mark.parametrize(
     "command",
-    [[], *([name] for name in "encode decode verify preview info models train import-lhic-bp".split())],
+    [[], *([name] for name in "encode decode verify preview info models train import-lhic-bp import-linerwkv".split())],
     ids=" ".join,
 )
 def test_help(command, capsys):
@@ -382,7 +382,8 @@ def test_axes_that_look_swapped_are_warned_of(name, axis, stored_models, tmp_pat
     assert code == 0
     if axis:
         assert err.startswith("lhic: warning: ") and err.count("\n") == 1
-        assert f"found bands that look like axis {axis} of" in err and f"numpy.moveaxis(cube, {axis}, 0)" in err
+        better = {1: "rows,bands,columns", 2: "rows,columns,bands"}[axis]
+        assert f"found bands that look like axis {axis} of" in err and f"--axes {better}" in err
     else:
         assert err == ""
 

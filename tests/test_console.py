@@ -16,7 +16,7 @@ import pytest
 
 from lhic import encode_file
 from lhic.console import Ended, ended_by_signals
-from lhic.io.npy import save_cube
+from lhic.formats import save_cube
 from tests.common import REPOSITORY
 
 LHIC = [

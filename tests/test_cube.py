@@ -5,7 +5,7 @@ import pytest
 
 from lhic.cube import check_cube, likely_band_axis, n_bytes_of
 from lhic.errors import InvalidCubeError
-from lhic.io.npy import CubeReader
+from lhic.formats import open_cube
 from tests.common import cubes_by_intent, shared_path
 
 
@@ -48,7 +48,7 @@ def test_axes_in_another_order_are_noticed_in_most_cubes_and_the_right_order_in_
     paths = sorted(shared_path("data", "cubes").glob("*.npy"))
     for path in paths:
         cube = np.load(path, mmap_mode="r")
-        with CubeReader(path) as reader:
+        with open_cube(path) as reader:
             assert likely_band_axis(reader) == 0, path.name
         assert likely_band_axis(cube.transpose(0, 2, 1)) == 0, path.name
         noticed += [likely_band_axis(cube.transpose(1, 2, 0)) == 2, likely_band_axis(cube.transpose(1, 0, 2)) == 1]

@@ -20,7 +20,8 @@ EXTRAS = PROJECT["optional-dependencies"]
 EVERYTHING = ("study", "gpu", "test")  # what bootstrap.py and environment.yml install
 CONDA_NAMES = {"pytorch": "torch", "playwright-python": "playwright"}
 COMES_WITH_TORCH = {"triton"}  # of conda's pytorch, where there is a triton at all
-OPTIONAL = ("torch", "triton", "yaml", "tifffile", "imagecodecs", "matplotlib", "pandas")
+OPTIONAL = ("torch", "triton", "yaml", "matplotlib", "pandas", "panel", "bokeh")
+OPTIONAL += ("tifffile", "imagecodecs", "rasterio", "h5py", "netCDF4", "scipy", "zarr")
 
 
 def required(entries: list[str]) -> dict[str, SpecifierSet]:
@@ -105,6 +106,7 @@ CALLS = {
     "gpu": ["encode", "cube.npy", "--device", "cuda", "out"],
     "formats": ["preview", "stream.lhic", "out.png"],
     "train": ["train", "configs/lhic-ax.yml", "--out", "out"],
+    "study": ["explore", "cube.npy", "--no-browser"],
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests import document_decoder
 from tests.document_decoder import DecodeError, decode
-from tests.golden.make import cubes, pinned_cubes, tuned_cube, value_cubes
+from tests.golden.make import beside, cubes, pinned_cubes, tuned_cube, value_cubes
 
 GOLDEN = Path(__file__).parent / "golden"
 STREAMS = sorted(GOLDEN.glob("v*/*.lhic"))
@@ -22,7 +22,12 @@ def expected() -> dict[str, np.ndarray]:
     """The cube of each name of a golden stream."""
     lossless = {name: cube for name, (cube, settings) in pinned_cubes().items() if "max_error" not in settings}
     lossless |= {name: cube for name, (cube, options) in value_cubes().items() if "max_error" not in options}
-    return {name: cube for name, (cube, _) in cubes().items()} | lossless | {"tuned_uint16": tuned_cube()}
+    return (
+        {name: cube for name, (cube, _) in cubes().items()}
+        | lossless
+        | {"tuned_uint16": tuned_cube()}
+        | {"beside_uint16": beside()[0]}
+    )
 
 
 @pytest.mark.parametrize("path", STREAMS, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -50,7 +55,10 @@ def test_no_part_of_the_package_is_used():
     assert not imported & {"lhic", "torch", "tests", "importlib"}
 
 
-@pytest.mark.parametrize("path", sorted(GOLDEN.glob("v*/one_sample_uint8.lhic")), ids=lambda path: path.parent.name)
+SMALL = sorted([*GOLDEN.glob("v*/one_sample_uint8.lhic"), *GOLDEN.glob("v1_auxiliary/*.lhic")])
+
+
+@pytest.mark.parametrize("path", SMALL, ids=lambda path: path.parent.name)
 def test_damaged_streams_are_rejected(path):
     stream = path.read_bytes()
     for position in range(len(stream)):

@@ -23,7 +23,7 @@ from tests.common import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()
 MODULES = sorted(module.name for module in pkgutil.walk_packages(lhic.__path__, "lhic."))
-FOLDERS = "lhic", "benchmarks", "docs", "tests", "notebooks", "configs", "ckpt", "results", "data"
+FOLDERS = "lhic", "benchmarks", "contrib", "docs", "tests", "notebooks", "configs", "ckpt", "results", "data"
 PATH = re.compile(rf"(?<![\w./$<>-])(?:{'|'.join(FOLDERS)})/[\w./{{}},*-]*")
 OWN_RUNS = "results/local/", "data/hyspecnet-11k/"
 """What a user's runs write, and a dataset of which a part is here."""
@@ -32,7 +32,7 @@ GROUPS = "lhic.codecs", "lhic.datasets"
 """Entry points, which are no modules."""
 
 
-WRITTEN = "*.md", "docs/*.md", "*/README.md"
+WRITTEN = "*.md", "docs/*.md", "*/README.md", "contrib/*/README.md"
 DOCUMENTS = sorted({str(path.relative_to(REPOSITORY)) for pattern in WRITTEN for path in REPOSITORY.glob(pattern)})
 
 

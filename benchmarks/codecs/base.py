@@ -23,6 +23,11 @@ from lhic.stream.header import DTYPE_CODES
 from lhic.stream.varint import Reader, unzigzag, zigzag
 from lhic.stream.varint import write_varint as varint
 
+# Where a stream has the size that a row says (`Codec.provenance`).
+ANYWHERE = "anywhere"  # integers or exact sums throughout: on every machine, device and number of threads
+LIBRARIES = "library versions as named"  # wherever the library that `codec_version` names does the work
+THIS_MACHINE = "this machine"  # floats decide: with the same processor and the same `libraries`
+
 DTYPES = {code: name for name, code in DTYPE_CODES.items()}
 
 MAX_CUBE_BYTES = 1 << 34  # a damaged header must not make the decoder ask for more than this
@@ -55,6 +60,8 @@ class Codec(ABC):
         Where the work is done; set by the runner to one of `devices`.
     weights_hash : str
         SHA-256 of the weights (hex), empty for a codec without weights.
+    provenance : str
+        Where its streams have the same size: `ANYWHERE`, `LIBRARIES` or `THIS_MACHINE`.
     """
 
     name: str
@@ -67,6 +74,7 @@ class Codec(ABC):
     devices: tuple[str, ...] = ("cpu",)
     device: str = "cpu"
     weights_hash: str = ""
+    provenance: str = LIBRARIES
 
     def refuses(self, cube: np.ndarray) -> str | None:
         """Reason why this codec cannot code `cube` losslessly, or None."""

@@ -10,7 +10,7 @@ from itertools import product
 
 import numpy as np
 
-from benchmarks.codecs.base import Codec
+from benchmarks.codecs.base import ANYWHERE, Codec
 from lhic import ccsds123
 from lhic.errors import CorruptStreamError, InvalidCubeError, MemoryBudgetError, TruncatedStreamError
 
@@ -32,6 +32,8 @@ USUAL = {"prediction_bands": 3, "weight_update_final": 3, "dynamic_range": "dtyp
 
 class Ccsds123(Codec):
     """One set of parameters, or with `search` the best of several on each cube."""
+
+    provenance = ANYWHERE
 
     def __init__(self, name: str, search: dict[str, tuple] | None = None, **options):
         self.name = name
@@ -57,6 +59,11 @@ class Ccsds123(Codec):
             if options.get("dynamic_range") == "dtype":
                 options["dynamic_range"] = 8 * cube.dtype.itemsize
             return ccsds123.encode(cube, **options)
+
+    def bit_costs(self, cube: np.ndarray, stream: bytes) -> np.ndarray | None:
+        """Bits of each sample (S, H, W), for the explorer; None where samples have no code words of their own."""
+        with _errors_of_lhic():
+            return ccsds123.bit_costs(stream)
 
     def warm_up(self, corner: np.ndarray) -> None:
         """Every candidate of a search: the one that wins on the whole cube need not win on its corner."""

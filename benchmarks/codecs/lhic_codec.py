@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 import lhic
-from benchmarks.codecs.base import Codec
+from benchmarks.codecs.base import ANYWHERE, THIS_MACHINE, Codec
 from lhic.errors import UsageError
+
+EXACT_FAMILIES = ("lhic-ax", "raw")
 
 
 class LhicModel(Codec):
@@ -19,25 +21,34 @@ class LhicModel(Codec):
     threads = "threads= of lhic.encode and lhic.decode"
     devices = ("cpu", "cuda")
 
-    def __init__(self, model: str):
+    def __init__(self, model: str, name: str | None = None, **options):
         entry = next((entry for entry in lhic.list_models() if entry.name == model), None)
         if entry is None:
             raise UsageError(f"model {model!r}: expected weights of that name, found none")
-        self.name = model
+        self.name = name or model
         self.version = f"lhic {lhic.__version__}"
         self.weights_hash = entry.sha256
-        self.settings = {"model": model, "family": entry.family}
-        self._model = model
+        self.settings = {"model": model, "family": entry.family, **options}
+        # LHIC-BP's network computes in floats, and any other family is taken to do so.
+        self.provenance = ANYWHERE if entry.family in EXACT_FAMILIES else THIS_MACHINE
+        self._model, self._options = model, options
 
     def encode(self, cube: np.ndarray) -> bytes:
-        return lhic.encode(cube, self._model, self.device, threads=self.n_threads)
+        return lhic.encode(cube, self._model, self.device, threads=self.n_threads, **self._options)
 
     def decode(self, data: bytes) -> np.ndarray:
         return lhic.decode(data, self.device, threads=self.n_threads)
 
 
-def _maker(model: str):
-    return lambda: LhicModel(model)
+def _maker(model: str, name: str | None = None, **options):
+    return lambda: LhicModel(model, name, **options)
 
 
-CODECS = {name: _maker(name) for name in sorted({entry.name for entry in lhic.list_models()} | {lhic.DEFAULT_MODEL})}
+_FAMILIES = {entry.name: entry.family for entry in lhic.list_models()}
+CODECS = {name: _maker(name) for name in sorted({*_FAMILIES, lhic.DEFAULT_MODEL})}
+# LineRWKV with the coder of its authors; its weights, which have no licence, are wherever LHIC_CKPT says.
+CODECS |= {
+    f"{model}-ccsds": _maker(model, f"{model}-ccsds", coder="ccsds123")
+    for model, family in _FAMILIES.items()
+    if family == "linerwkv"
+}

@@ -104,6 +104,6 @@ def find(name: str) -> Callable[[], Codec]:
     foreign = _foreign()
     if name not in foreign:
         near = difflib.get_close_matches(name, factories(), 4, 0.0)
-        known = f"the nearest of {len(factories())} are {', '.join(near)} (docs/benchmarks.md has all)"
+        known = f"the nearest of {len(factories())} are {', '.join(near)} (invoke bench --list-codecs has all)"
         raise UsageError(f"codec: expected the name of a codec, {known}, found {name!r}")
     return foreign[name]

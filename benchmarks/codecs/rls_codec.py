@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.codecs import rls
-from benchmarks.codecs.base import Codec
+from benchmarks.codecs.base import ANYWHERE, Codec
 from benchmarks.codecs.rls.stream import VERSION
 
 
@@ -16,6 +16,7 @@ class Rls(Codec):
     """`benchmarks.codecs.rls` with K previous bands."""
 
     signed = "offset"
+    provenance = ANYWHERE  # docs/rls.md, "The same bytes everywhere"
 
     def __init__(self, n_previous: int):
         self.name = f"rls-k{n_previous}"

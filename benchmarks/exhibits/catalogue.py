@@ -169,10 +169,15 @@ def gain_figure(gains: Exhibit) -> Exhibit:
     return _exhibit(gains.name, figures.gain_figure, gains.body, caption=gains.caption, notes=gains.notes)
 
 
-def cost_table(rows: pd.DataFrame, split: str = TEST_SPLIT, name: str = "cost") -> Exhibit:
-    """Hours and gigabytes of a HySpecNet-11k split, from EnMAP cubes where there are any.  Rows of one form."""
-    measured = rows[rows["sensor"] == "EnMAP"] if rows["sensor"].eq("EnMAP").any() else rows
+def cost_table(rows: pd.DataFrame, split: str = TEST_SPLIT, name: str = "cost") -> Exhibit | None:
+    """Hours and gigabytes of a HySpecNet-11k split, from EnMAP cubes; None where these are too few (`cost.why_not`).
+
+    Rows of one form.
+    """
+    measured = rows[rows["sensor"] == "EnMAP"]
     n_cubes = cost.n_patches(split)
+    if cost.why_not(measured, n_cubes):
+        return None
     text = cost.caption(measured, f"HySpecNet-11k {split}", n_cubes)
     notes = [tables.machine_note(measured)]
     found = _exhibit(name, cost.cost_table, measured, n_cubes * cost.SAMPLES_OF_A_PATCH, caption=text, notes=notes)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from benchmarks.exhibits.statistics import ratio_interval
+from benchmarks.exhibits.statistics import MIN_CLUSTERS, ratio_interval, tile
 from benchmarks.exhibits.tables import MISSING, good, label
 from lhic.data import hyspecnet
 
+MIN_CUBES = 20  # fewer say next to nothing about a dataset
 SAMPLES_OF_A_PATCH = len(hyspecnet.KEPT_BANDS) * hyspecnet.PATCH_SIZE**2
 
 
@@ -32,6 +33,16 @@ def n_patches(split: str | None) -> int:
     return exact or round(hyspecnet.SPLIT_TILES[difficulty][part] * hyspecnet.N_PATCHES / hyspecnet.N_TILES)
 
 
+def why_not(rows: pd.DataFrame, n_cubes: int) -> str:
+    """Why rows say nothing of a dataset of so many cubes; ``""`` when they do."""
+    measured = good(rows)["cube"].nunique()
+    if measured >= n_cubes:
+        return f"all {n_cubes} cubes are measured" if n_cubes > 1 else "the only cube is measured"
+    if measured < MIN_CUBES:
+        return f"expected at least {MIN_CUBES} cubes to speak for {n_cubes}, found {measured} measured"
+    return ""
+
+
 def cost_table(rows: pd.DataFrame, n_samples: int) -> pd.DataFrame:
     """Cost of coding `n_samples` samples with each codec, at the speed and rate of its rows.
 
@@ -43,42 +54,44 @@ def cost_table(rows: pd.DataFrame, n_samples: int) -> pd.DataFrame:
     Returns
     -------
     DataFrame with a line per codec, cheapest first: codec; cubes (measured); threads (one, or the number of
-    cores); encode h, decode h; ± % (half the 95 % bootstrap interval of their sum, over cubes; empty for one cube);
-    measure h (worker hours of repeating such rows for every cube, empty where rows do not say); streams GB (10^9
-    bytes); workers (largest number of measurements that ran beside each other).
+    cores); encode h, decode h; h ± % (half the 95 % bootstrap interval of their sum); measure h (worker hours of
+    repeating such rows for every cube, empty where rows do not say); streams GB (10^9 bytes); GB ± %; workers (largest
+    number of measurements that ran beside each other).  Intervals are over cubes, patches of one HySpecNet-11k tile
+    drawn together; empty for fewer than `statistics.MIN_CLUSTERS` cubes or tiles.
     """
     lines = [_line(name, of_codec, n_samples) for name, of_codec in good(rows).groupby(label(good(rows)), sort=False)]
-    columns = ("codec", "cubes", "threads", "encode h", "decode h", "± %", "measure h", "streams GB", "workers")
-    table = pd.DataFrame(lines, columns=columns)
+    table = pd.DataFrame(lines)
     order = (table["encode h"] + table["decode h"]).sort_values(kind="stable").index
     return table.loc[order].reset_index(drop=True)
 
 
-def _line(name: str, rows: pd.DataFrame, n_samples: int) -> tuple:
+def _line(name: str, rows: pd.DataFrame, n_samples: int) -> dict:
     one_thread = rows["encode_s"].notna().all()
     suffix = "_s" if one_thread else "_all_s"
     scale = n_samples / rows["n_samples"].sum()
     encode_s, decode_s = rows[f"encode{suffix}"], rows[f"decode{suffix}"]
-    spread = _half_interval((encode_s + decode_s).to_numpy(), rows["n_samples"].to_numpy())
-    return (
-        name,
-        str(rows["cube"].nunique()),
-        "one" if one_thread else f"{rows['cores'].max():.0f}",
-        encode_s.sum() * scale / 3600,
-        decode_s.sum() * scale / 3600,
-        spread,
-        rows["item_s"].sum(skipna=False) * scale / 3600,
-        rows["bytes"].sum() * scale / 1e9,
-        MISSING if rows["workers"].isna().any() else f"{rows['workers'].max():.0f}",
-    )
+    return {
+        "codec": name,
+        "cubes": str(rows["cube"].nunique()),
+        "threads": "one" if one_thread else f"{rows['cores'].max():.0f}",
+        "encode h": encode_s.sum() * scale / 3600,
+        "decode h": decode_s.sum() * scale / 3600,
+        "h ± %": _half_interval(encode_s + decode_s, rows),
+        "measure h": rows["item_s"].sum(skipna=False) * scale / 3600,
+        "streams GB": rows["bytes"].sum() * scale / 1e9,
+        "GB ± %": _half_interval(rows["bytes"], rows),
+        "workers": MISSING if rows["workers"].isna().any() else f"{rows['workers'].max():.0f}",
+    }
 
 
-def _half_interval(seconds: np.ndarray, samples: np.ndarray) -> float:
-    """Half the 95 % bootstrap interval of seconds per sample, in percent of it; not a number for one cube."""
-    if len(seconds) < 2:
+def _half_interval(values: pd.Series, rows: pd.DataFrame) -> float:
+    """Half the 95 % bootstrap interval of values per sample, in percent of them; tiles are drawn as a whole."""
+    clusters = rows["cube"].map(lambda cube: tile(cube) or cube)
+    sums = pd.DataFrame({"values": values, "samples": rows["n_samples"]}).groupby(clusters).sum()
+    if len(sums) < MIN_CLUSTERS:
         return np.nan
-    low, high = ratio_interval(seconds, samples)
-    return 100 * (high - low) / 2 / (seconds.sum() / samples.sum())
+    low, high = ratio_interval(sums["values"].to_numpy(float), sums["samples"].to_numpy(float))
+    return 100 * (high - low) / 2 / (sums["values"].sum() / sums["samples"].sum())
 
 
 def caption(rows: pd.DataFrame, what: str, n_cubes: int) -> str:

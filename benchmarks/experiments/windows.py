@@ -25,13 +25,12 @@ from lhic.errors import VerificationError
 
 STREAMS = (
     ("lhic-ax-unseen", 32),
-    ("lhic-ax-unseen", 64),
     ("lhic-ax-unseen", 128),
     ("lhic-ax-fast-unseen", 64),
 )
 """Models, and rows and columns of their tiles."""
-COPIES = 3
-"""Of the patch, in each direction: 384 x 384 pixels."""
+COPIES = 2
+"""Of the patch, in each direction: 256 x 256 pixels."""
 WINDOW = 64
 REPEATS = 5
 SEED = 1

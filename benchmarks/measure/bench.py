@@ -22,6 +22,7 @@ from benchmarks.codecs import registry
 from benchmarks.measure import cluster, provenance, remote, rows
 from benchmarks.measure.files import write_file
 from benchmarks.measure.measurement import Options, check_codec, check_form, choose, describe_machine
+from benchmarks.measure.progress import Progress, Rest
 from lhic.data import Item, check_converted, open_dataset
 from lhic.errors import BackendError, UsageError, one_line
 
@@ -90,6 +91,8 @@ def bench(
     ------
     UsageError, DatasetError, BackendError
         Anything that is wrong with the request, a codec, the options, the folder or the scheduler; before any work.
+    KeyboardInterrupt
+        Says how many items are measured; the rows of these are kept.
     """
     if n_workers is not None and (scheduler is not None or n_workers < 1):
         found = n_workers if scheduler is None else "a scheduler, too"
@@ -214,22 +217,32 @@ def _measure_all(
     client: Client, tasks: Sequence[tuple], common: dict, options: Options, parts: rows.RowParts, progress: bool
 ) -> None:
     """Measure on the workers and append each row as it comes."""
+    items = (
+        (codec_row["codec"], codec_row["device"], cube_row.get("n_samples", 0)) for _, cube_row, codec_row in tasks
+    )
+    before = rows.read_rows(parts.folder.parent) if rows.has_rows(parts.folder.parent) else None
     arguments = ((*task, options) for task in tasks)
     results = cluster.results(
         client, remote.measure_item, arguments, needs_gpu=lambda task: task[2]["device"] == "cuda"
     )
     machine = describe_machine()
-    n_failed = 0
-    with tqdm(total=len(tasks), unit="item", desc="measure", disable=not progress) as bar:
-        for (_, cube_row, codec_row, _), found in results:
-            row = {**machine, **common, **cube_row, **codec_row}
-            if isinstance(found, dict):
-                found = dict(found)
-                row["workers"] = cluster.threads_by_host(client)[cluster.host_of(found.pop("worker"))] or 1
-                row |= found
-            else:
-                row["error"] = one_line(found)
-            parts.append({**row, "date": provenance.now()})
-            n_failed += bool(row.get("error"))
-            bar.update()
-            bar.set_postfix(failed=n_failed)
+    rest = Rest(items, cluster.parallel(client), before, rows.committed())
+    with Progress(len(tasks), rest, progress and len(tasks) > 0) as bar:
+        client.subscribe_topic(remote.STARTED, lambda event: bar.started(event[1]))
+        try:
+            for (_, cube_row, codec_row, _), found in results:
+                row = {**machine, **common, **cube_row, **codec_row}
+                if isinstance(found, dict):
+                    found = dict(found)
+                    row["workers"] = cluster.threads_by_host(client)[cluster.host_of(found.pop("worker"))] or 1
+                    row |= found
+                else:
+                    row["error"] = one_line(found)
+                parts.append({**row, "date": provenance.now()})
+                n_samples, failed = cube_row.get("n_samples", 0), bool(row.get("error"))
+                bar.finished(row["codec"], row["device"], n_samples, row.get("item_s"), failed)
+        except KeyboardInterrupt:
+            done = f"{bar.n_done} of {len(tasks)} items are measured"
+            raise KeyboardInterrupt(f"{done}; the same command goes on from there") from None
+        finally:
+            client.unsubscribe_topic(remote.STARTED)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from multiprocessing import resource_tracker
 from urllib.parse import urlsplit
 
 import dask
@@ -47,12 +49,32 @@ def connect(scheduler: str | None, n_workers: int, n_gpus: int = 0) -> Iterator[
         stack.enter_context(dask.config.set(settings))
         if scheduler is None:
             logging.getLogger("distributed").setLevel(logging.CRITICAL)
-            cluster = stack.enter_context(_local_cluster(n_workers, n_gpus))
-            yield stack.enter_context(Client(cluster))
+            with _interrupts_are_ours():
+                cluster = stack.enter_context(_local_cluster(n_workers, n_gpus))
+                client = stack.enter_context(Client(cluster))
+            yield client
         else:
             client = stack.enter_context(_client(scheduler))
             _expect_workers(client, scheduler)
             yield client
+
+
+@contextlib.contextmanager
+def _interrupts_are_ours() -> Iterator[None]:
+    """Threads and processes that are started here never see Ctrl-C, which a terminal sends to all of them at once.
+
+    Each would print a traceback of its own.  They inherit the mask of signals; one that comes meanwhile is kept for
+    the end of the block.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # now, because it lifts the mask of the thread that starts it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _local_cluster(n_workers: int, n_gpus: int) -> SpecCluster:
@@ -110,6 +132,11 @@ def threads_by_host(client: Client) -> Counter:
     for worker, n_threads in client.nthreads().items():
         threads[host_of(worker)] += n_threads
     return threads
+
+
+def parallel(client: Client) -> dict[str, int]:
+    """Measurements that can run at the same time, by device."""
+    return {"cpu": sum(client.nthreads().values()), "cuda": int(client.run_on_scheduler(_count_gpus))}
 
 
 def results(client: Client, function: Callable, tasks: Iterable[tuple], needs_gpu: Callable) -> Iterator[tuple]:

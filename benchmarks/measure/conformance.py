@@ -13,6 +13,7 @@ from lhic.errors import UsageError, VerificationError
 # Name of a suite -> module and function that runs the vectors of a folder and gives printable rows with `conforms`.
 SUITES = {
     "lhic-bp": ("lhic.families.bp.conformance", "run_lhic_bp"),
+    "linerwkv": ("lhic.families.linerwkv.conformance", "run_linerwkv"),
     "ccsds123": ("lhic.ccsds123.conformance", "run"),
 }
 

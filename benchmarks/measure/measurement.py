@@ -67,6 +67,11 @@ class Options:
             raise UsageError(f"device: expected one of {', '.join(DEVICES)}, found {self.device!r}")
 
 
+def told(codec: str, cube: str, form: str) -> str:
+    """An item in a few words; of a long name of a cube the end, which tells it from others."""
+    return f"{codec} on {cube[-24:]} ({form})"
+
+
 def choose(items: Sequence[Item], n_cubes: int | None, seed: int) -> list[Item]:
     """A random choice of so many cubes, in their order; a larger number adds to a smaller one, None takes all."""
     order = random.Random(seed).sample(range(len(items)), len(items))

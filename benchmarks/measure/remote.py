@@ -22,10 +22,12 @@ from benchmarks.measure.measurement import (
     describe_samples,
     load_form,
     measure,
+    told,
 )
 from lhic.data import Item
 from lhic.errors import DatasetError, LhicError, one_line
 
+STARTED = "lhic-started"  # topic under which workers say what they begin to measure
 _OF_THREAD = threading.local()  # a worker may have several, each with a cube of its own
 
 
@@ -52,6 +54,7 @@ def measure_item(item: Item, cube_row: dict, codec_row: dict, options: Options) 
     cube_row, codec_row : parts of the row that are known already; `codec_row` names the device
     options : as for `measurement.measure`, but for the device
     """
+    get_worker().log_event(STARTED, told(codec_row["codec"], item.name, cube_row["form"]))
     row = {"worker": get_worker().address, **describe_machine()}
     if "error" in cube_row:
         return row

@@ -12,7 +12,7 @@ twice; one file alone would be rewritten half a million times.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -21,12 +21,12 @@ import pyarrow.parquet
 from filelock import FileLock, Timeout
 
 from benchmarks.measure.files import write_file
-from benchmarks.measure.provenance import shown
+from benchmarks.measure.provenance import REPOSITORY, shown
 from lhic.errors import DatasetError, UsageError, message_of
 
 PART_ROWS = 256  # rewriting a full part takes some 10 ms
 
-# Result rows, format 2: names of the columns in their order, type and meaning.
+# Result rows, format 3: names of the columns in their order, type and meaning.
 COLUMNS: dict[str, tuple[type, str]] = {
     "dataset": (str, "kind of dataset"),
     "split": (str, "part of the dataset; empty: all of it"),
@@ -50,6 +50,7 @@ COLUMNS: dict[str, tuple[type, str]] = {
     "weights_hash": (str, "SHA-256 of the weights; empty without"),
     "bytes": (int, "all bytes the decoder reads"),
     "bps": (float, "8 * bytes / n_samples"),
+    "provenance": (str, "where `bytes` holds: `anywhere`, with the `library versions as named`, or on `this machine`"),
     "encode_s": (float, "median seconds on one thread"),
     "encode_s_p20": (float, "20 % quantile"),
     "encode_s_p80": (float, "80 % quantile"),
@@ -122,16 +123,28 @@ def read_rows(folder: str | os.PathLike) -> pd.DataFrame:
     DatasetError
         No rows there, or files with other columns.
     """
-    folder = Path(folder)
+    return read_table(Path(folder)).to_pandas()
+
+
+def read_table(folder: Path) -> pyarrow.Table:
+    """The same, with whole numbers as such and missing ones as None."""
     if not has_rows(folder):
         place = shown(folder / "rows")
         raise DatasetError(f"{place}: expected Parquet files of result rows, found none; run the study first")
-    return _read_all(folder).to_pandas()
+    return pyarrow.concat_tables([read_part(path) for path in _parts(folder / "rows")])
+
+
+def committed() -> pd.DataFrame | None:
+    """Rows of all committed results, or None where there are none."""
+    found = [
+        read_rows(path.parent) for path in sorted((REPOSITORY / "results").glob("*/rows")) if has_rows(path.parent)
+    ]
+    return pd.concat(found) if found else None
 
 
 def export_csv(folder: Path) -> None:
     """Write the rows of a results folder as ``rows.csv``."""
-    write_csv(_read_all(folder).to_pandas(types_mapper=pd.ArrowDtype), folder / "rows.csv")
+    write_csv(read_table(folder).to_pandas(types_mapper=pd.ArrowDtype), folder / "rows.csv")
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
@@ -175,7 +188,7 @@ class RowParts:
             raise UsageError(f"{self.folder}: expected to be the only writer, found another run at work") from error
         try:
             for path in _parts(self.folder):
-                self._rows, self._number = _read(path).to_pylist(), int(path.stem.partition("-")[2])
+                self._rows, self._number = read_part(path).to_pylist(), int(path.stem.partition("-")[2])
                 self._keys |= {key_of(row) for row in self._rows}
         except DatasetError:
             self._lock.release()
@@ -200,7 +213,7 @@ class RowParts:
     def drop(self, keys: Collection[tuple]) -> None:
         """Remove rows that are about to be measured again."""
         for path in _parts(self.folder) if self._keys.intersection(keys) else []:
-            found = _read(path).to_pylist()
+            found = read_part(path).to_pylist()
             kept = [row for row in found if key_of(row) not in keys]
             if len(kept) < len(found):
                 _write(path, kept)
@@ -216,22 +229,30 @@ def _parts(folder: Path) -> list[Path]:
     return sorted(folder.glob("part-*.parquet"))
 
 
-def _read_all(folder: Path) -> pyarrow.Table:
-    return pyarrow.concat_tables([_read(path) for path in _parts(folder / "rows")])
+def as_table(rows: Iterable[dict]) -> pyarrow.Table:
+    """Rows as a table with all columns; texts that a row lacks are empty, numbers None."""
+    return pyarrow.Table.from_pylist([TEXTS | row for row in rows], SCHEMA)
 
 
-def _read(path: Path) -> pyarrow.Table:
+def read_part(path: Path) -> pyarrow.Table:
+    """Rows of one file.
+
+    Raises
+    ------
+    DatasetError
+        No Parquet file, or one with other columns.
+    """
     try:
         table = pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:
         raise DatasetError(f"{path}: expected a Parquet file of rows, found {message_of(error)}") from error
     if table.schema.names != list(COLUMNS):
-        raise DatasetError(f"{path}: expected the columns of result rows format 2, found {table.schema.names[:4]} ...")
+        raise DatasetError(f"{path}: expected the columns of result rows format 3, found {table.schema.names[:4]} ...")
     return table
 
 
 def _write(path: Path, rows: list[dict]) -> None:
-    table = pyarrow.Table.from_pylist([TEXTS | row for row in rows], SCHEMA)
+    table = as_table(rows)
     partial = path.with_name(f".{path.name}")  # readers of the folder pass over names that begin with a dot
     with open(partial, "wb") as file:
         pyarrow.parquet.write_table(table, file, compression="zstd")

@@ -10,8 +10,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 import lhic
 from benchmarks.measure import provenance, rows
 from benchmarks.measure.measurement import (
@@ -22,7 +20,9 @@ from benchmarks.measure.measurement import (
     describe_machine,
     load_form,
     measure,
+    told,
 )
+from benchmarks.measure.progress import Progress, Rest
 from lhic.data import Item
 
 
@@ -63,26 +63,34 @@ def run(
     common["dataset_sha256"] = provenance.dataset_sha256(row.get("cube_sha256", "") for row in cube_rows)
     finished = rows.finished(folder)
     n_new = 0
+    outstanding = [
+        (codec_row["codec"], codec_row["device"], cube_row.get("n_samples", 0))
+        for cube_row in cube_rows
+        for codec_row in codec_rows
+        if rows.identity({**codec_row, **cube_row}) not in finished
+    ]
+    before = rows.read_rows(folder) if rows.has_rows(folder) else None
     with (
         rows.RowParts(folder) as parts,
         tempfile.TemporaryDirectory(prefix="lhic-bench-") as scratch,
-        tqdm(total=len(items) * len(codecs), unit="item", disable=not progress) as bar,
+        Progress(len(items) * len(codecs), Rest(outstanding, {}, before, rows.committed()), progress) as bar,
     ):
         for item, cube_row in zip(items, cube_rows, strict=True):
             cube_path = None
             for codec_row in codec_rows:
                 name = codec_row["codec"]
-                bar.set_description(f"{name} on {item.name[-24:]} ({form})")
+                bar.started(told(name, item.name, form))
                 row = {**common, **codec_row, **cube_row}
                 if rows.identity(row) in finished:
-                    bar.update()
+                    bar.kept()
                     continue
                 if "error" not in row:
                     cube_path = cube_path or _save(item, form, Path(scratch))
                     row |= measure(name, cube_path, options, row["n_samples"])
                 parts.append({**row, "date": provenance.now()})
                 n_new += 1
-                bar.update()
+                n_samples, failed = cube_row.get("n_samples", 0), bool(row.get("error"))
+                bar.finished(name, codec_row["device"], n_samples, row.get("item_s"), failed)
     rows.export_csv(folder)
     return n_new
 

@@ -1,7 +1,8 @@
 """Do the committed rows still hold?  A random sample of them is measured again and compared.
 
 Decides what must be equal: the cube's hash, the size of its stream, and what the row says of codec, settings and
-weights.  Times are never compared.  Equality of the decoded cube is checked on the way, by the measurement itself.
+weights; and what is left out, because the row does not promise it for the machine at hand (``provenance``).  Times are
+never compared.  Equality of the decoded cube is checked on the way, by the measurement itself.
 """
 
 from __future__ import annotations
@@ -18,8 +19,17 @@ import pandas as pd
 from tqdm import tqdm
 
 import lhic
+from benchmarks.codecs.base import ANYWHERE, LIBRARIES
 from benchmarks.measure import provenance, rows
-from benchmarks.measure.measurement import Options, describe_codec, describe_samples, load_form, measure
+from benchmarks.measure.measurement import (
+    Options,
+    describe_codec,
+    describe_machine,
+    describe_samples,
+    load_form,
+    measure,
+    told,
+)
 from lhic.data import KINDS, Item, open_dataset
 from lhic.errors import DatasetError, LhicError, UsageError, VerificationError, one_line
 
@@ -34,7 +44,6 @@ class Verdict:
     row: str
     differences: tuple[str, ...] = ()
     left_out: str = ""
-    note: str = ""
 
 
 def verify_results(
@@ -43,7 +52,6 @@ def verify_results(
     seed: int = 0,
     root: str | None = None,
     max_s: float | None = None,
-    allow_versions: bool = False,
     codecs: Sequence[str] = (),
     results: Path = RESULTS,
 ) -> list[Verdict]:
@@ -57,7 +65,6 @@ def verify_results(
     root : the dataset's folder; default: the one that the rows were measured on
     max_s : leave rows out of the draw that took longer to encode and decode
     codecs : draw only among rows of these; empty: of all
-    allow_versions : a size that differs under another version of the codec's library is no failure
 
     Returns
     -------
@@ -77,7 +84,7 @@ def verify_results(
     table = _candidates(results / profile, max_s, codecs)
     drawn = table.loc[sorted(random.Random(seed).sample(list(table.index), min(sample, len(table))))]
     root = root or _root(results / profile)
-    verdicts = list(tqdm(_verdicts(drawn, root, allow_versions), total=len(drawn), unit="row", desc="verify"))
+    verdicts = list(tqdm(_verdicts(drawn, root), total=len(drawn), unit="row", desc="verify"))
     _print(verdicts, profile, len(table))
     return verdicts
 
@@ -108,7 +115,7 @@ def _root(folder: Path) -> str | None:
     return found and os.path.normpath(provenance.REPOSITORY / found)
 
 
-def _verdicts(drawn: pd.DataFrame, root: str | None, allow_versions: bool) -> Iterator[Verdict]:
+def _verdicts(drawn: pd.DataFrame, root: str | None) -> Iterator[Verdict]:
     datasets: dict[tuple, dict[str, Item] | str] = {}
     with tempfile.TemporaryDirectory(prefix="lhic-verify-") as folder:
         for row in drawn.to_dict("records"):
@@ -116,7 +123,7 @@ def _verdicts(drawn: pd.DataFrame, root: str | None, allow_versions: bool) -> It
             dataset = row["dataset"], None if row["dataset"] in KINDS else row["split"] or None
             if dataset not in datasets:
                 datasets[dataset] = _open(*dataset, root)
-            yield _verdict(row, datasets[dataset], Path(folder) / "cube.npy", allow_versions)
+            yield _verdict(row, datasets[dataset], Path(folder) / "cube.npy")
 
 
 def _open(kind: str, split: str | None, root: str | None) -> dict[str, Item] | str:
@@ -127,8 +134,8 @@ def _open(kind: str, split: str | None, root: str | None) -> dict[str, Item] | s
         return one_line(error)
 
 
-def _verdict(row: dict, dataset: dict[str, Item] | str, path: Path, allow_versions: bool) -> Verdict:
-    name = f"{row['codec']} on {row['cube'][-24:]} ({row['form']})"
+def _verdict(row: dict, dataset: dict[str, Item] | str, path: Path) -> Verdict:
+    name = told(row["codec"], row["cube"], row["form"])
     item = None if isinstance(dataset, str) else dataset.get(row["cube"])
     if item is None:
         why = dataset if isinstance(dataset, str) else f"no such cube in {row['dataset']}"
@@ -142,24 +149,37 @@ def _verdict(row: dict, dataset: dict[str, Item] | str, path: Path, allow_versio
         return Verdict(name, left_out=codec["error"])
 
     now = codec | describe_samples(cube)
+    elsewhere = _elsewhere(row, codec)
+    if elsewhere:
+        return Verdict(name, left_out=elsewhere)
     differences = [] if now["cube_sha256"] == row["cube_sha256"] else [_difference("cube_sha256", row, now)]
     differences += [_difference(column, row, now) for column in SAME if now[column] != row[column]]
-    versions = f"{row['codec_version']} then, {now['codec_version']} now"
-    other_version = now["codec_version"] != row["codec_version"]
-    note = f"measured with another version: {versions}" if other_version else ""
     if differences:
-        return Verdict(name, tuple(differences), note=note)
+        return Verdict(name, tuple(differences))
 
     lhic.save_cube(path, cube, overwrite=True)
     now |= measure(row["codec"], path, _options(row), cube.size)
     if now.get("error"):
-        return Verdict(name, (f"error: expected a result, found {now['error']}",), note=note)
-    if now["bytes"] == row["bytes"]:
-        return Verdict(name, note=note)
-    found = _difference("bytes", row, now)
-    if other_version and allow_versions:
-        return Verdict(name, note=f"{found}; {versions}")
-    return Verdict(name, (f"{found}; {versions}" if other_version else found,))
+        return Verdict(name, (f"error: expected a result, found {now['error']}",))
+    return Verdict(name, () if now["bytes"] == row["bytes"] else (_difference("bytes", row, now),))
+
+
+def _elsewhere(row: dict, codec: dict) -> str:
+    """Why a row does not say what size a stream has here; ``""`` if it does."""
+    if row["provenance"] == ANYWHERE:
+        return ""
+    if row["codec_version"] != codec["codec_version"]:
+        return f"holds for {row['codec_version']}, found {codec['codec_version']}"
+    if row["provenance"] == LIBRARIES:
+        return ""
+    here = describe_machine()
+    if row["machine"] != here["machine"]:
+        return f"holds for the machine {row['machine']}, found {here['machine']}"
+    then, now = json.loads(row["libraries"]), json.loads(here["libraries"])
+    other = [
+        f"{library} {then[library]}, found {now.get(library)}" for library in then if then[library] != now.get(library)
+    ]
+    return f"holds for {'; '.join(other)}" if other else ""
 
 
 def _options(row: dict) -> Options:
@@ -177,9 +197,8 @@ def _print(verdicts: list[Verdict], profile: str, n_rows: int) -> None:
     for verdict in verdicts:
         for line in verdict.differences:
             print(f"differs: {verdict.row}: {line}")
-        for kind, line in (("left out", verdict.left_out), ("note", verdict.note)):
-            if line:
-                print(f"{kind}: {verdict.row}: {line}")
+        if verdict.left_out:
+            print(f"left out: {verdict.row}: {verdict.left_out}")
     n_left_out = sum(bool(verdict.left_out) for verdict in verdicts)
     n_measured = len(verdicts) - n_left_out
     n_different = sum(bool(verdict.differences) for verdict in verdicts)

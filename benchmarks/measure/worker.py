@@ -129,6 +129,7 @@ def describe(codec: Codec) -> dict:
         "signed": codec.signed,
         "best_of": int(codec.best_of),
         "weights_hash": codec.weights_hash,
+        "provenance": codec.provenance,
         "threads": codec.threads or "",
         "device": codec.device,
     }

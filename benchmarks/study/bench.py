@@ -9,11 +9,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.exhibits import cost, tables
+from benchmarks.codecs import registry
+from benchmarks.exhibits import catalogue, cost, seen, tables
 from benchmarks.measure import bench
-from benchmarks.measure.measurement import THREAD_MODES, Options
+from benchmarks.measure.measurement import THREAD_MODES, Options, describe_codec
 from benchmarks.measure.provenance import REPOSITORY, shown
 from lhic.errors import VerificationError
+
+
+def list_codecs() -> None:
+    """Print the name of each codec and the library that does its work, or why it does not work here."""
+    for name in registry.factories():
+        row = describe_codec(name, "cpu")
+        print(f"{name:<24}{row.get('codec_version') or 'not here: ' + row['error']}")
 
 
 def run_bench(dataset: str, codecs: str, threads: str, timing: dict, what: dict, where: dict) -> Path:
@@ -33,8 +41,9 @@ def run_bench(dataset: str, codecs: str, threads: str, timing: dict, what: dict,
     modes = THREAD_MODES if threads == "both" else (threads,)
     request = bench.Request(dataset, codecs=codecs.split(","), **what)
     out = REPOSITORY / (where.pop("out") or f"results/local/bench/{dataset}")
-    measured = bench.bench(request, Options(thread_modes=modes, **timing), out, **where)
+    measured = seen.noted(bench.bench(request, Options(thread_modes=modes, **timing), out, **where))
     if len(tables.good(measured)):
+        _report_rates(measured, out)
         _report_cost(request, measured, out / "tables")
     print(f"Rows: {shown(out / 'rows')}")
     failed = tables.error_table(measured)
@@ -48,11 +57,21 @@ def run_bench(dataset: str, codecs: str, threads: str, timing: dict, what: dict,
     return out
 
 
+def _report_rates(measured: pd.DataFrame, out: Path) -> None:
+    coded = measured["cube"].isin(tables.good(measured)["cube"])  # a cube that cannot be read must not cost all means
+    rates = catalogue.rate_table(measured[coded])
+    rates.write(out)
+    print(tables.to_markdown(rates.body, rates.full_caption))
+
+
 def _report_cost(request: bench.Request, measured: pd.DataFrame, folder: Path) -> None:
-    if request.dataset == "bundled":  # one patch speaks for the dataset it comes from, as well as one can
-        n_cubes, whole = cost.n_patches("hard/test"), "hyspecnet-11k hard/test"
-    else:
-        n_cubes, whole = len(request.all_items()), f"{request.dataset} {request.split or ''}".strip()
+    """What the whole dataset costs, or on a line why the rows do not say."""
+    n_cubes = len(request.all_items())
+    why_not = cost.why_not(measured, n_cubes)
+    if why_not:
+        print(f"Not extrapolated: {why_not}.\n")
+        return
+    whole = f"{request.dataset} {request.split or ''}".strip()
     n_samples = tables.good(measured).drop_duplicates("cube")["n_samples"].mean() * n_cubes
     table, text = cost.cost_table(measured, n_samples), cost.caption(measured, f"{whole}, {request.form}", n_cubes)
     text = f"{text} {tables.machine_note(measured)}"

@@ -2,8 +2,8 @@
 
 A name means the same in every notebook.  Papermill only warns about a parameter that a notebook does not have, and
 takes any value; here both are errors, met before any work: by `notebooks.execute`, and by `check_cell`, which the
-notebooks call first, for those who run papermill themselves.  Whether a folder or a cube is there is found out by
-those who open it, before anything is measured.
+notebooks call first, for those who run papermill themselves.  Whether a cube, a band or a crop is there is known to
+`selection`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ import ast
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Literal
 
+from IPython.core.getipython import get_ipython
+from IPython.core.interactiveshell import InteractiveShell
 from pydantic import Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
@@ -22,7 +25,7 @@ from benchmarks.codecs import registry
 from benchmarks.measure.measurement import DEVICES, FORMS, THREAD_MODES
 from benchmarks.measure.provenance import REPOSITORY
 from lhic.data import check_kind
-from lhic.errors import ConfigError, UsageError
+from lhic.errors import ConfigError, LhicError, UsageError
 from lhic.settings import STRICT, Count, Natural, as_json, checked, told
 
 FOLDER = REPOSITORY / "notebooks"
@@ -91,7 +94,6 @@ class Parameters(TypedDict, total=False):
     batch_sizes: Annotated[list[Count], Some]
     image_sizes: Annotated[list[Count], Some]
     band_counts: Annotated[list[Count], Some]
-    block: Count
     seed: Natural
     out: Text
 
@@ -166,6 +168,7 @@ def check_cell(name: str, namespace: dict) -> None:
     ConfigError
         As `check_parameters`, or the notebook was started in another checkout than the one it imports from.
     """
+    _tell_errors_in_one_line()
     here = Path.cwd().resolve()
     if here != FOLDER and (here.parent / "benchmarks" / "__init__.py").exists() and (here / f"{name}.py").exists():
         raise ConfigError(
@@ -175,6 +178,17 @@ def check_cell(name: str, namespace: dict) -> None:
         if cell.startswith("# Parameters\n"):  # papermill's, right behind that of the notebook
             _expect_known(_assigned(cell), _assigned(before), name)
     check_values({known: namespace[known] for known in Parameters.__annotations__ if known in namespace}, name)
+
+
+def _tell_errors_in_one_line() -> None:
+    """Errors of ours say all there is to say; IPython puts fifty lines of source before them, as ``%tb`` still does."""
+    shell = get_ipython()
+    if shell is not None:
+        shell.set_custom_exc((LhicError,), _tell)
+
+
+def _tell(shell: InteractiveShell, kind: type, error: LhicError, trace: TracebackType, tb_offset: int | None = None):
+    shell.showtraceback((kind, error, trace), exception_only=True)
 
 
 def _assigned(cell: str) -> list[str]:

@@ -17,7 +17,7 @@ from benchmarks.exhibits import catalogue, tables
 from benchmarks.measure import provenance
 from benchmarks.measure.files import write_file
 from benchmarks.measure.plan import has_plan, measure, plan_from
-from benchmarks.study import notebooks
+from benchmarks.study import notebooks, selection
 from benchmarks.study.parameters import FOLDER, check_parameters, default_parameters, notebooks_of
 from lhic.errors import ConfigError, UsageError
 from lhic.settings import parse_yaml, read_yaml
@@ -117,6 +117,8 @@ def run_study(
     plans = [plan_from(found) for found in parameters.values() if has_plan(found)]
     for plan in plans:
         plan.check()
+    for name, found in parameters.items():
+        selection.check(name, found)
     folder = plans[0].folder
     folder.mkdir(parents=True, exist_ok=True)
     _begin_or_resume(folder)

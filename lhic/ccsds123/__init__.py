@@ -5,6 +5,7 @@ A package of its own: of lhic it takes only `lhic.kernels.jit`; the block-adapti
     encode(cube, prediction_bands=3, entropy_coder="hybrid") -> bytes
     decode(data) -> cube
     best_of(cube) -> bytes, parameters
+    bit_costs(data) -> bits of each sample, with the coder that has code words of samples
 
 What is where: parameters (every field and its range), header (fields to bytes), predictor_kernels,
 sample_adaptive_kernels, hybrid_kernels, block_adaptive (the third coder, libaec), low_entropy (the code tables), stream
@@ -23,7 +24,16 @@ from lhic.ccsds123.errors import (
 )
 from lhic.ccsds123.header import read_header, write_header
 from lhic.ccsds123.parameters import Parameters, SupplementaryTable
-from lhic.ccsds123.stream import SEARCHED_CODERS, USUAL_SEARCH, WIDE_SEARCH, best_of, decode, default_parameters, encode
+from lhic.ccsds123.stream import (
+    SEARCHED_CODERS,
+    USUAL_SEARCH,
+    WIDE_SEARCH,
+    best_of,
+    bit_costs,
+    decode,
+    default_parameters,
+    encode,
+)
 
 __all__ = [
     "SEARCHED_CODERS",
@@ -39,6 +49,7 @@ __all__ = [
     "TruncatedError",
     "UnsupportedFieldError",
     "best_of",
+    "bit_costs",
     "decode",
     "default_parameters",
     "encode",

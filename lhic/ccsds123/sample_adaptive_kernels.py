@@ -45,6 +45,13 @@ def decode_sample_adaptive(body: bytes, p: Parameters) -> np.ndarray:
     return indices
 
 
+def sample_adaptive_lengths(indices: np.ndarray, p: Parameters) -> np.ndarray:
+    """Bits of each code word, uint8 (N_Z, N_Y * N_X)."""
+    lengths = np.empty(indices.shape, np.uint8)
+    _lengths(indices, lengths, *loop_nest(p), *_constants(p), _initial_statistics(p))
+    return lengths
+
+
 def check_fill(body: bytes, end: int, p: Parameters) -> None:
     """What follows bit `end` must be zeros, less than one output word of them."""
     left = 8 * len(body) - end
@@ -116,6 +123,33 @@ def _encode(indices, words, n_rows, n_columns, interleaving, depth, unary_limit,
         gamma_row = gamma
     words[at] = buffer
     return 64 * at + 64 - free
+
+
+@njit
+def _lengths(indices, lengths, n_rows, n_columns, interleaving, depth, unary_limit, gamma_initial, gamma_full, sigmas):
+    """The walk of `_encode`, for the lengths alone."""
+    n_bands = indices.shape[0]
+    gamma_row = gamma_initial
+    for y in range(n_rows):
+        gamma = gamma_row
+        for first in range(0, n_bands, interleaving):
+            last = min(first + interleaving, n_bands)
+            gamma = gamma_row
+            for x in range(n_columns):
+                t = y * n_columns + x
+                halved = gamma == gamma_full
+                for z in range(first, last):
+                    if t == 0:
+                        lengths[z, t] = depth
+                        continue
+                    index, sigma = np.int64(indices[z, t]), sigmas[z]
+                    k = _code_parameter(sigma, gamma, depth - 2)
+                    u = index >> k
+                    lengths[z, t] = u + 1 + k if u < unary_limit else unary_limit + depth
+                    sigmas[z] = (sigma + index + 1) >> 1 if halved else sigma + index
+                if t > 0:
+                    gamma = (gamma + 1) >> 1 if halved else gamma + 1
+        gamma_row = gamma
 
 
 @njit

@@ -22,7 +22,11 @@ from lhic.ccsds123.header import read_header, write_header
 from lhic.ccsds123.hybrid_kernels import decode_hybrid, encode_hybrid
 from lhic.ccsds123.parameters import Parameters
 from lhic.ccsds123.predictor_kernels import map_samples, unmap_samples, working_bytes
-from lhic.ccsds123.sample_adaptive_kernels import decode_sample_adaptive, encode_sample_adaptive
+from lhic.ccsds123.sample_adaptive_kernels import (
+    decode_sample_adaptive,
+    encode_sample_adaptive,
+    sample_adaptive_lengths,
+)
 
 DEFAULT_MAX_BYTES = 1 << 33
 
@@ -95,6 +99,35 @@ def decode(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> np.ndarray:
     """
     p, body = take_apart(data, max_bytes)
     return unmap_samples(CODERS[p.entropy_coder][1](body, p), p)
+
+
+def bit_costs(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> np.ndarray | None:
+    """Where the bits of a compressed image go: the length of each sample's code word.
+
+    Parameters
+    ----------
+    data, max_bytes : as for `decode`
+
+    Returns
+    -------
+    uint8 array (bands, rows, columns), bits, or None
+        With the header and the fill bits they add up to the image. Only the sample-adaptive coder has code words of
+        samples; the others code several together.
+
+    Raises
+    ------
+    As `decode`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> bit_costs(encode(np.zeros((1, 1, 3), "uint8"), dynamic_range=8)).tolist()
+    [[[8, 1, 1]]]
+    """
+    p, body = take_apart(data, max_bytes)
+    if p.entropy_coder != "sample-adaptive":
+        return None
+    return sample_adaptive_lengths(decode_sample_adaptive(body, p), p).reshape(p.shape)
 
 
 def take_apart(data: bytes, max_bytes: int = DEFAULT_MAX_BYTES) -> tuple[Parameters, bytes]:

@@ -17,7 +17,7 @@ import numpy as np
 from lhic import extensions
 from lhic.data import corpus, hyspecnet
 from lhic.errors import BackendError, DatasetError, UsageError, one_line
-from lhic.io.npy import load_cube
+from lhic.formats import load_cube
 
 KINDS = ("bundled", "hyspecnet-11k", "corpus")  # those of this package
 GROUP = "lhic.datasets"  # of the entry points
@@ -36,6 +36,7 @@ class Item:
     read : call that returns the samples
     read_metadata : call that returns what the file says about the cube
     converted : the array that `read` prefers to the file once a conversion has written it; None where there is no such
+    nominal_nm : centre wavelengths that the sensor's bands should have, where the file does not say them; for display
     """
 
     name: str
@@ -44,6 +45,7 @@ class Item:
     read: Callable[[], np.ndarray] = field(repr=False)
     read_metadata: Callable[[], dict] = field(default=dict, repr=False)
     converted: Path | None = None
+    nominal_nm: tuple[float, ...] | None = field(default=None, repr=False)
 
     def load(self) -> np.ndarray:
         """The samples, (S, H, W), integers."""
@@ -149,6 +151,7 @@ def _patch_item(patch: hyspecnet.Patch, clip: bool) -> Item:
         lambda: hyspecnet.load_patch(patch, clip),
         lambda: hyspecnet.read_metadata(patch.tif),
         patch.array_path(clip),
+        hyspecnet.NOMINAL_NM,
     )
 
 

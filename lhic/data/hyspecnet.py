@@ -25,9 +25,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from lhic.data import enmap
 from lhic.errors import DatasetError, one_line
 from lhic.extras import needs
-from lhic.io.npy import save_cube
+from lhic.formats import save_cube
+from lhic.formats.hyspecnet import N_BANDS, NO_DATA_BANDS
 
 if TYPE_CHECKING:
     import tifffile
@@ -41,11 +43,13 @@ SPLIT_SIZES: dict[str, dict[str, int | None]] = {
 }
 SPLIT_TILES = {"hard": {"train": 175, "val": 50, "test": 25}}
 
-N_BANDS_FILE = 224
+N_BANDS_FILE = N_BANDS
 PATCH_SIZE = 128
-# Water vapour: these bands hold no data in any patch (0-based, both ends included).
-DROPPED_BANDS = (*range(126, 141), *range(160, 167))
+DROPPED_BANDS = tuple(sorted(NO_DATA_BANDS))
 KEPT_BANDS = tuple(b for b in range(N_BANDS_FILE) if b not in DROPPED_BANDS)
+# The files' bands are in the order of wavelengths, so that where the detectors overlap (902 to 993 nm) bands of the two
+# alternate: in the bundled patch, whose detectors differ in offset, the spectrum jumps where this order says so.
+NOMINAL_NM = tuple(sorted(enmap.NOMINAL_NM)[b] for b in KEPT_BANDS)
 NODATA = -32768
 CLIP_RANGE = (0, 10_000)
 

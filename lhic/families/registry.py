@@ -23,6 +23,7 @@ from lhic.families.weights import load_weights, read_description
 FAMILIES = {
     "lhic-bp": "lhic.families.bp",
     "lhic-ax": "lhic.families.ax",
+    "linerwkv": "lhic.families.linerwkv",
     "raw": "lhic.families.raw",
     "shuffled": "lhic.families.shuffled",
 }

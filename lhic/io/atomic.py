@@ -41,6 +41,73 @@ def atomic_write(path: str | os.PathLike, overwrite: bool = False) -> Iterator[B
         yield file
 
 
+@contextmanager
+def atomic_folder(path: str | os.PathLike, overwrite: bool = False) -> Iterator[str]:
+    """A path of the same name in an empty folder beside; all that is in there once the block ends well is moved here.
+
+    For what libraries write by path: one file, several, or a folder.  All of it appears, or nothing.
+
+    Raises
+    ------
+    UsageError
+        Something of one of the names is here that may not be replaced.
+    """
+    target = os.path.realpath(os.fspath(path))
+    folder, name = os.path.split(target)
+    if not name or not os.path.isdir(folder):
+        raise UsageError(f"{path}: expected a place to write a file, found no folder {folder}")
+    if os.path.lexists(target) and not (os.path.isfile(target) or os.path.isdir(target)):
+        raise UsageError(f"{path}: expected nothing there, found a pipe or a device, which only .npy can be written to")
+    _check_free([target], overwrite)
+    partial = os.path.join(folder, f"{secrets.token_hex(8)}.partial")
+    try:
+        os.mkdir(partial)
+        yield os.path.join(partial, name)
+        names = sorted(os.listdir(partial), key=lambda made: made == name)  # the one that was asked for comes last
+        targets = [os.path.join(folder, made) for made in names]
+        _check_free(targets, overwrite)
+        for made, place in zip(names, targets, strict=True):
+            _move(os.path.join(partial, made), place)
+    except OSError as error:
+        if error.filename is None or str(error.filename).startswith(partial):
+            error.filename = os.fspath(path)
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    _sync_folder(folder)
+
+
+def _check_free(targets: list[str], overwrite: bool) -> None:
+    for target in targets:
+        if os.path.lexists(target) and not overwrite:
+            what = "a folder" if os.path.isdir(target) else "a file"
+            only = "which only --force (overwrite=True) replaces"
+            raise UsageError(f"{target}: expected nothing there, found {what}, {only}")
+
+
+def _move(made: str, target: str) -> None:
+    """Put what was made in the place of what is there; of a folder, the old one goes when the new one stands there."""
+    if os.path.isdir(target):
+        if not os.path.isdir(made) or not _is_store(target):
+            raise UsageError(f"{target}: expected a place to write a file, found a folder of that name")
+        old = f"{target}.{secrets.token_hex(8)}.partial"
+        os.rename(target, old)
+        os.rename(made, target)
+        shutil.rmtree(old, ignore_errors=True)
+        return
+    if os.path.isfile(made):
+        with open(made, "rb+") as file:
+            if os.path.isfile(target):
+                _keep_permissions(file, os.stat(target))
+            os.fsync(file.fileno())
+    os.replace(made, target)
+
+
+def _is_store(folder: str) -> bool:
+    """Whether a folder is one that may be replaced: it holds a Zarr store."""
+    return any(os.path.isfile(os.path.join(folder, name)) for name in ("zarr.json", ".zgroup", ".zarray"))
+
+
 def temporary_beside(path: str | os.PathLike) -> BinaryIO:
     """A nameless temporary file, on the disk of the one that `atomic_write` opens for this path."""
     path = os.fspath(path)

@@ -15,6 +15,8 @@ import numpy as np
 
 from lhic.cube import DTYPES, VALUE_DTYPES
 from lhic.errors import CorruptStreamError, ForeignStreamError, TruncatedStreamError, UnsupportedVersionError
+from lhic.stream import auxiliary
+from lhic.stream.auxiliary import AuxiliaryEntry, Packed
 from lhic.stream.metadata import read_metadata, write_metadata
 from lhic.stream.tiles import Stream, TileEntry, TileGrid
 from lhic.stream.varint import CRC, MAX_VARINT, NAME_PATTERN, Reader, write_bytes, write_varint
@@ -76,10 +78,11 @@ class StreamIndex:
     header_bytes: int
     stream_bytes: int
     tiles: tuple[TileEntry, ...]
+    auxiliary: tuple[AuxiliaryEntry, ...] = ()
 
 
-def write_head(header: Header, tiles: Sequence[TileEntry]) -> bytes:
-    """Preamble and header, as they stand before these tiles."""
+def write_head(header: Header, tiles: Sequence[TileEntry], beside: Sequence[Packed] = ()) -> bytes:
+    """Preamble and header, as they stand before these tiles and auxiliary sections."""
     n_sections = len(tiles[0].section_bytes)
     assert NAME_PATTERN.fullmatch(header.model_name) and NAME_PATTERN.fullmatch(header.family)
     assert len(header.weights_hash) in (0, 32) and len(header.parameters) <= MAX_PARAMETERS_BYTES
@@ -94,11 +97,12 @@ def write_head(header: Header, tiles: Sequence[TileEntry]) -> bytes:
     for tile in tiles:
         fields += [write_varint(n_bytes) for n_bytes in tile.section_bytes]
         fields += [CRC.pack(tile.samples_crc), CRC.pack(tile.sections_crc)]
-    body = b"".join(fields)
+    body = b"".join(fields) + auxiliary.write_entries(beside)
 
     header_bytes = len(body) + CRC.size
     n_bytes = PREAMBLE.size + header_bytes + sum(tile.n_bytes for tile in tiles) + CRC.size
-    head = PREAMBLE.pack(MAGIC, VERSION, 0, header_bytes, n_bytes) + body
+    n_bytes += sum(len(section.data) for section in beside)
+    head = PREAMBLE.pack(MAGIC, VERSION, auxiliary.FLAG if beside else 0, header_bytes, n_bytes) + body
     return head + CRC.pack(zlib.crc32(head))
 
 
@@ -116,7 +120,7 @@ def read_index(stream: Stream) -> StreamIndex:
     ------
     ForeignStreamError, UnsupportedVersionError, TruncatedStreamError, CorruptStreamError
     """
-    header_bytes, stream_bytes = _read_preamble(stream)
+    flags, header_bytes, stream_bytes = _read_preamble(stream)
     head = bytes(stream[: PREAMBLE.size + header_bytes])
     if zlib.crc32(head[: -CRC.size]) != CRC.unpack(head[-CRC.size :])[0]:
         raise CorruptStreamError("header: checksum does not match: the header is damaged")
@@ -138,14 +142,18 @@ def read_index(stream: Stream) -> StreamIndex:
     of_model = model_name, family, weights_hash, parameters
     header = Header(dtype, shape, tile_rows, tile_columns, *of_model, metadata, values)
     tiles = _read_tile_entries(reader, header, PREAMBLE.size + header_bytes)
-    found = PREAMBLE.size + header_bytes + sum(tile.n_bytes for tile in tiles) + CRC.size
+    end = PREAMBLE.size + header_bytes + sum(tile.n_bytes for tile in tiles)
+    beside = auxiliary.read_entries(reader, end) if flags & auxiliary.FLAG else ()
+    if reader.n_left:
+        raise CorruptStreamError(f"header: expected the index to end it, found {reader.n_left} bytes more")
+    found = end + sum(entry.n_bytes for entry in beside) + CRC.size
     if found != stream_bytes:
         raise CorruptStreamError(f"index: expected sections that add up to {stream_bytes} bytes, found {found}")
-    return StreamIndex(header, header_bytes, stream_bytes, tiles)
+    return StreamIndex(header, header_bytes, stream_bytes, tiles, beside)
 
 
-def _read_preamble(stream: Stream) -> tuple[int, int]:
-    """header_bytes and stream_bytes."""
+def _read_preamble(stream: Stream) -> tuple[int, int, int]:
+    """flags, header_bytes and stream_bytes."""
     start = bytes(stream[: len(MAGIC)])
     if start != MAGIC[: len(start)]:
         raise ForeignStreamError(f"preamble: expected an lhic stream, found data that begins with {start.hex(' ')}")
@@ -157,15 +165,15 @@ def _read_preamble(stream: Stream) -> tuple[int, int]:
     if len(stream) < PREAMBLE.size:
         raise TruncatedStreamError(f"preamble: expected {PREAMBLE.size} bytes, found {len(stream)}")
     _, version, flags, header_bytes, stream_bytes = PREAMBLE.unpack(bytes(stream[: PREAMBLE.size]))
-    if version != VERSION or flags != 0:
-        raise CorruptStreamError(f"preamble: expected version {VERSION} and flags 0, found {version} and {flags}")
+    if version != VERSION or flags & ~auxiliary.FLAG:
+        raise CorruptStreamError(f"preamble: expected version {VERSION} and flags 0 or 1, found {version} and {flags}")
     if not CRC.size < header_bytes <= stream_bytes - PREAMBLE.size - CRC.size:
         raise CorruptStreamError(
             f"preamble: expected a header within the {stream_bytes} bytes of the stream, found {header_bytes} bytes"
         )
     if len(stream) < PREAMBLE.size + header_bytes:
         raise TruncatedStreamError(f"header: expected {header_bytes} bytes, found {len(stream) - PREAMBLE.size}")
-    return header_bytes, stream_bytes
+    return flags, header_bytes, stream_bytes
 
 
 def _read_tile_entries(reader: Reader, header: Header, offset: int) -> tuple[TileEntry, ...]:
@@ -181,8 +189,6 @@ def _read_tile_entries(reader: Reader, header: Header, offset: int) -> tuple[Til
         lengths = tuple(reader.varint(f"{what}: section {i} length") for i in range(n_sections))
         tiles.append(TileEntry(offset, lengths, reader.crc(what), reader.crc(what)))
         offset += sum(lengths)
-    if reader.n_left:
-        raise CorruptStreamError(f"header: expected the index to end it, found {reader.n_left} bytes more")
     return tuple(tiles)
 
 

@@ -5,11 +5,12 @@ One rule for both ways: what can be written can be read, whoever wrote it.  Form
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,16 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 """Objects and lists inside one another."""
 SURROGATE = re.compile("[\ud800-\udfff]")
+IN_NANOMETRES = {"nm": 1, "um": 1e3, "mm": 1e6, "m": 1e9}
+"""Units of wavelengths that are lengths."""
+NOT_FINITE = "NaN", "Infinity", "-Infinity"
+"""As texts, for what JSON has no numbers for."""
 MAX_NUMBER = sys.float_info.max
 """Whoever reads JSON takes its numbers for binary64."""
 
 
 def plain(metadata: object, n_bands: int) -> dict:
-    """Metadata as JSON knows them: numpy's numbers become numbers, tuples and arrays lists.
+    """Metadata as JSON knows them: numpy's numbers become numbers, tuples and arrays lists, times texts of ISO 8601.
 
     Parameters
     ----------
@@ -88,10 +93,21 @@ def read_metadata(section: bytes, n_bands: int) -> dict:
         raise CorruptStreamError(f"header: {error}") from None
 
 
+def nanometres(metadata: dict) -> list[float] | None:
+    """Wavelengths in nanometres; None where there are none, or their unit is no length.
+
+    >>> nanometres({"wavelengths": [0.5], "wavelength_unit": "um"})
+    [500.0]
+    """
+    factor = IN_NANOMETRES.get(metadata.get("wavelength_unit", "nm"))
+    numbers = metadata.get("wavelengths")
+    return [value * factor for value in numbers] if numbers and factor else None
+
+
 def nodata_of(metadata: dict, dtype: np.dtype) -> int | float | None:
-    """The sample value that means "no data"; None if there is none, or no sample of this dtype can have it."""
+    """The sample value that means "no data"; None if there is none for all bands, or no sample can have it."""
     nodata = metadata.get("nodata")
-    if nodata is None or dtype.kind not in "iuf":
+    if nodata is None or isinstance(nodata, list | str) or dtype.kind not in "iuf":  # several, or what is no number
         return None
     if dtype.kind == "f":
         return float(nodata)
@@ -104,7 +120,10 @@ def _value(value: Any, where: str, depth: int = 0) -> Any:
     if depth > MAX_DEPTH:
         raise ValueError(f"expected at most {MAX_DEPTH} levels, found more in {where.split('.')[0].split('[')[0]}")
     if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
+        # numpy makes whole numbers of times in nanoseconds
+        value = np.datetime_as_string(np.asarray(value)).tolist() if value.dtype.kind == "M" else value.tolist()
+    if isinstance(value, datetime.date | datetime.time):
+        value = value.isoformat()
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
@@ -133,23 +152,78 @@ def _short(value: object) -> str:
     )
 
 
+NUMBERS: tuple[type, ...] = (int, float)
+Check = tuple[str, Callable[[Any, int], bool]]
+
+
+def _numbers(value: Any, length: int) -> bool:
+    return _list(value, length, NUMBERS)
+
+
+def _list(value: Any, length: int | None, kinds: tuple[type, ...]) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) in (length, len(value) if length is None else length)
+        and all(type(item) in kinds for item in value)
+    )
+
+
+def _is_nodata(value: Any) -> bool:
+    return type(value) in NUMBERS or value in NOT_FINITE
+
+
+TEXT: Check = "text", lambda value, _: isinstance(value, str)
+PER_BAND: Check = "a list of {} numbers", _numbers
+ONE_OR_PER_BAND: Check = (
+    "a number, or a list of {} numbers",
+    lambda value, n_bands: type(value) in NUMBERS or _numbers(value, n_bands),
+)
+OBJECT: Check = "an object", lambda value, _: isinstance(value, dict)
+KNOWN: dict[str, Check] = {
+    "wavelengths": PER_BAND,
+    "wavelength_unit": TEXT,
+    "fwhm": PER_BAND,
+    "bad_bands": ("a list of {} truth values", lambda value, n_bands: _list(value, n_bands, (bool,))),
+    "band_names": ("a list of {} texts", lambda value, n_bands: _list(value, n_bands, (str,))),
+    "default_bands": (
+        "one to three bands of {}",
+        lambda value, n_bands: (
+            _list(value, None, (int,)) and 1 <= len(value) <= 3 and all(0 <= band < n_bands for band in value)
+        ),
+    ),
+    "nodata": (
+        "a number, or a list of {} numbers or nulls",
+        lambda value, n_bands: (
+            _is_nodata(value)
+            if not isinstance(value, list)
+            else len(value) == n_bands and all(item is None or _is_nodata(item) for item in value)
+        ),
+    ),
+    "scale": ONE_OR_PER_BAND,
+    "offset": ONE_OR_PER_BAND,
+    "quantity": TEXT,
+    "unit": TEXT,
+    "description": TEXT,
+    "crs": TEXT,
+    "transform": ("a list of 6 numbers", lambda value, _: _numbers(value, 6)),
+    "gcps": (
+        "a list of lists of 5 numbers",
+        lambda value, _: isinstance(value, list) and all(_numbers(point, 5) for point in value),
+    ),
+    "gcps_crs": TEXT,
+    "rpcs": OBJECT,
+    "times": ("a list of texts", lambda value, _: _list(value, None, (str,))),
+    "source": (
+        "an object with a text for format",
+        lambda value, _: isinstance(value, dict) and type(value.get("format")) is str,
+    ),
+    "extra": OBJECT,
+}
+"""Key -> what it has to be, in words ({} is the number of bands) and as a check.  docs/format.md, section 2."""
+
+
 def _check_known(metadata: dict, n_bands: int) -> None:
     """`ValueError` if a known key has a value of another kind."""
-    numbers: tuple[type, ...] = (int, float)
-    texts: tuple[type, ...] = (str,)
-    lists = {
-        "wavelengths": (n_bands, numbers),
-        "fwhm": (n_bands, numbers),
-        "band_names": (n_bands, texts),
-        "transform": (6, numbers),
-    }
-    for key, (length, kinds) in lists.items():
-        value = metadata.get(key)
-        if key in metadata and not (
-            isinstance(value, list) and len(value) == length and all(type(item) in kinds for item in value)
-        ):
-            raise ValueError(f"{key}: expected a list of {length} {'numbers' if kinds is numbers else 'texts'}")
-    for key, kinds in {"nodata": numbers, "crs": texts, "extra": (dict,)}.items():
-        if key in metadata and type(metadata[key]) not in kinds:
-            names = " or ".join(kind.__name__ for kind in kinds)
-            raise ValueError(f"{key}: expected {names}, found {type(metadata[key]).__name__}")
+    for key, (expected, is_so) in KNOWN.items():
+        if key in metadata and not is_so(metadata[key], n_bands):
+            raise ValueError(f"{key}: expected {expected.format(n_bands)}, found {_short(metadata[key])}")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from lhic.errors import CorruptStreamError, TruncatedStreamError
+from lhic.stream.auxiliary import Packed
 from lhic.stream.header import Header, StreamIndex, read_index, stream_bytes, write_head
 from lhic.stream.tiles import Stream, TileEntry
 from lhic.stream.varint import CRC
@@ -54,16 +55,19 @@ class StreamWriter:
         self.tiles.append(TileEntry(0, tuple(self._section_bytes), samples_crc, self._tile_crc))
         self._section_bytes, self._tile_crc = [], 0
 
-    def finish(self, file: BinaryIO) -> StreamIndex:
-        """Write the stream; what reading its beginning would give."""
+    def finish(self, file: BinaryIO, beside: Sequence[Packed] = ()) -> StreamIndex:
+        """Write the stream, auxiliary sections last; what reading its beginning would give."""
         assert len(self.tiles) == len(self.header.grid) and not self._open_bytes and not self._section_bytes
-        head = part = write_head(self.header, self.tiles)
+        head = part = write_head(self.header, self.tiles, beside)
         self.spool.seek(0)
         crc = 0
         while part:
             file.write(part)
             crc = zlib.crc32(part, crc)
             part = self.spool.read(COPY_BYTES)
+        for section in beside:
+            file.write(section.data)
+            crc = zlib.crc32(section.data, crc)
         file.write(CRC.pack(crc))
         return read_index(head)
 

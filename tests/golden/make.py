@@ -166,6 +166,37 @@ def tuned_cube() -> np.ndarray:
     return (900 + 11 * row + 7 * (column // 2) + 40 * band + (texture - texture[:, :, ::-1]) // 4).astype("uint16")
 
 
+BESIDE = FOLDER / "v1_auxiliary" / "beside_uint16.lhic"
+"""A stream with auxiliary sections, and every key of the metadata."""
+
+
+def beside() -> tuple[np.ndarray, dict, dict[str, np.ndarray]]:
+    """A cube, its metadata, and what belongs to it."""
+    row, column = np.ogrid[0:5, 0:4]
+    arrays = {
+        "location/lat": 50 + row / 8 - column / 16,
+        "glt": (row * 4 + column).astype(">i4"),
+        "mask": row > column,
+        "Straße": np.array(7.5, "<f4"),
+        "nothing": np.zeros((0, 3), "<u2"),
+        "@header.hdr": np.frombuffer(b"ENVI\nsamples = 4\n", np.uint8),
+    }
+    metadata = {
+        "wavelengths": [0.42, 0.43, 0.44], "fwhm": [0.01, 0.01, 0.02], "wavelength_unit": "um",
+        "bad_bands": [False, True, False], "band_names": ["a", "b, c", "λ"], "default_bands": [2, 1, 0],
+        "nodata": [0, None, "NaN"], "scale": 0.5, "offset": [1, 2, 3.5], "quantity": "reflectance", "unit": "1",
+        "description": "two words", "crs": "EPSG:32633", "transform": [30, 0, 1, 0, -30, 2],
+        "gcps": [[0, 0, 10.5, 50, 0]], "gcps_crs": "EPSG:4326", "rpcs": {"line_off": 1.5},
+        "times": ["2022-07-24T10:45:26"], "source": {"format": "envi", "data_suffix": ".dat"}, "extra": {"a": [1]},
+    }  # fmt: skip
+    return cubes()["land_uint16"][0][:, :5, :4], metadata, arrays
+
+
+def encode_beside() -> bytes:
+    cube, metadata, arrays = beside()
+    return lhic.encode(cube, RawModel(), metadata=metadata, auxiliary=arrays)
+
+
 def write_missing() -> None:
     """Write weights and streams that are not there yet."""
     for path, weights in ((TINY, tiny_weights), (AX_TINY, tiny_ax_weights), (AX_TINY_2, tiny_ax_weights_2)):
@@ -196,6 +227,10 @@ def write_missing() -> None:
                 with atomic_write(path) as file:
                     file.write(encode_pinned(cube, model, settings))
                 print(f"written: {path.relative_to(FOLDER)}")
+    if not BESIDE.exists():
+        BESIDE.parent.mkdir(exist_ok=True)
+        with atomic_write(BESIDE) as file:
+            file.write(encode_beside())
     if not TUNED.exists():
         with atomic_write(TUNED) as file:
             file.write(encode(tuned_cube(), AX_TINY_2, {"tuning_steps": 60}))

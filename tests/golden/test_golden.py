@@ -6,14 +6,17 @@ import pytest
 import lhic
 from tests.golden.make import (
     AX_TINY_2,
+    BESIDE,
     FOLDER,
     METADATA,
     MODELS,
     PINNED,
     TUNED,
     VALUES,
+    beside,
     cubes,
     encode,
+    encode_beside,
     encode_pinned,
     pinned_cubes,
     tuned_cube,
@@ -68,6 +71,18 @@ def test_golden_stream_with_changed_weights():
     assert np.array_equal(lhic.decode(stream, device="cpu", model=AX_TINY_2), tuned_cube())
 
 
+def test_golden_stream_with_auxiliary_sections():
+    stream = BESIDE.read_bytes()
+    cube, metadata, arrays = beside()
+    assert np.array_equal(lhic.decode(stream), cube) and lhic.inspect(stream)["metadata"] == metadata
+    found = lhic.read_auxiliary(stream)
+    assert list(found) == list(arrays)
+    for name, array in arrays.items():
+        assert found[name].dtype == array.dtype and found[name].shape == array.shape
+        assert np.array_equal(found[name], array)
+    assert encode_beside() == stream
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("folder,name", CASES)
 def test_golden_stream_on_a_gpu(folder, name, cuda):
@@ -90,4 +105,4 @@ def test_pinned_stream_on_a_gpu(folder, name, cuda):
 def test_nothing_is_missing_and_nothing_unknown():
     found = {path.relative_to(FOLDER).as_posix() for path in FOLDER.glob("*/*.lhic")}
     wanted = {f"{folder}/{name}.lhic" for folder, name in CASES + PINNED_CASES + VALUE_CASES}
-    assert found == wanted | {TUNED.relative_to(FOLDER).as_posix()}
+    assert found == wanted | {path.relative_to(FOLDER).as_posix() for path in (TUNED, BESIDE)}

@@ -1,5 +1,6 @@
 """Metadata: one rule for what may be written and what is read, and a bound on both."""
 
+import datetime
 import json
 import zlib
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from lhic.errors import CorruptStreamError, InvalidCubeError
-from lhic.stream.metadata import MAX_BYTES, MAX_DEPTH, read_metadata, write_metadata
+from lhic.stream.metadata import MAX_BYTES, MAX_DEPTH, nodata_of, plain, read_metadata, write_metadata
 
 
 def section(text: bytes | str) -> bytes:
@@ -126,3 +127,51 @@ def test_a_bomb_is_refused_before_it_is_inflated():
     for bomb in (section(b" " * (MAX_BYTES + 1)), section(b'{"a":"' + b"a" * (17 << 20) + b'"}'), section("{}") + b"x"):
         with pytest.raises(CorruptStreamError, match="metadata"):
             read_metadata(bomb, 3)
+
+
+def test_times_and_what_numpy_holds_are_taken():
+    found = plain(
+        {
+            "times": [datetime.datetime(2022, 7, 24, 10, 45, 26), np.datetime64("2022-07-24T10:45:26.123456789")],
+            "bad_bands": np.array([True, False]),
+            "extra": {"day": datetime.date(2022, 7, 24), "days": np.array(["2022-07-24"], "M8[D]"), "n": np.uint8(3)},
+            "description": np.str_("text"),
+        },
+        2,
+    )
+    assert found["times"] == ["2022-07-24T10:45:26", "2022-07-24T10:45:26.123456789"]
+    assert found["bad_bands"] == [True, False] and found["description"] == "text"
+    assert found["extra"] == {"day": "2022-07-24", "days": ["2022-07-24"], "n": 3}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"wavelength_unit": 3},
+        {"bad_bands": [0, 1]},
+        {"default_bands": [2]},
+        {"default_bands": []},
+        {"default_bands": [True]},
+        {"nodata": "none"},
+        {"nodata": [1]},
+        {"nodata": [1, "x"]},
+        {"nodata": True},
+        {"scale": [1]},
+        {"offset": "1"},
+        {"gcps": [[1, 2, 3]]},
+        {"rpcs": []},
+        {"times": "2022"},
+        {"source": {}},
+        {"source": {"format": 3}},
+    ],
+    ids=str,
+)
+def test_known_keys_of_another_kind_are_refused(metadata):
+    with pytest.raises(InvalidCubeError, match=f"metadata: {next(iter(metadata))}: expected"):
+        plain(metadata, 2)
+
+
+def test_nodata_of_several_bands_is_none_for_all():
+    assert nodata_of({"nodata": [1, None]}, np.dtype("int16")) is None
+    assert nodata_of({"nodata": "NaN"}, np.dtype("int16")) is None
+    assert nodata_of({"nodata": -3.0}, np.dtype("int16")) == -3

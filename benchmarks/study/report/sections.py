@@ -159,8 +159,9 @@ def from_rows(rows: pd.DataFrame, settings: dict) -> Iterator[Section]:
         shown = [gains, catalogue.gain_figure(gains)]
         yield section("Spectral prediction", answers.spectral(gains.body), "03_baselines", shown)
 
-    cost = catalogue.cost_table(one_form)
-    yield section("Cost of HySpecNet-11k", answers.cost(cost.body, one_form), "03_baselines", [cost])
+    costs = catalogue.cost_table(one_form)
+    if costs is not None:
+        yield section("Cost of HySpecNet-11k", answers.cost(costs.body, one_form), "03_baselines", [costs])
     if len(tables.error_table(rows)):
         n_failed = (rows["error"] != "").sum()
         answer = f"{n_failed} of {len(rows)} measurements have no result."
@@ -251,9 +252,11 @@ def provenance(rows: pd.DataFrame, source: Path) -> dict[str, str]:
     names = {model.sha256: model.name for model in list_models()}
     weights = sorted(set(rows["weights_hash"]) - {""})
     libraries = [json.loads(text) for text in sorted(set(rows["libraries"]) - {""})]
+    promised = rows["provenance"].value_counts()
     shown = source.relative_to(REPOSITORY) if source.is_relative_to(REPOSITORY) else Path(source.name)
     entries = {
         "rows": f"{shown.as_posix()}/rows ({len(rows)}), SHA-256 {_sha256(source / 'rows')}",
+        "sizes hold": ", ".join(f"{where}: {n_rows} rows" for where, n_rows in promised.items()),
         "dataset SHA-256": ", ".join(sorted(set(rows["dataset_sha256"]) - {""})),
         "weights": ", ".join(f"{names.get(sha256, 'not found here')} {sha256}" for sha256 in weights) or "none",
         "measured with commit": ", ".join(sorted(set(rows["commit"]) - {""})),

@@ -21,7 +21,7 @@ from lhic.families.ax.experts import (
 from lhic.families.ax.spec import CAUSAL
 
 # Parts that the first weights did not know; a configuration without them has 0.
-LATER = ("far_neighbours", "repeats", "blend", "tuning_steps")
+LATER = ("far_neighbours", "repeats", "blend", "tuning_steps", "adaptation")
 
 LIMITS = {
     "detail_planes": (0, 32),
@@ -36,6 +36,7 @@ LIMITS = {
     "width": (8, 96),
     "depth": (1, 3),
     "components": (1, 8),
+    "adaptation": (0, 4),
 }
 """What the presets and the ablations need; engines are made for no more."""
 
@@ -57,6 +58,8 @@ class AxConfig:
     blend : power of an expert's mean error in the plane that its weight falls with, beside the square of its error
         around the sample
     tuning_steps : for which the encoder fits the network to a cube, unless told otherwise; a decoder need not know
+    adaptation : steps of the walk between two changes of the last layer, which goes on learning while it codes: 1, 2 or
+        4; 0: it never changes
     """
 
     detail_planes: int = 32
@@ -71,6 +74,7 @@ class AxConfig:
     repeats: int = 4
     blend: int = 8
     tuning_steps: int = 0
+    adaptation: int = 0
 
     @classmethod
     def from_dict(cls, values: dict) -> AxConfig:
@@ -93,6 +97,8 @@ class AxConfig:
             raise ConfigError("lhic-ax configuration: expected at least one expert, found none")
         if config.far_neighbours and not config.spatial_neighbours:
             raise ConfigError("lhic-ax configuration: far_neighbours: expected 0 without spatial_neighbours")
+        if config.adaptation == 3:  # at equal steps of all groups
+            raise ConfigError("lhic-ax configuration: adaptation: expected 0, 1, 2 or 4, found 3")
         if config.width % 8:
             raise ConfigError(f"lhic-ax configuration: width: expected a multiple of 8, found {config.width}")
         return config

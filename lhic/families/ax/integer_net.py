@@ -13,7 +13,7 @@ import numpy as np
 
 from lhic.errors import CheckpointError
 from lhic.families.ax.config import AxConfig
-from lhic.families.ax.spec import ACTIVATION_LIMIT, FEATURE_BITS, LIMIT, OUTPUT_BITS, WEIGHT_BITS, n_features
+from lhic.families.ax.spec import ACTIVATION_LIMIT, FEATURE_BITS, LIMIT, ONE, OUTPUT_BITS, WEIGHT_BITS, n_features
 
 EXACT = 1 << 24  # float32 holds every integer up to here
 # Bits behind the binary point of each kind of number.
@@ -87,3 +87,12 @@ def check_bounds(tensors: dict[str, np.ndarray], what: str) -> dict[str, int]:
         if bounds[name] >= EXACT:
             raise CheckpointError(f"{what}: layer {name}: expected sums below {EXACT}, found up to {bounds[name]}")
     return bounds
+
+
+def step_limits(net: IntegerNet) -> np.ndarray:
+    """How far each row of the last layer may change, float64 (3 K,): weights by so much, the bias by 128 times as much.
+
+    No further than its sums are exact: ``reach + limit (4095 width + 128) < 2^24``.
+    """
+    reach = np.abs(net.last.astype(np.int64)).sum(1) * ACTIVATION_LIMIT + np.abs(net.last_bias.astype(np.int64))
+    return ((EXACT - 1 - reach) // (ACTIVATION_LIMIT * net.last.shape[1] + ONE)).astype(np.float64)

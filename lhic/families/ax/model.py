@@ -23,6 +23,7 @@ from lhic.errors import CheckpointError, ConfigError, CorruptStreamError, UsageE
 from lhic.families.ax import changes, gpu, schedule
 from lhic.families.ax.config import LIMITS, AxConfig
 from lhic.families.ax.cpu import walk
+from lhic.families.ax.cpu.adapt import Learner, learner_bytes, learning_net, new_learner
 from lhic.families.ax.cpu.state import Scratch, State, new_scratch, new_state, scratch_bytes, state_bytes
 from lhic.families.ax.gpu.pipeline import pipelined
 from lhic.families.ax.integer_net import IntegerNet, from_tensors
@@ -40,6 +41,7 @@ from lhic.families.ax.planes.near_lossless import MAX_ERROR
 from lhic.families.ax.planes.tile import Layout, Planes, check_nodata, join_tile, read_side, split_tile
 from lhic.families.ax.schedule import Group, run_groups
 from lhic.families.ax.spec import PLANE_LAG, PRECISION
+from lhic.families.ax.wavefront import n_waves
 from lhic.families.family import Encoded, Model, Work
 from lhic.stream.tiles import Section, TileGrid
 from lhic.stream.varint import Reader, write_varint
@@ -123,6 +125,9 @@ class AxModel(Model):
             n_recent = schedule.recent_planes(group_planes(n_rows * n_columns), threads)
             needed += state_bytes(self.table, self.settings.epoch, planes, n_recent)
             needed += threads * scratch_bytes(self.settings, *planes[1:])
+            group = group_planes(n_rows * n_columns)
+            n_learners = min(schedule.groups_at_once(threads) + 1, -(-n_planes // group) - 1)  # none of the last
+            needed += n_learners * learner_bytes(self.settings, group, *planes[1:])
         return needed
 
     def plan(
@@ -379,6 +384,7 @@ class _Job:
         self._state: State | None = None
         self._left = 0
         self._scratch: list[Scratch] = []
+        self._learners: dict[int, Learner] = {}  # by first plane of their group
 
     def coding(self, first: int, end: int) -> walk.Coding:
         """What the walk codes planes first .. end - 1 from, or to."""
@@ -393,7 +399,7 @@ class _Job:
         self.n_ticked += n_samples
         self._left -= 1
         if not self._left:
-            self._state, self._scratch = None, []
+            self._state, self._scratch, self._learners = None, [], {}
         return n_samples
 
     def groups(self) -> list[Group]:
@@ -418,10 +424,15 @@ class _Job:
 
     def _runner(self, first: int, end: int):
         coding = self.coding(first, end)
-        model = self.model
+        model, net, size = self.model, self.net, self.settings.group_planes
 
         def run(first_step: int, end_step: int) -> None:
+            nonlocal net
             scratch = self._borrow()
+            if first_step == 0:
+                before, is_last = self._learners.get(first - size), end == self.n_planes
+                self._learners[first] = new_learner(model.settings, net, size, self.shape, before, is_last)
+                net = learning_net(net, self._learners[first])
             whole = walk.walk_block(
                 self.mode,
                 first,
@@ -431,13 +442,16 @@ class _Job:
                 model.settings.epoch,
                 self.settings.lower_bits,
                 model.table,
-                self.net,
+                net,
                 self.levels,
                 self._state,
                 scratch,
                 coding,
+                self._learners[first],
             )
             self._scratch.append(scratch)
+            if end_step == n_waves(*self.shape) + PLANE_LAG * (end - first - 1):
+                self._learners.pop(first - size, None)  # nobody else reads it
             if not whole:
                 raise self.decoders[first // self.settings.group_planes].words_ran_out()
 

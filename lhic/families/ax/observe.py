@@ -13,6 +13,7 @@ from lhic.coder.mixture import WEIGHT_BITS
 from lhic.families.ax import schedule
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu import walk
+from lhic.families.ax.cpu.adapt import new_learner
 from lhic.families.ax.cpu.state import Scratch, new_scratch, new_state
 from lhic.families.ax.integer_net import IntegerNet, shapes
 from lhic.families.ax.levels import Levels, levels_of
@@ -87,6 +88,7 @@ def observe(
         values, rows=rows.reshape(values.shape), features=features, targets=targets, bases=bases, scales=scales,
         repeats=repeats,
     )  # fmt: skip
+    learner = new_learner(config, net, size, (n_rows, n_columns), None, True)  # of a network that is not asked
     idle: list[Scratch] = []
 
     def group(first: int) -> schedule.Group:
@@ -94,7 +96,7 @@ def observe(
 
         def run(begin: int, stop: int) -> None:
             scratch = idle.pop() if idle else new_scratch(config, n_rows, n_columns)
-            what = table, net, levels, state, scratch, coding
+            what = table, net, levels, state, scratch, coding, learner
             walk.walk_block(walk.OBSERVE, first, end, begin, stop, config.epoch, 8, *what)
             idle.append(scratch)
 

@@ -122,6 +122,19 @@ SCALE_SHIFT = 10  # to 1/32 octave
 LOGIT_SHIFT = 10  # to 1/32 octave
 SCALE_OFFSET = -81  # 256 - 320 - 17: the grid's offset, 1/1024 of a level in half steps, and 32 log2(ln 2)
 
+# 6.1 Adaptation
+TEACHING_WAVES = 2  # every second wave teaches
+SHARE_BITS = 12  # of a component's share of a sample's probability
+GRADIENT_BITS = 6  # gradients in 1/64
+GRADIENT_LIMIT = 127
+LEAST_MIXED = 1 << 16  # added to a sample's probability, in 2^-38: what is nearly impossible teaches less
+ONE = 1 << ACTIVATION_BITS  # input whose weights are the biases
+SQUARE_SHIFT = 8  # of a batch's gradient before it is squared,
+SQUARED_LIMIT = 2.0**16  # and the greatest that is
+PRIOR_SQUARES = 2.0**16
+SLOWNESS = 48.0  # of learning
+FADE_SHIFT = 4  # the sums of the group before count for 15/16
+
 # --- 7. Symbols -------------------------------------------------------------------------------------------------------
 
 PRECISION = 24

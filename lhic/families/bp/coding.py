@@ -28,10 +28,11 @@ from lhic.families.bp.network import LspNet, MspNet
 from lhic.families.bp.order import coding_order
 from lhic.families.bp.parameters import FAMILY, SECTION_NAMES, SPLIT_BITS, StreamParameters
 from lhic.families.bp.partition import alphabet_sizes, join, plane_to_unit, split
-from lhic.families.bp.quantise import round_and_list
-from lhic.families.bp.side import read_corrections, read_escapes, write_corrections, write_escapes
+from lhic.families.bp.side import read_escapes, write_escapes
 from lhic.families.bp.wavefront_numba import Coders
 from lhic.families.family import Encoded, Model, Progress, Work
+from lhic.families.near_ties import read_corrections, round_and_list, write_corrections
+from lhic.families.state_dict import load_net
 from lhic.stream.tiles import TileGrid
 
 # Format v1: changing any of these changes every stream (docs/format_lhic_bp.md).
@@ -108,30 +109,6 @@ def load(
         raise CheckpointError(f"{name}: expected tensors named msp.* and lsp.*, found {stray[0]!r}")
     msp, lsp = nets
     return LhicBpModel(name, config, weights_hash, settings, msp, lsp, device)
-
-
-def load_net(kind: type, config: LhicBpConfig, tensors: dict, what: str):
-    """A float64 network with these tensors, each checked by name, shape and finiteness."""
-    with torch.random.fork_rng(devices=[]):  # loading must not move the caller's random numbers
-        net = kind(config)
-    expected = {key: tuple(value.shape) for key, value in net.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in tensors.items()}
-    for key in sorted(expected.keys() | found.keys()):
-        if expected.get(key) != found.get(key):
-            raise CheckpointError(
-                f"{what}: tensor {key}: the configuration asks for shape {expected.get(key, 'none')}, "
-                f"found {found.get(key, 'none')}"
-            )
-    state = {}
-    for key, value in tensors.items():
-        value = torch.as_tensor(np.array(value)) if isinstance(value, np.ndarray) else value
-        state[key] = value.to(torch.float64)
-        if not value.is_floating_point() or not torch.isfinite(state[key]).all():
-            raise CheckpointError(f"{what}: tensor {key}: expected finite numbers, found {value.dtype} with others")
-        if key.endswith(".mask") and not torch.equal(state[key], net.state_dict()[key].double()):
-            raise CheckpointError(f"{what}: tensor {key}: expected the causal mask of LHIC-BP, found another")
-    net.to(torch.float64).load_state_dict(state)
-    return net.eval().requires_grad_(False)
 
 
 class LhicBpModel(Model):

@@ -29,9 +29,10 @@ from lhic.families.bp.kernels import (
 )
 from lhic.families.bp.network import LspNet, MspNet
 from lhic.families.bp.spatial import Pscam
-from lhic.families.bp.spectral import EMPTY_MAXIMUM, Rscem, SpectralBlock
+from lhic.families.bp.spectral import Rscem, SpectralBlock
 from lhic.families.bp.wavefront import TAPS_3X3, TAPS_7X7
 from lhic.families.bp.wavefront_numba import HeadWeights, SpatialWeights
+from lhic.families.rwkv import EMPTY_MAXIMUM
 from lhic.kernels.jit import njit
 
 
@@ -59,7 +60,7 @@ def _mix(x, previous, share, out):
 
 @njit(nogil=True, error_model="numpy")
 def _band_mix(x, previous, numerator, denominator, maximum, shares, decay, first, receptance, key, value, output):
-    """RWKV time mixing of one band: `spectral.BandSpectralMix.step`.
+    """RWKV time mixing of one band: `rwkv.TimeMix.step`.
 
     x and the four states : (F, P), the states updated; shares : (3, F) for key, value, receptance; decay = -exp(.)
     """
@@ -93,7 +94,7 @@ def _band_mix(x, previous, numerator, denominator, maximum, shares, decay, first
 
 @njit(nogil=True, error_model="numpy")
 def _channel_mix(x, previous, shares, receptance, key, value):
-    """RWKV channel mixing of one band: `spectral.BandChannelMix.step`; shares : (2, F) for key, receptance."""
+    """RWKV channel mixing of one band: `rwkv.ChannelMix.step`; shares : (2, F) for key, receptance."""
     n_features, n = x.shape
     mixed, gate, k = np.empty(x.shape), np.empty(x.shape), np.empty(x.shape)
     zeros = np.zeros(n_features)

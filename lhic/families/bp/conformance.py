@@ -17,11 +17,10 @@ import numpy as np
 import torch
 
 from lhic.errors import CheckpointError, UsageError
-from lhic.families.bp.coding import load_net
 from lhic.families.bp.config import LhicBpConfig
 from lhic.families.bp.network import LspNet, MspNet
-from lhic.families.bp.published import read_state_dict
 from lhic.families.bp.recurrent import recurrent_mixture
+from lhic.families.state_dict import load_net, read_state_dict
 
 TOLERANCE = 1e-4
 """Largest absolute difference that conforms."""

@@ -1,7 +1,7 @@
 """The two ways to evaluate the networks in coding order: compiled, one tile after the other, or torch, all at once.
 
 Both fill grid coordinates band by band and, when decoding, find the symbols on the way.  They agree to far less than
-`quantise.MARGIN`, so either decodes what the other wrote.  Engines know planes, volumes and states of the coder, not
+`near_ties.MARGIN`, so either decodes what the other wrote.  Engines know planes, volumes and states of the coder, not
 sections or cubes.
 """
 

@@ -7,28 +7,16 @@ Published: a ``config.yml`` and two ``.pth`` state dictionaries (msp and lsp).  
 from __future__ import annotations
 
 import os
-import pickle
-import zipfile
 from pathlib import Path
 
 import numpy as np
-import safetensors
-import torch
-from safetensors.torch import load_file
 
-from lhic.errors import CheckpointError, UsageError, message_of
-from lhic.families.bp.coding import load_net
 from lhic.families.bp.config import LhicBpConfig
 from lhic.families.bp.network import LspNet, MspNet
 from lhic.families.bp.parameters import FAMILY
+from lhic.families.state_dict import load_net, read_state_dict
 from lhic.families.weights import Weights, save_weights
 from lhic.io.atomic import check_not_input
-
-WRAPPERS = ("state_dict", "model_state_dict", "model")
-"""Keys under which training code nests a state dictionary."""
-
-PREFIXES = ("module.", "model.")
-"""What parallel and lightning wrappers put before every name."""
 
 
 def import_published(
@@ -81,41 +69,3 @@ def import_published(
     )
     save_weights(out_safetensors, weights, overwrite)
     return weights
-
-
-def read_state_dict(path: str | os.PathLike) -> dict[str, torch.Tensor]:
-    """Tensors by published name, wrappers and prefixes taken off; raises `UsageError`, `CheckpointError`."""
-    path = Path(path)
-    if not path.is_file():
-        raise UsageError(f"{path}: expected a checkpoint (.pth or .safetensors), found nothing there")
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        safetensors.SafetensorError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        EOFError,
-        OSError,
-        UnicodeDecodeError,
-    ) as error:
-        reason = message_of(error)[:120]
-        raise CheckpointError(f"{path}: expected a file of tensors, found something else ({reason})") from error
-    for key in WRAPPERS:
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-            break
-    if not isinstance(state, dict) or not state:
-        raise CheckpointError(f"{path}: expected a state dictionary, found {type(state).__name__}")
-    for key, value in state.items():
-        if not isinstance(key, str) or not isinstance(value, torch.Tensor):
-            raise CheckpointError(f"{path}: {key!r}: expected a tensor, found {type(value).__name__}")
-    for prefix in PREFIXES:
-        if all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return state

@@ -2,7 +2,7 @@
 
 `BandConditions` walks along the bands of some tiles; at each band it takes the band before and gives the features that
 ParamNet joins with the spatial ones.  Equal to the training form in `network` (a test and the conformance vector say
-so); the recurrent state's fields are named in `spectral.MixState`.
+so); the recurrent state's fields are named in `rwkv.MixState`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lhic.families.bp.network import LspNet, Mixture, MspNet
 from lhic.families.bp.partition import alphabet_sizes, plane_to_unit, split, to_unit
-from lhic.families.bp.spectral import MixState
+from lhic.families.rwkv import MixState
 
 
 def spectral_step(net: MspNet | LspNet, state: list[MixState], previous: Tensor) -> tuple[Tensor, list[MixState]]:

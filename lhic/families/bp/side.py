@@ -1,8 +1,8 @@
-"""The two side sections of a tile: corrections to rounded parameters, and samples the networks cannot represent.
+"""The escapes of a tile: samples the networks cannot represent.
 
-Both are sequences of varints (docs/format.md, section 1).  Nothing here knows about networks; damaged bytes raise
+A sequence of varints (docs/format.md, section 1).  Nothing here knows about networks; damaged bytes raise
 `CorruptStreamError`, and nothing is allocated that the section's own length does not bound.
-Format v1: docs/format_lhic_bp.md, sections 5 and 6.
+Format v1: docs/format_lhic_bp.md, section 6.
 """
 
 from __future__ import annotations
@@ -16,49 +16,6 @@ from lhic.stream.varint import MAX_VARINT_BYTES, pack_varints, unpack_varints, u
 
 PLAIN, DEFLATED = b"\x00", b"\x01"
 """First byte of an escape section."""
-
-
-# --- corrections ------------------------------------------------------------------------------------------------------
-
-
-def write_corrections(lists: list[tuple[np.ndarray, np.ndarray]]) -> bytes:
-    """Section of a tile from its planes' lists.
-
-    lists : per plane, rising parameter indices (int64) and the parities of the rounded coordinates
-    Empty if there is nothing to list.
-    """
-    if not any(len(indices) for indices, _ in lists):
-        return b""
-    values = []
-    for indices, parities in lists:
-        gaps = np.diff(indices, prepend=-1) - 1
-        values += [np.array([len(indices)]), gaps << 1 | parities.astype(np.int64)]
-    return pack_varints(np.concatenate(values))
-
-
-def read_corrections(data: bytes, n_planes: int, n_parameters: int, what: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Inverse of `write_corrections`; n_parameters : number of parameters of one plane of the tile."""
-    if not data:
-        return [(np.zeros(0, np.int64), np.zeros(0, np.uint8))] * n_planes
-    values, lists, at = unpack_varints(data, what), [], 0
-    for plane in range(n_planes):
-        if at == values.size or values[at] > values.size - at - 1:
-            raise CorruptStreamError(
-                f"{what}: plane {plane}: expected a count and as many entries, found {values.size - at} numbers left"
-            )
-        entries = values[at + 1 : at + 1 + values[at]]
-        at += 1 + entries.size
-        # Gaps are below 2^62; checking each before the sum keeps the sum of n entries in range.
-        gaps = entries >> 1
-        if entries.size and (gaps.max() >= n_parameters or (gaps + 1).sum(dtype=object) > n_parameters):
-            raise CorruptStreamError(f"{what}: plane {plane}: expected indices below {n_parameters}, found others")
-        lists.append((np.cumsum(gaps + 1) - 1, (entries & 1).astype(np.uint8)))
-    if at != values.size:
-        raise CorruptStreamError(f"{what}: expected {at} numbers, found {values.size}")
-    return lists
-
-
-# --- escapes ----------------------------------------------------------------------------------------------------------
 
 
 def write_escapes(differences: np.ndarray) -> bytes:

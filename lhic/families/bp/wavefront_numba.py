@@ -13,8 +13,8 @@ import numpy as np
 
 from lhic.coder.mixture_kernels import decode_into
 from lhic.families.bp.kernels import affine, layer_norm, silu, wsilu
-from lhic.families.bp.quantise import round_as_listed
 from lhic.families.bp.wavefront import TAPS_7X7
+from lhic.families.near_ties import round_as_listed
 from lhic.kernels.jit import njit
 
 _TAP_ROWS = np.array([row for row, _ in TAPS_7X7])

@@ -137,7 +137,8 @@ def samples_of(observations: list[Observations]) -> Samples:
 
 def _cache_key(sha256: str, config: AxTrainConfig) -> str:
     architecture = config.architecture().to_dict()
-    experts = {k: v for k, v in architecture.items() if k not in ("width", "depth", "components", "tuning_steps")}
+    others = "width", "depth", "components", "tuning_steps", "adaptation"  # on which observations do not depend
+    experts = {k: v for k, v in architecture.items() if k not in others}
     what = json.dumps([sha256, experts, config.observations.to_json(), config.seed], sort_keys=True)
     return hashlib.sha256(what.encode()).hexdigest()[:24]
 

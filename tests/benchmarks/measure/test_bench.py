@@ -126,6 +126,30 @@ def test_an_unreadable_cube_is_a_row_too(folder):
     assert (table["error"] == "").sum() == N_CUBES - 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("n_rows", [0, 2])
+def test_an_interrupted_command_ends_with_one_line(folder, n_rows):
+    """A terminal sends Ctrl-C to the workers, too, each of which once printed a traceback."""
+    words = ["bench", "--dataset", "corpus", "--root", str(folder / "cubes"), "--codecs", f"{RECORDED}:Slow,aec-bands"]
+    command = subprocess.Popen(
+        [sys.executable, "-m", "invoke", *words, "--workers", "2", "--out", str(folder / "out")],
+        **{"cwd": REPOSITORY, "start_new_session": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whoever runs the tests may ignore it
+    )
+    if n_rows:
+        _wait_for_rows(folder / "out" / "rows", n_rows, command)
+    else:
+        time.sleep(2)  # workers are starting
+    os.killpg(command.pid, signal.SIGINT)
+    out, err = command.communicate(timeout=60)
+    shown = [line.split("\r")[-1] for line in err.decode().split("\n")]  # what a terminal keeps of each line
+    said = [line for line in shown if line.strip() and not line.startswith("read: ")]
+    assert (command.returncode, out, len(said)) == (130, b"", 1), err.decode()
+    assert said[0].startswith("stopped")
+    if n_rows:
+        assert said[0].endswith("of 6 items are measured; the same command goes on from there")
+
+
 def test_the_command_names_what_failed_and_exits_with_1(folder):
     (folder / "cubes" / "aviris_1.npy").write_bytes(b"no array")
     words = ["--dataset", "corpus", "--root", str(folder / "cubes"), "--codecs", f"aec-bands,{BROKEN}:Raises"]
@@ -135,7 +159,11 @@ def test_the_command_names_what_failed_and_exits_with_1(folder):
     assert done.returncode == 1 and len(failed) == 4
     assert f"failed: {BROKEN}:Raises on aviris_0 (as-measured): RuntimeError: first line second line" in failed
     assert "error: bench: expected all 6 items to be measured, found 4 that failed" in done.stderr.splitlines()[-1]
-    assert (folder / "out" / "tables" / "cost.md").is_file() and (folder / "out" / "rows.csv").is_file()
+    head = "| codec | bps | worst cube | total | encode MS/s | decode MS/s | peak MiB | coded |"
+    assert head in done.stdout, "rate and speed, in spite of an unreadable cube"
+    assert "| 2 of 2 |" in done.stdout and "mean of 2 cubes" in done.stdout
+    assert "Not extrapolated: expected at least 20 cubes to speak for 3, found 2 measured." in done.stdout
+    assert (folder / "out" / "tables" / "bitrate.md").is_file() and (folder / "out" / "rows.csv").is_file()
 
 
 @pytest.mark.parametrize(

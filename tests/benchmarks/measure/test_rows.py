@@ -93,7 +93,7 @@ def test_folders_that_hold_no_rows_are_refused(tmp_path):
     part.parent.mkdir()
     pd.DataFrame({"a": [1]}).to_parquet(part)
     for refuse in (lambda: rows.read_rows(tmp_path), RowParts(tmp_path).__enter__):
-        with pytest.raises(DatasetError, match="expected the columns of result rows format 2, found"):
+        with pytest.raises(DatasetError, match="expected the columns of result rows format 3, found"):
             refuse()
     part.write_bytes(b"no parquet")
     with pytest.raises(DatasetError, match="expected a Parquet file of rows"), RowParts(tmp_path):

@@ -210,9 +210,12 @@ def test_notebooks_run_by_papermill_alone_check_their_parameters():
 def test_a_failing_notebook_names_its_cell(tmp_path):
     notebook = next(path for path in NOTEBOOKS if path.stem == "01_quickstart")
     target = tmp_path / "01.ipynb"
-    with pytest.raises(notebooks.NotebookError, match=r"01_quickstart: cell .*IndexError"):
+    with pytest.raises(notebooks.NotebookError, match=r"01_quickstart: cell 3: ConfigError: .*'cube_index'.*found 99$"):
         notebooks.execute(notebook, target, {"cube_index": 99, "out": str(tmp_path)}, progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["01.ipynb"]
+    outputs = [output for cell in json.loads(target.read_text())["cells"] for output in cell.get("outputs", [])]
+    (told,) = (output["traceback"] for output in outputs if output["output_type"] == "error")
+    assert len("".join(told).strip().split("\n")) <= 3, "the error, and how to see where it is from"
 
 
 COPIED = ("lhic", "benchmarks", "ckpt", "data", "notebooks")

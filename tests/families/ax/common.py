@@ -22,6 +22,8 @@ CONFIGS = {
     "one expert, one layer": AxConfig(0, 0, 1, 0, 32, 8, 1, 1, far_neighbours=0, repeats=1, blend=1),
     "spatial first": AxConfig(0, 0, 1, 5, 1, 8, 2, 2, far_neighbours=2, repeats=2, blend=16),
     "no forgetting": AxConfig(2, 1, 0, 4, 3, 8, 1, 4, far_neighbours=0, repeats=0, blend=0),
+    "adaptation": dataclasses.replace(SMALL, depth=2, adaptation=4),
+    "adaptation at each step": AxConfig(0, 0, 1, 2, 4, 8, 1, 2, far_neighbours=0, repeats=0, blend=0, adaptation=1),
     "as the first weights": dataclasses.replace(SMALL, far_neighbours=0, repeats=0, blend=0),
 }
 

@@ -11,9 +11,10 @@ from lhic.errors import CheckpointError, CorruptStreamError, UsageError
 from lhic.families.bp import SECTION_NAMES, describe_parameters
 from lhic.families.bp.coding import choose_offset, load, precision_of
 from lhic.families.bp.engines import CompiledEngine, TorchEngine
-from lhic.families.bp.quantise import MARGIN, grid_transform
+from lhic.families.bp.quantise import grid_transform
 from lhic.families.bp.wavefront import WavefrontMixture
 from lhic.families.family import Work
+from lhic.families.near_ties import MARGIN
 from lhic.stream.tiles import TileGrid
 from tests.common import coded, cubes_by_intent
 from tests.families.bp.common import UNEVEN, random_model, random_samples

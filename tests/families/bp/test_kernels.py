@@ -15,8 +15,9 @@ from lhic.families.bp import kernels
 from lhic.families.bp.engines import CompiledEngine, PlanePass, TorchEngine
 from lhic.families.bp.order import coding_order, n_diagonals
 from lhic.families.bp.partition import plane_to_unit, split
-from lhic.families.bp.quantise import MARGIN, grid_transform, round_and_list, round_as_listed
+from lhic.families.bp.quantise import grid_transform
 from lhic.families.bp.wavefront import WavefrontPscam
+from lhic.families.near_ties import MARGIN, round_and_list, round_as_listed
 from tests.families.bp.common import random_nets, random_samples
 
 

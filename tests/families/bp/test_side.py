@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lhic.errors import CorruptStreamError
-from lhic.families.bp.side import read_corrections, read_escapes, write_corrections, write_escapes
+from lhic.families.bp.side import read_escapes, write_escapes
+from lhic.families.near_ties import read_corrections, write_corrections
 from lhic.stream.varint import pack_varints
 
 

@@ -48,7 +48,7 @@ assert np.diff(SIGMOID_TABLE).max() << _FRACTION_BITS < 1 << 32
 _LOW_HALF = (1 << 32) - 1
 
 
-class _Plane(NamedTuple):
+class Plane(NamedTuple):
     """What F depends on besides the mixture: LLVM values.
 
     first, n_levels : of the plane;  table : address of its model values, or 0 for a dense plane
@@ -97,7 +97,7 @@ class _Plane(NamedTuple):
             factor = load(builder, self.parts, builder.add(builder.add(line, before), self.row), _DOUBLES)
             weight = load(builder, self.weights, line, _LONGS) & _LOW_HALF
             return [
-                (Vector(builder, value) + weight * _sigmoid(builder, edge - mean, factor)).value
+                (Vector(builder, value) + weight * sigmoid(builder, edge - mean, factor)[0]).value
                 for value, edge in zip(values, edges, strict=True)
             ]
 
@@ -115,13 +115,13 @@ class _Plane(NamedTuple):
         return where(level <= 0, level.like(0), found)
 
 
-def _sigmoid(builder, distance: Vector, factor: Vector) -> Vector:
-    """Sigmoid, 0 .. 2^24, int64, of distances in 1/256 level: `mixture.reference_sigmoid`."""
+def sigmoid(builder, distance: Vector, factor: Vector) -> tuple[Vector, Vector]:
+    """Sigmoid, 0 .. 2^24, int64, of distances in 1/256 level (`mixture.reference_sigmoid`); its |argument|, int32."""
     argument = (abs(distance) * factor).minimum(float(_ARGUMENT_MAX)).to(INT32)
     line = table_entries(builder, _SIGMOID_LINES, argument.unsigned_shift(_FRACTION_BITS))
     fraction = (argument & ((1 << _FRACTION_BITS) - 1)).to(INDEX)
     value = (line & _LOW_HALF) + (line.unsigned_shift(32) * fraction).unsigned_shift(_FRACTION_BITS)
-    return where(distance < 0.0, value.like(1 << SIGMOID_BITS) - value, value)
+    return where(distance < 0.0, value.like(1 << SIGMOID_BITS) - value, value), argument
 
 
 @kernel
@@ -130,9 +130,9 @@ def interval_tile(
 ):
     """Intervals of levels' upper and lower parts: starts and freqs, int32 (2, row), of the columns q .. q + 3.
 
-    Arguments: addresses of level, int32; those of `_Plane`; levels must be within the plane's.
+    Arguments: addresses of level, int32; those of `Plane`; levels must be within the plane's.
     """
-    plane = _Plane(first, n_levels, table, parts, weights, n_components, row, q)
+    plane = Plane(first, n_levels, table, parts, weights, n_components, row, q)
     here = load(builder, level, q, _INTEGERS)
     bits = Vector(builder, builder.trunc(lower_bits, INT32)).spread(LANES)
     one = here.like(1)
@@ -164,7 +164,7 @@ def search_tile(
     the others as for `interval_tile`.  Kept throughout: F(low) <= slot < F(high), low a multiple of 2^bits.  A lane
     whose cell is found looks at `low` again, which changes nothing.
     """
-    plane = _Plane(first, n_levels, table, parts, weights, n_components, row, q)
+    plane = Plane(first, n_levels, table, parts, weights, n_components, row, q)
     slot, middle, step = (load(builder, address, constant(0), _INTEGERS) for address in (slots, begin, steps))
     bits = Vector(builder, builder.trunc(bits, INT32)).spread(LANES)
     size = slot.like(1) << bits

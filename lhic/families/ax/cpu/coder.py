@@ -29,7 +29,7 @@ def widths_of(two_parts, n, scratch):
 
 
 @njit(inline="always")
-def _table_address(z, levels):
+def table_address(z, levels):
     """Where the plane's model values are; 0 for a dense plane."""
     start = levels.table_start[z]
     return address(levels.table) + 8 * start if start >= 0 else 0
@@ -43,7 +43,7 @@ def encode_wave(z, lower_bits, levels, mixtures, coded, n, starts, freqs, cursor
     for q in range(0, n, LANES):
         interval_tile(
             address(mixtures.levels), lower_bits, address(mixtures.starts), address(mixtures.freqs),
-            levels.first[z], n_levels, _table_address(z, levels), address(mixtures.parts),
+            levels.first[z], n_levels, table_address(z, levels), address(mixtures.parts),
             address(mixtures.weights), q, n_components, row,
         )  # fmt: skip
     first_part = 0 if n_levels > np.int64(1) << lower_bits else 1
@@ -135,7 +135,7 @@ def _search(z, bits, levels, mixtures, q):
     search_tile(
         search, search + BEGIN * line, search + STEP * line, bits, search + LOW * line, search + HIGH * line,
         search + LOW_VALUE * line, search + HIGH_VALUE * line, levels.first[z], levels.n_levels[z],
-        _table_address(z, levels), address(mixtures.parts), address(mixtures.weights), q, n_components, row,
+        table_address(z, levels), address(mixtures.parts), address(mixtures.weights), q, n_components, row,
     )  # fmt: skip
 
 

@@ -12,10 +12,11 @@ from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu.fit import padded
 from lhic.families.ax.cpu.tiles import COLUMNS, GRAM_ROWS, QUAD
 from lhic.families.ax.experts import ExpertTable
-from lhic.families.ax.spec import FAR_PLANES, MAX_REGRESSORS, N_LEVELS, N_RUN_LEVELS, NEAR_PLANES, n_features
+from lhic.families.ax.spec import FAR_PLANES, MAX_REGRESSORS, N_LEVELS, N_RUN_LEVELS, NEAR_PLANES, ONE, n_features
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, n_waves, picture_shape
 
 LEARNT_AT_ONCE = 128  # samples, of some waves, whose products are added up at once
+TAUGHT_AT_ONCE = 128  # samples whose gradients are multiplied at once
 N_LOGS = 6  # rows of `Scratch.logs`
 
 
@@ -120,6 +121,10 @@ class Scratch(NamedTuple):
     features: np.ndarray  # float32 (n_features, n)
     hidden: np.ndarray  # float32 (2, width, n)
     outputs: np.ndarray  # float32 (3 K, n)
+    gradients: np.ndarray  # float64 (3 K, t), of samples that teach the network (`adapt`)
+    taught: np.ndarray  # float64 (I, t), and the inputs of its last layer
+    n_taught: np.ndarray  # int64 (1,), samples there
+    known: np.ndarray  # float64 (2, 3 K, I)
     mixtures: Mixtures
 
 
@@ -216,6 +221,9 @@ def new_scratch(config: AxConfig, n_rows: int, n_columns: int) -> Scratch:
     n_experts, width, components = len(config.experts()), config.width, config.components
     n = most_samples(n_rows, n_columns)
     m = max(n, LEARNT_AT_ONCE) + 2 * QUAD
+    n_taught = max(n, TAUGHT_AT_ONCE) + 2 * QUAD if config.adaptation else 0
+    taught = np.zeros((width + QUAD, n_taught))
+    taught[width] = ONE
     return Scratch(
         np.zeros(MAX_REGRESSORS, np.int64),
         np.zeros(MAX_REGRESSORS + 2),
@@ -237,5 +245,9 @@ def new_scratch(config: AxConfig, n_rows: int, n_columns: int) -> Scratch:
         np.zeros((n_features(n_experts), n), np.float32),
         np.zeros((2, width, n), np.float32),
         np.zeros((3 * components, n), np.float32),
+        np.zeros((3 * components, n_taught)),
+        taught,
+        np.zeros(1, np.int64),
+        np.zeros((2, 3 * components, len(taught))),
         new_mixtures(components + bool(config.repeats), n),
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from lhic.coder.mixture import WEIGHT_BITS
 from lhic.families.ax import pixel
+from lhic.families.ax.cpu.adapt import change_weights, end_block, teach_wave
 from lhic.families.ax.cpu.coder import decode_wave, encode_wave, model_value, widths_of
 from lhic.families.ax.cpu.features import describe_wave
 from lhic.families.ax.cpu.learn import begin_plane, end_epoch, learn_wave
@@ -71,11 +72,15 @@ def _block_for(mode):
         state,
         scratch,
         coding,
+        learner,
     ):
         """Steps first_step .. end_step - 1 of the group of planes; False if the words ran out."""
         n_rows, n_columns = coding.values.shape[1:]
         waves = 2 * (n_rows - 1) + n_columns
+        period = learner.period if mode != OBSERVE else 0
         for t in range(first_step, end_step):
+            if period and t % period == 0:
+                change_weights(t // period, net, learner, scratch)
             for z in range(first_plane, end_plane):
                 wave = t - PLANE_LAG * (z - first_plane)
                 if wave < 0 or wave >= waves:
@@ -129,9 +134,16 @@ def _block_for(mode):
                         scratch.targets[q] = value
                     if table.repeats and mode != OBSERVE:
                         widths_of(levels.n_levels[z] > np.int64(1) << lower_bits, n, scratch)
+                    if period:
+                        teach_wave(z, wave, n, coded, levels, net, learner, scratch)
                     learn_wave(z, wave, first, n, n_rows, n_columns, now, table, state, scratch)
                 if (wave + 1) % epoch == 0 and wave + 1 < waves:
                     end_epoch(z, now, n_rows, n_columns, table, state, scratch)
+        if period:
+            end_block(learner, scratch)
+            n_steps = waves + PLANE_LAG * (end_plane - first_plane - 1)
+            if end_step == n_steps:
+                change_weights((n_steps + period - 1) // period, net, learner, scratch)
         return True
 
     return walk_block

@@ -1,0 +1,178 @@
+"""Many files by one command: all that can be done is done, what is done is not done again, and the rest is told."""
+
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+import lhic
+from lhic import batch
+from lhic.cli import main
+from lhic.errors import InvalidCubeError, UsageError
+from tests.formats.cubes import scene
+
+
+def run(capsys, *arguments):
+    code = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture
+def cubes(tmp_path):
+    """A folder with cubes of three formats that need no library, one of them below."""
+    folder = tmp_path / "in"
+    (folder / "below").mkdir(parents=True)
+    np.save(folder / "a.npy", scene())
+    np.save(folder / "below" / "a.npy", scene() + np.int16(1))
+    (folder / "b.dat").write_bytes(scene().tobytes())
+    (folder / "b.hdr").write_text("ENVI\nsamples = 17\nlines = 20\nbands = 24\ndata type = 2\n")
+    (folder / "notes.txt").write_text("no cube")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_folder_there_and_back(tmp_path, cubes, capsys, n_jobs):
+    out, again = tmp_path / "out", tmp_path / "again"
+    code, told, err = run(capsys, "encode", cubes, "--out-dir", out, "--jobs", n_jobs, "--quiet")
+    assert code == 0, err
+    assert {path.relative_to(out).as_posix() for path in out.rglob("*.lhic")} == {"a.lhic", "b.lhic", "below/a.lhic"}
+    assert told.splitlines()[0].split() == ["file", "samples", "stream", "ratio", "MS/s"]
+    assert told.splitlines()[-1].startswith("total") and "3 done, 0 skipped, 0 failed" in told
+    code, told, _ = run(capsys, "decode", out, "--out-dir", again, "--jobs", n_jobs, "--quiet")
+    assert code == 0 and "3 done" in told
+    assert np.array_equal(np.load(again / "below" / "a.npy"), np.load(cubes / "below" / "a.npy"))
+    assert (again / "b.dat").read_bytes() == (cubes / "b.dat").read_bytes()
+    assert (again / "b.hdr").read_bytes() == (cubes / "b.hdr").read_bytes()
+
+
+def test_after_an_error_the_others_are_done(stored_models, tmp_path, cubes, capsys):
+    (cubes / "a.npy").write_bytes((cubes / "a.npy").read_bytes()[:-1])
+    arguments = "encode", cubes, "--out-dir", tmp_path / "out", "--model", "stored", "--quiet"
+    code, told, err = run(capsys, *arguments)
+    assert code == 1 and "2 done, 0 skipped, 1 failed" in told
+    first, last = err.splitlines()
+    assert f"{cubes / 'a.npy'}: a .npy file: expected" in first and last.endswith("1 of 3 files failed")
+    code, told, _ = run(capsys, *arguments)
+    assert code == 1 and "0 done, 2 skipped, 1 failed" in told
+    np.save(cubes / "a.npy", scene())
+    code, told, _ = run(capsys, *arguments)
+    assert code == 0 and "1 done, 2 skipped, 0 failed" in told
+    code, told, _ = run(capsys, *arguments, "--force")
+    assert code == 0 and "3 done, 0 skipped" in told
+
+
+def test_a_source_that_changed_since_is_told_and_done_with_force(stored_models, tmp_path, cubes, capsys):
+    arguments = "encode", cubes / "a.npy", "--out-dir", tmp_path, "--model", "stored", "--quiet"
+    assert run(capsys, *arguments)[0] == 0
+    time.sleep(0.01)
+    np.save(cubes / "a.npy", scene() + np.int16(1))
+    code, _, err = run(capsys, *arguments)
+    assert code == 1 and "expected nothing there" in err
+    assert run(capsys, *arguments, "--force")[0] == 0
+    assert np.array_equal(lhic.decode(tmp_path / "a.lhic"), scene() + np.int16(1))
+
+
+def test_several_files_go_beside_themselves_and_none_is_taken_for_an_output(stored_models, cubes, capsys):
+    np.save(cubes / "c.npy", scene())
+    before = (cubes / "c.npy").read_bytes()
+    code, told, err = run(capsys, "encode", cubes / "a.npy", cubes / "c.npy", "--model", "stored", "--force", "--quiet")
+    assert code == 0 and "2 done" in told, err
+    assert (cubes / "c.npy").read_bytes() == before and (cubes / "a.lhic").exists() and (cubes / "c.lhic").exists()
+    code, told, _ = run(capsys, "decode", cubes / "a.lhic", cubes / "c.lhic", "--out-dir", cubes / "back", "--quiet")
+    assert code == 0 and (cubes / "back" / "c.npy").read_bytes() == before
+
+
+def test_both_names_of_an_envi_file_are_one_cube(stored_models, tmp_path, cubes, capsys):
+    code, told, _ = run(
+        capsys,
+        "encode",
+        cubes / "b.dat",
+        cubes / "b.hdr",
+        "--out-dir",
+        tmp_path / "out",
+        "--model",
+        "stored",
+        "--quiet",
+    )
+    assert code == 0 and "1 done" in told
+
+
+def test_two_files_that_would_become_one_are_refused(stored_models, tmp_path, cubes, capsys):
+    files = cubes / "a.npy", cubes / "below" / "a.npy"
+    code, _, err = run(capsys, "encode", *files, "--out-dir", tmp_path / "out", "--model", "stored", "--quiet")
+    assert code == 2 and "expected one file that becomes it" in err and not (tmp_path / "out").exists()
+    with pytest.raises(UsageError, match="expected files, found none"):
+        batch.jobs_of([str(tmp_path / "in" / "below")], lambda folder: iter(()), lambda folder: False, str, None)
+
+
+def test_decoding_one_stream(stored_models, tmp_path, cubes, capsys):
+    """The output may be left out, named by an option, or told by its suffix alone."""
+    stream = tmp_path / "b.lhic"
+    assert run(capsys, "encode", cubes / "b.hdr", stream, "--model", "stored", "--quiet")[0] == 0
+    assert run(capsys, "decode", stream, "--quiet")[0] == 0
+    assert (tmp_path / "b.dat").read_bytes() == (cubes / "b.dat").read_bytes()
+    assert run(capsys, "decode", stream, "-o", tmp_path / "c.npy", "--quiet")[0] == 0
+    assert run(capsys, "decode", stream, "--format", "npy", "--quiet")[0] == 0
+    assert np.array_equal(np.load(tmp_path / "b.npy"), scene()) and np.array_equal(np.load(tmp_path / "c.npy"), scene())
+    code, _, err = run(capsys, "decode", stream, "--format", "jpg", "--quiet")
+    assert code == 2 and "--format: expected one of" in err
+    code, _, err = run(capsys, "decode", stream, "--tile", "0", "--quiet")
+    assert code == 2 and "a name for the output" in err
+
+
+def fails(job):
+    raise {"known": InvalidCubeError("known"), "other": ValueError("two\nlines"), "system": OSError(5, "broken")}[
+        job.source
+    ]
+
+
+def test_whatever_is_raised_fails_its_job_alone():
+    jobs = [batch.Job(name, "out") for name in ("known", "other", "system")]
+    found = list(batch.run(jobs, fails, 1))
+    assert [outcome.error for outcome in found] == ["known", "other: ValueError: two lines", "system: broken"]
+    assert all(outcome.status == "failed" for outcome in found)
+    assert sorted(outcome.error for outcome in batch.run(jobs, fails, 2)) == sorted(o.error for o in found)
+
+
+def test_diff_says_what_differs(stored_models, tmp_path, cubes, capsys):
+    stream = tmp_path / "b.lhic"
+    run(capsys, "encode", cubes / "b.hdr", stream, "--model", "stored", "--quiet")
+    code, told, err = run(capsys, "diff", cubes / "b.hdr", stream)
+    assert code == 0 and "equal samples, metadata and arrays" in told and err == ""
+    changed = scene()
+    changed[2, 3, 4] = 77
+    lhic.encode_file(_saved(tmp_path / "c.npy", changed), tmp_path / "c.lhic", "stored", metadata={"unit": "W"})
+    code, told, err = run(capsys, "diff", stream, tmp_path / "c.lhic")
+    assert code == 1 and "differ" in err
+    assert "samples: 1 of 8160 differ" in told and "the first at band 2, row 3, column 4: -32768 and 77" in told
+    assert "metadata: unit: nothing in" in told
+    code, told, _ = run(capsys, "diff", stream, _saved(tmp_path / "d.npy", changed[:5]))
+    assert code == 1 and "shape: (24, 20, 17) in" in told
+    shutil.copy(stream, tmp_path / "cut.lhic")
+    (tmp_path / "cut.lhic").write_bytes(stream.read_bytes()[:-1])
+    assert run(capsys, "diff", stream, tmp_path / "cut.lhic")[0] == 1
+
+
+def _saved(path, cube):
+    np.save(path, cube)
+    return path
+
+
+def test_export_is_for_any_reader(stored_models, tmp_path, cubes, capsys):
+    rasterio = pytest.importorskip("rasterio")
+    zarr = pytest.importorskip("zarr")
+    np.save(cubes / "c.npy", np.tile(scene(), (1, 30, 31)))
+    said = {"crs": "EPSG:32633", "transform": [30, 0, 300000, 0, -30, 5000000], "nodata": -32768}
+    lhic.encode_file(cubes / "c.npy", tmp_path / "c.lhic", "stored", metadata=said)
+    for name in ("c.tif", "c.zarr", "c.hdr", "c.nc"):
+        assert run(capsys, "export", tmp_path / "c.lhic", tmp_path / name, "--quiet")[0] == 0, name
+        _, told, err = run(capsys, "diff", tmp_path / "c.lhic", tmp_path / name)
+        assert "samples" not in told.replace("equal samples", "") and "crs" not in told, told + err
+    with rasterio.open(tmp_path / "c.tif") as raster:
+        assert raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG" and raster.overviews(1) and raster.nodata == -32768
+        assert raster.crs.to_epsg() == 32633 and raster.transform[0] == 30
+    attributes = zarr.open_group(tmp_path / "c.zarr", mode="r").attrs
+    assert attributes["proj:code"] == "EPSG:32633" and attributes["spatial:transform"] == said["transform"]

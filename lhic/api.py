@@ -308,21 +308,19 @@ def _header(cube: Cube, model: Model, parameters: bytes, metadata: dict) -> Head
 
 
 def _with_nodata(metadata: dict | None, nodata: float | None, cube: Cube) -> dict:
-    """Checked metadata, that value among them; NaN speaks for itself."""
+    """Checked metadata, that value among them."""
     metadata = plain(metadata, cube.shape[0])
     if nodata is None:
         return metadata
     if cube.dtype.kind == "f":
         if isinstance(nodata, bool) or not isinstance(nodata, int | float | np.number) or math.isinf(nodata):
             raise UsageError(f"nodata: expected a finite number, or NaN, found {nodata!r:.60}")
-        if math.isnan(nodata):
-            return metadata
-        nodata = float(nodata)
+        value: float | str = "NaN" if math.isnan(nodata) else float(nodata)
     else:
         limits = np.iinfo(cube.dtype) if cube.dtype.kind in "iu" else np.iinfo("uint8")
-        nodata = whole_number(nodata, "nodata", int(limits.min), int(limits.max))
-    if metadata.setdefault("nodata", nodata) != nodata:
-        raise UsageError(f"nodata: expected the value of the metadata, {metadata['nodata']}, found {nodata}")
+        value = whole_number(nodata, "nodata", int(limits.min), int(limits.max))
+    if metadata.setdefault("nodata", value) != value:
+        raise UsageError(f"nodata: expected the value of the metadata, {metadata['nodata']}, found {value}")
     return metadata
 
 

@@ -25,12 +25,12 @@ from lhic.errors import VerificationError
 
 STREAMS = (
     ("lhic-ax-unseen", 32),
-    ("lhic-ax-unseen", 128),
+    ("lhic-ax-unseen", 64),
     ("lhic-ax-fast-unseen", 64),
 )
 """Models, and rows and columns of their tiles."""
-COPIES = 2
-"""Of the patch, in each direction: 256 x 256 pixels."""
+COPIES = 1
+"""Of the patch, in each direction; 8 would be 1,024 x 1,024 pixels, and hours of a processor."""
 WINDOW = 64
 REPEATS = 5
 SEED = 1

@@ -409,3 +409,13 @@ def test_encode_tells_what_a_bound_would_save(tmp_path, capsys):
     assert main(["info", str(tmp_path / "cube.lhic")]) == 0
     assert "coded as" in capsys.readouterr().out
     assert main(["encode", str(tmp_path / "cube.npy"), str(tmp_path / "x.lhic"), "--max-error", "nan"]) == 2
+
+
+def test_nodata_of_floats_is_a_number_or_nan():
+    cube = (scene() * 0.01).astype("float32")
+    cube[:, 0] = np.nan
+    stream = lhic.encode(cube, "lhic-ax-fast", nodata=math.nan)
+    assert lhic.inspect(stream)["metadata"] == {"nodata": "NaN"} and bits(lhic.decode(stream)) == bits(cube)
+    for nodata in (math.inf, "x", True):
+        with pytest.raises(UsageError, match="nodata: expected a finite number, or NaN"):
+            lhic.encode(cube, nodata=nodata)

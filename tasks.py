@@ -128,9 +128,14 @@ def train(context, config="configs/lhic-ax.yml", device="auto"):
     print(run(config, device).weights_path)
 
 
-@task(help={"name": "cross-validation or ablations", "out": "folder below results/; default: local/<name>"})
+@task(
+    help={
+        "name": "cross-validation, ablations, floats or windows",
+        "out": "folder below results/; default: local/<name>",
+    }
+)
 def experiment(context, name, out=""):
-    """Train lhic-ax again and again: without each scene and sensor, or with one part changed."""
+    """Train lhic-ax without some scene, sensor or part of it; or measure what floats, or windows of a scene, take."""
     from benchmarks.experiments import run_experiment
 
     run_experiment(name, out)

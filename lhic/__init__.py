@@ -7,12 +7,15 @@ from lhic.api import decode, decode_file, decode_tile, encode, encode_file, insp
 from lhic.errors import LhicError
 from lhic.families.registry import DEFAULT_MODEL, list_models, load_model
 from lhic.formats import load_cube, save_cube
+from lhic.opened import StreamCube
+from lhic.opened import open_cube as open
 
 __version__ = "0.1.0"
 
 __all__ = [
     "DEFAULT_MODEL",
     "LhicError",
+    "StreamCube",
     "__version__",
     "decode",
     "decode_file",
@@ -23,6 +26,7 @@ __all__ = [
     "list_models",
     "load_cube",
     "load_model",
+    "open",
     "preview",
     "read_auxiliary",
     "save_cube",

@@ -7,17 +7,18 @@ file to file they are the same functions, with an array or a file at either end.
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from lhic.arguments import whole_number
 from lhic.comparison import Comparison, check_comparable
-from lhic.cube import Cube, CubeSink, check_cube, check_layout, n_bytes_of
+from lhic.cube import VALUE_DTYPES, Cube, CubeSink, check_cube, check_layout, n_bytes_of
 from lhic.errors import CorruptStreamError, InvalidCubeError, MemoryBudgetError, UsageError, VerificationError, named
 from lhic.families.family import Model, Progress, Work, silent
 from lhic.families.raw import RawModel
@@ -28,6 +29,7 @@ from lhic.families.registry import (
     model_for_stream,
     weights_files,
 )
+from lhic.families.shuffled import ShuffledModel
 from lhic.formats import CubeFile, Scene, open_cube
 from lhic.formats.registry import check_output, create_cube, export_cube, open_original, stream_name, usual_name
 from lhic.io.atomic import atomic_write, check_not_input, temporary_beside
@@ -37,15 +39,20 @@ from lhic.io.source import Source, open_source
 from lhic.io.threads import n_threads
 from lhic.picture import Preview, choose_bands, stretch
 from lhic.stream.auxiliary import HEADER_MARK, AuxiliaryEntry, Packed, pack_all, unpack
-from lhic.stream.header import PREAMBLE, VERSION, Header, StreamIndex, read_index, stream_bytes
+from lhic.stream.header import MAX_AXIS, PREAMBLE, VERSION, Header, StreamIndex, read_index, stream_bytes
 from lhic.stream.metadata import nanometres, nodata_of, plain
 from lhic.stream.tiles import Stream, TileEntry, lazy_sections
 from lhic.stream.whole import StreamWriter, check_whole
+from lhic.values.find import find_plan
+from lhic.values.model import ValuesModel
+from lhic.values.plan import REST, Plan
 
 ModelLike = str | os.PathLike | Model
 """Name (``lhic models``), path of a weights file, or a loaded model."""
 StreamLike = bytes | bytearray | memoryview | Source | str | os.PathLike
 """A stream: its bytes, or where they are: a path, ``-`` for standard input, or an open source."""
+SAVING_SAMPLES = 1 << 17
+"""Of a cube, coded to say what a bound would save."""
 
 
 # --- encode -----------------------------------------------------------------------------------------------------------
@@ -58,19 +65,20 @@ def encode(
     *,
     metadata: dict | None = None,
     auxiliary: Mapping[str, np.ndarray] | None = None,
-    nodata: int | None = None,
+    nodata: float | None = None,
     threads: int | None = None,
     memory_budget: int | None = None,
     progress: Progress | None = None,
     fallback: bool = True,
+    tile_shape: Sequence[int] | None = None,
     **options,
 ) -> bytes:
     """Compress a cube, without loss unless ``max_error`` is given.
 
     Parameters
     ----------
-    cube : array (S bands, H rows, W columns), integers of 8, 16 or 32 bits; never modified, never clipped. The masked
-        samples of a masked array become `nodata`
+    cube : array (S bands, H rows, W columns) of integers, floats or booleans; never modified, never clipped. The
+        masked samples of a masked array become `nodata`, or in a float array NaN
     model : name (``lhic models``), path to a weights file, or a loaded model
     device : ``auto``, ``cpu`` or ``cuda``; where to compute. Any device decodes the stream
     metadata : what docs/format.md, section 2, allows (wavelengths, fwhm, nodata, crs, transform, extra, ...)
@@ -80,8 +88,11 @@ def encode(
     threads : how many may compute; default ``LHIC_THREADS``, else the cores this process may use
     memory_budget : bytes; default ``LHIC_MEMORY_BUDGET``, else 80 % of the free memory
     progress : called with the number of samples finished since its last call
-    fallback : store the samples as they are where the model's stream would be longer
-    options : of the model's family, e.g. ``param_d=8`` for lhic-bp, ``max_error=2`` or ``tuning_steps=300`` for lhic-ax
+    fallback : store the samples as they are, or compressed by Zstandard, where the model's stream would be longer
+    tile_shape : rows and columns of a tile, for lhic-ax: large ones take fewer bits, of small ones a window takes
+        less decoding; default: about 128 x 128, or the whole of a small cube
+    options : of the model's family, e.g. ``param_d=8`` for lhic-bp, ``max_error=2`` or ``tuning_steps=300`` for
+        lhic-ax. With floats and 64-bit integers any family takes ``max_error``, in the samples' own unit
 
     Returns
     -------
@@ -105,7 +116,8 @@ def encode(
     # The sections, and the stream put together of them, are rarely as long as the samples.
     work = _work(progress, threads, memory_budget, held=2 * cube.nbytes)
     beside = pack_all(auxiliary or {}, {})
-    _encode(cube, file, io.BytesIO(), as_model(model, device), metadata, fallback, options, work, beside)
+    tiled = _tiled(as_model(model, device), tile_shape)
+    _encode(cube, file, io.BytesIO(), tiled, metadata, fallback, options, work, beside)
     return file.getvalue()
 
 
@@ -119,11 +131,12 @@ def encode_file(
     axes: str | None = None,
     metadata: dict | None = None,
     auxiliary: Mapping[str, np.ndarray] | None = None,
-    nodata: int | None = None,
+    nodata: float | None = None,
     threads: int | None = None,
     memory_budget: int | None = None,
     progress: Progress | None = None,
     fallback: bool = True,
+    tile_shape: Sequence[int] | None = None,
     overwrite: bool = False,
     **options,
 ) -> dict:
@@ -138,7 +151,8 @@ def encode_file(
     variable, axes : which array of the file, and the order of its axes, as `lhic.formats.open_cube` takes them
     metadata, auxiliary : add to what the file says and holds, and replace what it says of the same keys
     overwrite : whether `stream` may replace an existing file
-    model, device, nodata, threads, memory_budget, progress, fallback, options : as `lhic.encode` takes them
+    model, device, nodata, threads, memory_budget, progress, fallback, tile_shape, options : as `lhic.encode` takes
+        them
 
     Returns
     -------
@@ -173,8 +187,45 @@ def encode_file(
         with atomic_write(stream, overwrite) as file, temporary_beside(stream) as spool, named(reader.path):
             metadata = _with_nodata({**reader.metadata, **(metadata or {})}, nodata, reader)
             beside = pack_all({**reader.auxiliary(), **(auxiliary or {})}, reader.sources)
-            index = _encode(reader, file, spool, as_model(model, device), metadata, fallback, options, work, beside)
+            tiled = _tiled(as_model(model, device), tile_shape)
+            index = _encode(reader, file, spool, tiled, metadata, fallback, options, work, beside)
     return _description(index, is_complete=True)
+
+
+class Saving(NamedTuple):
+    """What a bound would save: bits per sample without and with it, measured on a part of a cube."""
+
+    max_error: float
+    lossless: float
+    bounded: float
+
+
+def saving_of_a_bound(cube: Cube, model: ModelLike = DEFAULT_MODEL, device: str = "auto", **keywords) -> Saving | None:
+    """What it would save not to keep the last bits of floats, which are seldom measured.
+
+    The bound is the power of ten below a 1,000th of the range in which nine in ten samples of the cube's middle are.
+
+    Parameters
+    ----------
+    cube : floats (S, H, W); only some pixels in the middle are looked at
+    model, device, keywords : as `lhic.encode` takes them
+
+    Returns
+    -------
+    Saving or None : None where samples of one value, or none that are finite, say nothing
+    """
+    n_bands, n_rows, n_columns = cube.shape
+    side = max(math.isqrt(SAVING_SAMPLES // n_bands), 1)
+    row, column = max(n_rows - side, 0) // 2, max(n_columns - side, 0) // 2
+    window = slice(0, n_bands), slice(row, min(row + side, n_rows)), slice(column, min(column + side, n_columns))
+    part = np.ascontiguousarray(cube[window])
+    finite = part[np.isfinite(part)].astype(np.float64)
+    low, high = np.percentile(finite, (5, 95)) if finite.size else (0.0, 0.0)
+    if not 0 < high - low < math.inf:
+        return None
+    bound = float(f"1e{math.floor(math.log10((high - low) / 1000))}")
+    sizes = [len(encode(part, model, device, max_error=error, **keywords)) for error in (0, bound)]
+    return Saving(bound, *(8 * n_bytes / part.size for n_bytes in sizes))
 
 
 def _encode(
@@ -191,20 +242,52 @@ def _encode(
     """Write a stream to `file` once it is complete; its sections stay in the empty file `spool` until then."""
     if options.get("max_error") and isinstance(metadata.get("nodata"), list):
         raise UsageError("max_error: expected one nodata value for all bands, found a list of them")
+    model, options = _with_values(model, cube, metadata, options, work)
     model.check_room(_header(cube, model, b"", {}), "cube", work)
     header = _header(cube, model, model.plan(cube, work, **options), metadata)
     writer = StreamWriter(header, spool)
     model.encode_cube(cube, writer, work)
-    n_bytes = n_bytes_of(cube.shape, cube.dtype)
-    if fallback and writer.n_bytes > n_bytes:
-        as_they_are = RawModel()
-        header = _header(cube, as_they_are, b"", metadata)
-        if stream_bytes(header, [TileEntry(0, (n_bytes,), 0, 0)]) < writer.n_bytes:
-            spool.seek(0)
-            spool.truncate()
-            writer = StreamWriter(header, spool)
-            as_they_are.encode_cube(cube, writer, replace(work, progress=silent))
+    if fallback:
+        writer = _shortest(cube, model, writer, work)
     return writer.finish(file, beside)
+
+
+def _tiled(model: Model, tile_shape: Sequence[int] | None) -> Model:
+    """The model, with tiles of that shape if one is asked for."""
+    if tile_shape is None:
+        return model
+    try:
+        n_rows, n_columns = tile_shape
+    except (TypeError, ValueError):
+        raise UsageError(f"tile_shape: expected rows and columns, found {tile_shape!r:.60}") from None
+    return model.with_tiles(
+        whole_number(n_rows, "tile_shape", 1, MAX_AXIS), whole_number(n_columns, "tile_shape", 1, MAX_AXIS)
+    )
+
+
+def _with_values(model: Model, cube: Cube, metadata: dict, options: dict, work: Work) -> tuple[Model, dict]:
+    """The model that codes samples of the cube's dtype, and the options that are left for its family."""
+    if cube.dtype.newbyteorder("=") not in VALUE_DTYPES or isinstance(model, RawModel | ShuffledModel):
+        return model, options
+    bound = options.get("max_error", 0)
+    plan = find_plan(cube, bound, nodata_of(metadata, cube.dtype), work.memory - work.held)
+    return ValuesModel(model, plan), {name: value for name, value in options.items() if name != "max_error"}
+
+
+def _shortest(cube: Cube, model: Model, writer: StreamWriter, work: Work) -> StreamWriter:
+    """The stream as it is, or one of the samples as they are if that is shorter."""
+    others: list[tuple[Model, int]] = [(RawModel(), n_bytes_of(cube.shape, cube.dtype))]
+    if isinstance(model, ValuesModel) and model.values.is_wide(cube.dtype):
+        shuffled = ShuffledModel()
+        others.append((shuffled, shuffled.compressed_bytes(cube, work)))
+    for other, n_bytes in others:
+        header = _header(cube, other, b"", writer.header.metadata)
+        if n_bytes < writer.n_bytes and stream_bytes(header, [TileEntry(0, (n_bytes,), 0, 0)]) < writer.n_bytes:
+            writer.spool.seek(0)
+            writer.spool.truncate()
+            writer = StreamWriter(header, writer.spool)
+            other.encode_cube(cube, writer, replace(work, progress=silent))
+    return writer
 
 
 def _header(cube: Cube, model: Model, parameters: bytes, metadata: dict) -> Header:
@@ -220,22 +303,28 @@ def _header(cube: Cube, model: Model, parameters: bytes, metadata: dict) -> Head
         weights_hash=model.weights_hash,
         parameters=parameters,
         metadata=metadata,
+        values=model.values.to_bytes(cube.dtype) if isinstance(model, ValuesModel) else b"",
     )
 
 
-def _with_nodata(metadata: dict | None, nodata: int | None, cube: Cube) -> dict:
+def _with_nodata(metadata: dict | None, nodata: float | None, cube: Cube) -> dict:
     """Checked metadata, that value among them."""
     metadata = plain(metadata, cube.shape[0])
     if nodata is None:
         return metadata
-    limits = np.iinfo(cube.dtype)
-    nodata = whole_number(nodata, "nodata", int(limits.min), int(limits.max))
-    if metadata.setdefault("nodata", nodata) != nodata:
-        raise UsageError(f"nodata: expected the value of the metadata, {metadata['nodata']}, found {nodata}")
+    if cube.dtype.kind == "f":
+        if isinstance(nodata, bool) or not isinstance(nodata, int | float | np.number) or math.isinf(nodata):
+            raise UsageError(f"nodata: expected a finite number, or NaN, found {nodata!r:.60}")
+        value: float | str = "NaN" if math.isnan(nodata) else float(nodata)
+    else:
+        limits = np.iinfo(cube.dtype) if cube.dtype.kind in "iu" else np.iinfo("uint8")
+        value = whole_number(nodata, "nodata", int(limits.min), int(limits.max))
+    if metadata.setdefault("nodata", value) != value:
+        raise UsageError(f"nodata: expected the value of the metadata, {metadata['nodata']}, found {value}")
     return metadata
 
 
-def _filled(cube: np.ndarray, nodata: int | None) -> np.ndarray:
+def _filled(cube: np.ndarray, nodata: float | None) -> np.ndarray:
     """The plain array that a masked one becomes.
 
     Raises
@@ -248,6 +337,8 @@ def _filled(cube: np.ndarray, nodata: int | None) -> np.ndarray:
     mask = np.ma.getmaskarray(cube)
     if not mask.any():
         return cube.data
+    if nodata is None and cube.dtype.kind == "f":
+        nodata = math.nan
     if nodata is None:
         n_masked = np.count_nonzero(mask)
         raise InvalidCubeError(
@@ -308,7 +399,7 @@ def decode(
     lhic.errors.MemoryBudgetError: stream: expected at most 10 bytes of samples (max_bytes), found 48
     """
     with _opened_stream(stream) as data:
-        index = _index_of(data, max_bytes, expected_shape, expected_dtype)
+        index = index_of(data, max_bytes, expected_shape, expected_dtype)
         header = index.header
         work = _work(progress, threads, memory_budget, held=n_bytes_of(header.shape, header.dtype))
         ready = _ready(data, index, device, model, work)
@@ -332,7 +423,7 @@ def decode_file(
     expected_dtype: np.dtype | str | None = None,
     overwrite: bool = False,
     plain: bool = False,
-) -> int | None:
+) -> float | None:
     """Restore a file, of which only a batch of tiles is in memory at a time.
 
     Parameters
@@ -350,7 +441,7 @@ def decode_file(
 
     Returns
     -------
-    int or None : greatest absolute difference from the original, which is 0 unless the stream is near-lossless; None
+    number or None : greatest absolute difference from the original, which is 0 unless the stream is near-lossless; None
         without `verify`
 
     Raises
@@ -380,7 +471,7 @@ def decode_file(
     work = _work(progress, threads, memory_budget)
     with ExitStack() as opened:
         data = opened.enter_context(_opened_stream(stream))
-        index = _index_of(data, max_bytes, expected_shape, expected_dtype)
+        index = index_of(data, max_bytes, expected_shape, expected_dtype)
         original = opened.enter_context(_opened_original(verify, index))
         inputs: list[str | int] = [data.fileno()] if isinstance(data, Source) else []
         inputs += original.inputs if isinstance(original, CubeFile) else []
@@ -405,7 +496,7 @@ def verify(
     threads: int | None = None,
     memory_budget: int | None = None,
     progress: Progress | None = None,
-) -> int | None:
+) -> float | None:
     """Decode a stream, check it against its checksums and perhaps its original, and keep nothing.
 
     Parameters
@@ -415,7 +506,7 @@ def verify(
 
     Returns
     -------
-    int or None : greatest absolute difference from the original, which is 0 unless the stream is near-lossless; None
+    number or None : greatest absolute difference from the original, which is 0 unless the stream is near-lossless; None
         without an original
 
     Raises
@@ -434,7 +525,7 @@ def verify(
     """
     work = _work(progress, threads, memory_budget)
     with _opened_stream(stream) as data:
-        index = _index_of(data)
+        index = index_of(data)
         with _opened_original(original, index) as reader:
             if isinstance(reader, np.ndarray):
                 check_cube(reader, "original")
@@ -477,11 +568,11 @@ def decode_tile(
     (2, 3, 4)
     """
     with _opened_stream(stream) as data:
-        index = _index_of(data)
+        index = index_of(data)
         header = index.header
         window = header.grid[whole_number(tile, "tile", 0, len(index.tiles) - 1)]
         work = _work(progress, threads, memory_budget)
-        model = _model_of(header, device, model)
+        model = model_of(header, device, model)
         model.check_room(header, f"tile {tile}", work)
         (samples,) = model.decode_checked(data, index, [window], work)
     return samples.astype(header.dtype, copy=False)
@@ -536,7 +627,7 @@ def preview(
             progress(n_samples)
 
     with _opened_stream(stream) as data:
-        index = _index_of(data)
+        index = index_of(data)
         header = index.header
         n_bands = header.shape[0]
         if bands is None:
@@ -545,7 +636,7 @@ def preview(
             bands = tuple(whole_number(band, "bands", 0, n_bands - 1) for band in bands)
         if len(bands) != 3:
             raise UsageError(f"bands: expected three numbers of 0..{n_bands - 1}, found {len(bands)}")
-        model = _model_of(header, device, model)
+        model = model_of(header, device, model)
         cube, bytes_read = _first_bands(data, index, max(bands) + 1, model, _work(count, threads, memory_budget))
     nodata = nodata_of(header.metadata, cube.dtype)
     if "nodata" not in header.metadata and cube.dtype.kind == "i":
@@ -578,14 +669,14 @@ def _decode(
     device: str,
     model: ModelLike | None,
     work: Work,
-) -> int | None:
+) -> float | None:
     """Decode all into a target, if there is one; largest error, if there is an original."""
     header, name = index.header, getattr(original, "path", "original")
     if original is not None:
         check_comparable(original, header.shape, header.dtype, name)
     ready = _ready(data, index, device, model, work)
     with into(header) as target:
-        comparison = Comparison(original, name, _parameters(header).get("max_error", 0), target)
+        comparison = Comparison(original, name, _max_error(header), target)
         ready.decode_cube(data, index, comparison, work)
         return comparison.verdict()
 
@@ -593,7 +684,7 @@ def _decode(
 def _ready(data: Stream, index: StreamIndex, device: str, model: ModelLike | None, work: Work) -> Model:
     """The model that decodes a stream, once the stream is known to be whole, and there is room for it."""
     check_whole(data, index)
-    found = _model_of(index.header, device, model)
+    found = model_of(index.header, device, model)
     found.check_room(index.header, "stream", work)
     return found
 
@@ -613,11 +704,13 @@ def _scene(data: Stream, index: StreamIndex, budget: int) -> Scene:
     return Scene(header.shape, header.dtype, header.metadata, sources, beside)
 
 
-def _model_of(header: Header, device: str, model: ModelLike | None) -> Model:
-    return model_for_stream(header.model_name, header.family, header.weights_hash, device, model)
+def model_of(header: Header, device: str, model: ModelLike | None) -> Model:
+    found = model_for_stream(header.model_name, header.family, header.weights_hash, device, model)
+    plan = _values_of(header)
+    return ValuesModel(found, plan) if plan else found
 
 
-def _index_of(
+def index_of(
     data: Stream,
     max_bytes: int | None = None,
     expected_shape: Sequence[int] | None = None,
@@ -627,7 +720,7 @@ def _index_of(
     index = read_index(data)
     header = index.header
     _parameters(header)  # damaged ones are told before weights are loaded
-    expected, found = len(family_of(header.family).section_names), len(index.tiles[0].section_bytes)
+    expected, found = len(_section_names(header)), len(index.tiles[0].section_bytes)
     if found != expected:
         raise CorruptStreamError(f"index: expected {expected} sections a tile for {header.family}, found {found}")
     n_bytes = n_bytes_of(header.shape, header.dtype)
@@ -647,6 +740,30 @@ def _parameters(header: Header) -> dict:
     return family_of(header.family).describe_parameters(header.parameters)
 
 
+def _values_of(header: Header) -> Plan | None:
+    """How the samples became what the family coded; None if it coded them as they are."""
+    if header.dtype.newbyteorder("=") not in VALUE_DTYPES:
+        return None
+    codes_any = header.family in (RawModel.family, ShuffledModel.family)
+    if codes_any != (not header.values):
+        expected = "none" if codes_any else f"those of {header.dtype} samples"
+        raise CorruptStreamError(f"header: values: expected {expected} for {header.family}, found otherwise")
+    return None if codes_any else Plan.from_bytes(header.values, header.shape[0], header.dtype)
+
+
+def _section_names(header: Header) -> tuple[str, ...]:
+    plan = _values_of(header)
+    return (*family_of(header.family).section_names, *([REST] if plan and plan.has_rest else []))
+
+
+def _max_error(header: Header) -> float:
+    """How far a decoded sample may be off; 0 of a lossless stream."""
+    plan = _values_of(header)
+    if plan is None:
+        return _parameters(header).get("max_error", 0)
+    return plan.max_error if header.dtype.kind == "f" and plan.max_error else int(plan.max_error)
+
+
 # --- inspect ----------------------------------------------------------------------------------------------------------
 
 
@@ -655,9 +772,9 @@ def inspect(stream: StreamLike) -> dict:
 
     Returns
     -------
-    dict of JSON-able values: version, shape, dtype, model, family, weights_sha256, parameters, max_error, metadata,
-    auxiliary, tile_shape, section_names, tiles (sizes by section), header_bytes, stream_bytes, bits_per_sample,
-    complete.
+    dict of JSON-able values: version, shape, dtype, model, family, weights_sha256, parameters, max_error, values (how
+    floats and 64-bit integers became what the family codes), metadata, auxiliary, tile_shape, section_names, tiles
+    (sizes by section), header_bytes, stream_bytes, bits_per_sample, complete.
 
     Raises
     ------
@@ -672,7 +789,7 @@ def inspect(stream: StreamLike) -> dict:
     ([2, 3, 4], 'int16', {'nodata': -1})
     """
     with _opened_stream(stream) as data:
-        index = _index_of(data)
+        index = index_of(data)
         return _description(index, len(data) == index.stream_bytes)
 
 
@@ -702,7 +819,7 @@ def read_auxiliary(
     {'lat': array([50.5, 50.6])}
     """
     with _opened_stream(stream) as data:
-        entries = {entry.name: entry for entry in _index_of(data).auxiliary}
+        entries = {entry.name: entry for entry in index_of(data).auxiliary}
         for name in names or ():
             if name not in entries:
                 raise UsageError(f"auxiliary: expected a name of {', '.join(entries) or 'none'}, found {name!r}")
@@ -719,16 +836,18 @@ def _unpacked(data: Stream, entry: AuxiliaryEntry, budget: int) -> np.ndarray:
 
 def _description(index: StreamIndex, is_complete: bool) -> dict:
     header, parameters = index.header, _parameters(index.header)
+    plan = _values_of(header)
     return {
         "version": VERSION,
         "shape": list(header.shape),
         "dtype": str(header.dtype.newbyteorder("=")),
-        "byte_order": "big" if header.dtype == header.dtype.newbyteorder(">") else "little",
+        "byte_order": "big" if header.dtype.str[0] == ">" else "little",
         "model": header.model_name,
         "family": header.family,
         "weights_sha256": header.weights_hash.hex(),
         "parameters": parameters,
-        "max_error": parameters.get("max_error", 0),
+        "max_error": _max_error(header),
+        "values": plan.describe() if plan else {},
         "metadata": header.metadata,
         "auxiliary": [
             {"name": entry.name, "dtype": entry.dtype.str, "shape": list(entry.shape), "bytes": entry.n_bytes}
@@ -736,7 +855,7 @@ def _description(index: StreamIndex, is_complete: bool) -> dict:
         ],
         "tile_shape": [header.tile_rows, header.tile_columns],
         "n_tiles": len(index.tiles),
-        "section_names": list(family_of(header.family).section_names),
+        "section_names": list(_section_names(header)),
         "tiles": [list(tile.section_bytes) for tile in index.tiles],
         "header_bytes": PREAMBLE.size + index.header_bytes,
         "stream_bytes": index.stream_bytes,

@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 import lhic
 from lhic import batch, console
+from lhic.api import saving_of_a_bound
 from lhic.arguments import whole_number
 from lhic.comparison import Comparison, check_comparable
 from lhic.data import open_dataset
@@ -54,6 +55,8 @@ from lhic.stream.header import MAGIC, read_index
 from lhic.stream.metadata import write_metadata
 
 EXIT_DATA = 1
+MANY_BITS = 10
+"""A sample of floats; above this it is worth saying what a bound would save."""
 BAR_DELAY_S = 2.0  # what is done, or fails, in less time shows no progress bar
 
 
@@ -123,6 +126,7 @@ def add_encode(commands) -> None:
   lhic encode cube.npy cube.lhic --model lhic-bp-xs --param-d 8 --device cpu
   lhic encode cube.npy cube.lhic --metadata bands.json
   lhic encode cube.npy cube.lhic --max-error 2
+  lhic encode reflectance.npy cube.lhic --max-error 1e-4
   lhic encode cube.npy cube.lhic --tuning-steps 300
   cat cube.npy | lhic encode - - | ssh host 'cat > cube.lhic'
 """
@@ -139,9 +143,12 @@ def add_encode(commands) -> None:
     models = "one that 'lhic models' lists, or a .safetensors file"
     add("--model", metavar="NAME|PATH", default=DEFAULT_MODEL, help=f"{models} (default: {DEFAULT_MODEL})")
     add("--param-d", type=int, metavar="D", help="bits in the lower of a sample's two parts (default: the model's)")
-    add("--max-error", type=int, default=0, metavar="E", help="let samples change by up to E (default: 0, lossless)")
+    bound = "let samples change by up to E, in their own unit (default: 0, lossless)"
+    add("--max-error", type=_number, default=0, metavar="E", help=bound)
     tuning = "fit the network of lhic-ax to the cube by N steps, e.g. 300, and send what changed, where that pays "
     add("--tuning-steps", type=int, metavar="N", help=tuning + "(default: up to the model; decoding takes no longer)")
+    tiles = "rows and columns of a tile (default: about 128x128); windows of small ones are read faster"
+    add("--tile", metavar="ROWSxCOLUMNS", type=_tile, dest="tile_shape", help=tiles)
     add("--coder", metavar="NAME", help="of linerwkv: mixture (ours, the default) or ccsds123 (its authors')")
     add("--metadata", metavar="FILE.json", help="wavelengths, fwhm, nodata, crs, ... to store")
     _add(add, "--device", "--threads", "--force", "--quiet", "--out-dir", "--jobs")
@@ -163,9 +170,20 @@ def run_encode(options: argparse.Namespace) -> None:
     )
 
 
+def _tell_of_bounds(cube: CubeFile, options: argparse.Namespace) -> None:
+    """Most floats hold bits that nobody measured."""
+    keywords = {"threads": options.threads}
+    saving = saving_of_a_bound(cube, options.model, options.device, **keywords)
+    if saving is not None and saving.bounded < saving.lossless:
+        found = f"{saving.lossless:.1f} bits a sample keep each bit of {cube.dtype.name} samples"
+        advice = f"--max-error {saving.max_error:g} would take {saving.bounded:.1f}"
+        print(f"lhic: note: {message_of(cube.path)}: {found}; {advice}, judged from its middle", file=sys.stderr)
+
+
 def _encode(options: argparse.Namespace) -> tuple[dict, int]:
     """What is in the stream, and how many bytes the samples took."""
     wanted = {
+        "tile_shape": options.tile_shape,
         "param_d": options.param_d,
         "tuning_steps": options.tuning_steps,
         "max_error": options.max_error or None,
@@ -183,7 +201,10 @@ def _encode(options: argparse.Namespace) -> tuple[dict, int]:
         with _progress_bar(cube.size, options) as progress:
             keywords = {"overwrite": options.force, "threads": options.threads, "progress": progress, **extra}
             keywords["memory_budget"] = getattr(options, "memory_budget", None)
-            return lhic.encode_file(cube, options.output, options.model, options.device, **keywords), cube.nbytes
+            found = lhic.encode_file(cube, options.output, options.model, options.device, **keywords)
+        if cube.dtype.kind == "f" and not options.max_error and found["bits_per_sample"] > MANY_BITS:
+            _tell_of_bounds(cube, options)
+        return found, cube.nbytes
 
 
 def _encode_job(options: argparse.Namespace, job: batch.Job) -> batch.Outcome:
@@ -202,7 +223,21 @@ def _tell_notes(cube: CubeFile) -> None:
         print(f"lhic: warning: {message_of(f'{cube.path}: {doubt}')}", file=sys.stderr)
 
 
-def _loss(max_error: int) -> str:
+def _number(text: str) -> int | float:
+    """What a text says, whole where it says so."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def _tile(text: str) -> tuple[int, int]:
+    """Rows and columns, as in 64x64."""
+    n_rows, n_columns = (int(part) for part in text.lower().split("x"))
+    return n_rows, n_columns
+
+
+def _loss(max_error: float) -> str:
     return f"near-lossless, |error| <= {max_error}" if max_error else "lossless"
 
 
@@ -262,7 +297,7 @@ def run_decode(options: argparse.Namespace) -> None:
     _tell(options, f"{options.output}: {info['dtype']} {shape}{_verdict(error, info['max_error'])}")
 
 
-def _decode(options: argparse.Namespace) -> tuple[dict, tuple[int, ...], int | None]:
+def _decode(options: argparse.Namespace) -> tuple[dict, tuple[int, ...], float | None]:
     """What the stream says, the shape of what was written, and its largest error if it was compared."""
     with _open_stream(options) as stream:
         info = lhic.inspect(stream)
@@ -352,7 +387,7 @@ def run_diff(options: argparse.Namespace) -> None:
     console.say(message_of(f"{options.first} and {options.second}: equal samples, metadata and arrays"))
 
 
-def _decode_tile(stream: Source, max_error: int, options: argparse.Namespace) -> tuple[tuple[int, ...], int | None]:
+def _decode_tile(stream: Source, max_error: float, options: argparse.Namespace) -> tuple[tuple[int, ...], float | None]:
     """Shape of the tile, and its largest error if it is compared."""
     check_not_input(options.output, stream.fileno(), options.verify, *weights_files(options.model))
     keywords = {"model": options.model, "threads": options.threads}
@@ -368,7 +403,7 @@ def _decode_tile(stream: Source, max_error: int, options: argparse.Namespace) ->
     return tile.shape, error
 
 
-def _verdict(error: int | None, max_error: int) -> str:
+def _verdict(error: float | None, max_error: float) -> str:
     if error is None:
         return ""
     if error:
@@ -533,6 +568,7 @@ def _description(info: dict) -> str:
         "format": f"version {info['version']}",
         "cube": f"{info['dtype']} {tuple(info['shape'])}, bands x rows x columns",
         "model": f"{info['model']} ({info['family']}), weights {info['weights_sha256'][:16] or 'none'}",
+        **({"values": values} if (values := _values(info["values"])) else {}),
         "parameters": parameters or "none",
         "loss": _loss(info["max_error"]),
         "tiles": f"{info['n_tiles']} of up to {info['tile_shape'][0]} x {info['tile_shape'][1]}, each with all bands",
@@ -554,6 +590,16 @@ def _brief(value: object, longest: int = 60) -> str:
         return f"{value[0]}, {value[1]}, ... {value[-1]} ({len(value)})"
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= longest else f"{text[:longest]} ..."
+
+
+def _values(found: dict) -> str:
+    """How samples that no model codes became integers; empty where they are some."""
+    if not found:
+        return ""
+    steps = f", samples in steps of {' and '.join(found['steps'])}" if found["steps"] else ""
+    apart = f", {found['bits kept apart']} bits a sample kept apart" if found["bits kept apart"] else ""
+    special = f", {found['special samples']} special values" if found["special samples"] else ""
+    return f"coded as {found['coded as']}{steps}{apart}{special}"
 
 
 def add_models(commands) -> None:

@@ -1,4 +1,4 @@
-"""What counts as a cube: an integer array ``(S bands, H rows, W columns)``, none of them empty.
+"""What counts as a cube: an array ``(S bands, H rows, W columns)`` of integers, floats or booleans, no axis empty.
 
 Knows neither files nor streams nor models; never changes a value.
 """
@@ -13,12 +13,16 @@ import numpy as np
 from lhic.errors import InvalidCubeError
 
 DTYPES = tuple(np.dtype(name) for name in ("uint8", "int8", "uint16", "int16", "uint32", "int32"))
-"""Of samples, in either byte order.  Format v1 numbers them from 1 in this order (docs/format.md, 2)."""
+"""Of samples that families of models code, in either byte order."""
+VALUE_DTYPES = tuple(np.dtype(name) for name in ("float32", "float64", "int64", "uint64", "bool", "float16"))
+"""Of samples that `lhic.values` turns into such integers first.  The format numbers both tuples through, from 1
+(docs/format.md, 1.2)."""
 
 Window = tuple[slice, slice, slice]
 """Bands, rows and columns, each a slice with step 1."""
 
 LEAST_AXIS, PLACES = 8, 12  # of `likely_band_axis`: too few to say anything, and how many are looked at
+HUGE = 1e30
 
 
 class Cube(Protocol):
@@ -49,7 +53,7 @@ def check_cube(cube: object, what: str = "cube") -> np.ndarray:
 
     Parameters
     ----------
-    cube : array (S, H, W) of an integer dtype of 8, 16 or 32 bits, either byte order
+    cube : array (S, H, W) of integers, floats or booleans, either byte order
     what : name of the input for messages
 
     Raises
@@ -59,29 +63,22 @@ def check_cube(cube: object, what: str = "cube") -> np.ndarray:
     """
     if not isinstance(cube, np.ndarray):
         raise InvalidCubeError(f"{what}: expected a numpy array, found {type(cube).__name__}")
-    if cube.dtype.kind in "fc" and cube.size <= 1 << 28 and not np.isfinite(cube).all():
-        n_bad = int(cube.size - np.isfinite(cube).sum())
-        found = f"{cube.dtype} with {n_bad} values that are NaN or infinite"
-        raise InvalidCubeError(f"{what}: expected {_dtype_names()}, found {found}")
     check_layout(cube.shape, cube.dtype, what)
     return cube
 
 
 def check_layout(shape: tuple[int, ...], dtype: np.dtype, what: str) -> tuple[int, int, int]:
     """The shape; `InvalidCubeError` unless an array of this shape and dtype would be a cube."""
-    if dtype.newbyteorder("=") not in DTYPES:
-        advice = " (if its values fit, convert it: cube.astype('int32'))" if dtype.kind in "iu" else ""
-        raise InvalidCubeError(f"{what}: expected {_dtype_names()}, found {dtype}{advice}")
+    if dtype.newbyteorder("=") not in DTYPES + VALUE_DTYPES:
+        advice = " (real and imaginary parts are two cubes)" if dtype.kind == "c" else ""
+        names = ", ".join(map(str, DTYPES + VALUE_DTYPES))
+        raise InvalidCubeError(f"{what}: expected integers, floats or booleans ({names}), found {dtype}{advice}")
     if len(shape) != 3:
         raise InvalidCubeError(f"{what}: expected 3 axes (bands, rows, columns), found {len(shape)} in shape {shape}")
     if 0 in shape:
         raise InvalidCubeError(f"{what}: expected no empty axis, found shape {shape}")
     n_bands, n_rows, n_columns = shape
     return n_bands, n_rows, n_columns
-
-
-def _dtype_names() -> str:
-    return "an integer dtype (" + ", ".join(map(str, DTYPES)) + ")"
 
 
 def likely_band_axis(cube: Cube) -> int:
@@ -105,7 +102,7 @@ def band_likeness(cube: Cube) -> tuple[int, tuple[float, float, float]]:
             where = [slice(axis[i], axis[i] + 1) for axis, i in zip(places, (band, row))]
             first, last = int(places[2][0]), int(places[2][-1])
             samples[band, row] = cube[where[0], where[1], first : last + 1][0, 0, places[2] - first]
-    samples[~np.isfinite(samples)] = 0
+    samples[~(np.abs(samples) < HUGE)] = 0  # no data, mostly
     others = [(1, 2), (0, 2), (0, 1)]
     shares = [float(samples.mean(axis=axes).var() / (samples.var() or 1)) for axes in others]
     likely = int(np.argmax(shares))

@@ -23,6 +23,10 @@ class UsageError(LhicError):
     exit_code = 2
 
 
+class OutOfRangeError(UsageError, IndexError):
+    """An index that an opened cube does not have."""
+
+
 class InvalidCubeError(LhicError):
     """The array is not an integer cube (bands, rows, columns) that can be coded; met while encoding."""
 

@@ -38,13 +38,16 @@ def choose_bands(n_bands: int, wavelengths: Sequence[float] | None = None) -> tu
 def stretch(band: np.ndarray, nodata: float | None = None) -> np.ndarray:
     """Grey levels: the 2nd percentile of the data and what is below becomes 0, the 98th and above 255.
 
-    band : integers (h, w)
-    nodata : value that becomes 0 and does not count
+    band : numbers (h, w)
+    nodata : value that becomes 0 and does not count, nor do NaN and infinities
     Returns uint8 (h, w); a band of one value is 0.
     """
-    valid = np.ones(band.shape, bool) if nodata is None else band != nodata
+    valid = np.isfinite(band)
+    if nodata is not None:
+        valid &= band != nodata
     if not valid.any():
         return np.zeros(band.shape, np.uint8)
     low, high = np.percentile(band[valid], PERCENTILES)
-    scaled = (band.astype(np.float64) - low) * (255 / max(high - low, 1))
+    span = high - low or 1
+    scaled = (np.where(valid, band, low).astype(np.float64) - low) * (255 / span)
     return np.where(valid, scaled.clip(0, 255), 0).round().astype(np.uint8)

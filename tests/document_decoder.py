@@ -3,7 +3,8 @@
 It proves that `docs/format*.md` are sufficient. It follows them section by section, in their notation, and is made
 to be compared with them: plain, without any part of the package, and slow. Documents in the order of this file:
 
-    format.md                   container, weights, `raw`
+    format.md                   container, weights, `raw`, `shuffled`
+    format_values.md            floats, 64-bit integers, booleans
     format_rans.md              coded sections, mixtures of logistics
     format_lhic_ax_side.md      bands to planes and back
     format_lhic_ax.md           planes
@@ -28,6 +29,7 @@ from itertools import accumulate, count
 from pathlib import Path
 
 import numpy as np
+import zstandard
 from numpy.lib.stride_tricks import sliding_window_view
 from safetensors import safe_open
 
@@ -116,6 +118,7 @@ def inflate(data: bytes, limit: int) -> bytes:
 
 MAGIC = b"\x89LHIC\r\n\x1a"
 DTYPES = {1: "u1", 2: "i1", 3: "u2", 4: "i2", 5: "u4", 6: "i4"}
+VALUE_DTYPES = {7: "f4", 8: "f8", 9: "i8", 10: "u8", 11: "?", 12: "f2"}
 
 
 @dataclass
@@ -133,7 +136,7 @@ class Tile:
 class Header:
     """format.md, 1.2."""
 
-    dtype: np.dtype  # little-endian
+    dtype: np.dtype  # little-endian; of the samples
     big_endian: bool
     shape: tuple[int, int, int]  # S, H, W
     tile_shape: tuple[int, int]
@@ -142,6 +145,7 @@ class Header:
     parameters: bytes
     n_sections: int
     tiles: list[Tile]
+    values: bytes | None = None  # None: of dtypes that have none
 
 
 def read_container(stream: bytes) -> tuple[Header, list[list[bytes]]]:
@@ -233,9 +237,12 @@ def read_header(reader: Reader, has_auxiliary: bool) -> tuple[Header, list[Auxil
     """format.md, 1.2, from `dtype` to the end."""
     code = reader.fixed(1)
     big_endian = code >= 0x80
-    require(code & 0x7F in DTYPES, "unknown dtype")
-    dtype = np.dtype("<" + DTYPES[code & 0x7F])
+    names = DTYPES | VALUE_DTYPES
+    require(code & 0x7F in names, "unknown dtype")
+    dtype = np.dtype("<" + names[code & 0x7F])
     require(dtype.itemsize > 1 or not big_endian, "8-bit samples have no byte order")
+    values = reader.counted() if code & 0x7F in VALUE_DTYPES else None
+    require(values is None or len(values) <= 2**24, "values too long")
 
     S, H, W, tile_rows, tile_columns = (reader.varint() for _ in range(5))
     require(all(1 <= n < 2**31 for n in (S, H, W, tile_rows, tile_columns)), "size out of range")
@@ -263,7 +270,9 @@ def read_header(reader: Reader, has_auxiliary: bool) -> tuple[Header, list[Auxil
     beside = read_auxiliary(reader) if has_auxiliary else []
     reader.end()
     shape, tile_shape = (S, H, W), (tile_rows, tile_columns)
-    return Header(dtype, big_endian, shape, tile_shape, family, weights_hash, parameters, n_sections, tiles), beside
+    return Header(
+        dtype, big_endian, shape, tile_shape, family, weights_hash, parameters, n_sections, tiles, values
+    ), beside
 
 
 def check_metadata(data: bytes, S: int) -> None:
@@ -387,6 +396,149 @@ def decode_raw_tile(header: Header, sections: list[bytes], h: int, w: int) -> np
     shape = (header.shape[0], h, w)
     require(len(sections[0]) == math.prod(shape) * header.dtype.itemsize, "raw: size of the section")
     return np.frombuffer(sections[0], header.dtype).reshape(shape)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# format.md, 4.2: shuffled
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def check_shuffled(header: Header) -> None:
+    require(not header.weights_hash and not header.parameters, "shuffled: weights or parameters")
+    require(header.n_sections == 1, "shuffled: number of sections")
+
+
+def decode_shuffled_tile(header: Header, sections: list[bytes], h: int, w: int) -> np.ndarray:
+    shape = (header.shape[0], h, w)
+    n_bytes = math.prod(shape) * header.dtype.itemsize
+    try:
+        frame = zstandard.get_frame_parameters(sections[0])
+        inflater = zstandard.ZstdDecompressor(max_window_size=2**23).decompressobj()
+        require(frame.content_size == n_bytes and not frame.dict_id and not frame.has_checksum, "shuffled: frame")
+        content = inflater.decompress(sections[0])
+    except zstandard.ZstdError as error:
+        raise DecodeError("shuffled: damaged frame") from error
+    require(len(content) == n_bytes and inflater.eof and not inflater.unused_data, "shuffled: not one whole frame")
+    planes = np.frombuffer(content, np.uint8).reshape(header.dtype.itemsize, -1)
+    return np.frombuffer(planes.T.tobytes(), header.dtype).reshape(shape)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# format_values.md
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class ValueMap:
+    """format_values.md, 1."""
+
+    kind: int
+    shift: int
+    cell: int
+    base: int = 0
+    step: float = 0.0
+    offset: float = 0.0
+
+
+@dataclass
+class Values:
+    """format_values.md, 1."""
+
+    coded_dtype: np.dtype
+    specials: dict[int, int]  # code -> bits
+    maps: list[ValueMap]  # of each band
+
+    @property
+    def has_rest(self) -> bool:
+        return any(m.shift for m in self.maps)
+
+
+def read_values(header: Header) -> Values:
+    reader, dtype, S = Reader(header.values), header.dtype, header.shape[0]
+
+    def real() -> float:
+        value = float(np.frombuffer(reader.take(8), "<f8")[0])
+        require(math.isfinite(value), "values: not finite")
+        return value
+
+    code = reader.fixed(1)
+    require(code in DTYPES, "values: coded dtype")
+    coded_dtype = np.dtype("<" + DTYPES[code])
+    require(real() >= 0, "values: max_error")
+    n_specials = reader.varint()
+    require(n_specials <= 1024, "values: too many special samples")
+    limits, specials, before = np.iinfo(coded_dtype), {}, -1
+    for _ in range(n_specials):
+        bits, z = reader.fixed(dtype.itemsize), reader.varint()
+        code = z >> 1 ^ -(z & 1)
+        require(bits > before and code not in specials and z <= 2**33, "values: special samples")
+        require(limits.min <= code <= limits.max, "values: code of a special sample")
+        specials[code] = before = bits
+    n_maps = reader.varint()
+    require(1 <= n_maps <= S, "values: number of maps")
+    maps = []
+    for _ in range(n_maps):
+        kind, shift, cell = reader.fixed(1), reader.varint(), reader.varint()
+        require(kind <= (4 if dtype.kind == "f" else 0), "values: kind of a map")
+        require(shift <= 63 and 1 <= cell <= 2**62, "values: shift or cell")
+        if kind == 0:
+            maps.append(ValueMap(kind, shift, cell, base=reader.fixed(8)))
+        else:
+            maps.append(ValueMap(kind, shift, cell, step=real(), offset=real()))
+            require(maps[-1].step > 0, "values: step")
+    bands = maps * S if n_maps == 1 else []
+    while len(bands) < S:
+        n, number = reader.varint(), reader.varint()
+        require(1 <= n <= S - len(bands) and number < n_maps, "values: run of bands")
+        bands += [maps[number]] * n
+    reader.end()
+    return Values(coded_dtype, specials, bands)
+
+
+def samples_from_coded(values: Values, coded: np.ndarray, rest: bytes, dtype: np.dtype) -> np.ndarray:
+    """The samples of a tile, format_values.md."""
+    reader = Reader(rest)
+    n = coded[0].size
+    samples = np.empty(coded.shape, dtype)
+    for upper, out, m in zip(coded, samples, values.maps, strict=True):
+        low = [0] * n
+        for plane in range(-(-m.shift // 8)):
+            size = reader.varint()
+            data = reader.take(size >> 1)
+            data = inflate(data, n) if size & 1 else data
+            require(len(data) == n, "rest: size of a plane")
+            low = [a + (b << 8 * plane) for a, b in zip(low, data, strict=True)]
+        require(all(a < 1 << m.shift for a in low), "rest: lower part too great")
+        pixels = []
+        for c, a in zip(upper.reshape(-1).tolist(), low, strict=True):
+            if c in values.specials:
+                pixels.append(values.specials[c].to_bytes(dtype.itemsize, "little"))
+            else:
+                number = ((c << m.shift) + a) * m.cell
+                pixels.append(sample_of((number + 2**63) % 2**64 - 2**63, m, dtype))
+        out[:] = np.frombuffer(b"".join(pixels), dtype).reshape(upper.shape)
+    reader.end()
+    return samples
+
+
+def sample_of(number: int, m: ValueMap, dtype: np.dtype) -> bytes:
+    """format_values.md, 2."""
+    w = 8 * dtype.itemsize
+    if m.kind == 0:
+        key = (m.base + number) % 2**64
+        if dtype.kind == "b":
+            return bytes([key != 0])
+        if dtype.kind == "f":
+            k = key % 2**w
+            key = k - 2 ** (w - 1) if k >= 2 ** (w - 1) else 2**w - 1 - k
+        return (key % 2**w).to_bytes(dtype.itemsize, "little")
+    work = dtype.type if m.kind >= 3 else np.float64
+    with np.errstate(all="ignore"):
+        x, step = work(np.int64(number)), work(m.step)
+        x = x * step if m.kind in (1, 3) else x / step
+        if m.offset != 0:
+            x = x + work(m.offset)
+        return np.array([x]).astype(dtype).tobytes()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1818,10 +1970,22 @@ class PlaneNetworks:
 def decode(stream: bytes, weights_folders: list[Path]) -> np.ndarray:
     """The cube of a stream, bands by rows by columns; `DecodeError` where the documents say that it is rejected."""
     header, sections = read_container(stream)
+    # format_values.md
+    has_values = header.family not in ("raw", "shuffled") and header.values is not None
+    require(header.values is None or has_values == bool(header.values), "values that must not be there, or must")
+    values, true_dtype = None, header.dtype
+    if has_values:
+        values = read_values(header)
+        header.dtype = values.coded_dtype
+        header.n_sections -= values.has_rest
+
     # format.md, 4
     if header.family == "raw":
         check_raw(header)
         family, decode_tile = (), decode_raw_tile
+    elif header.family == "shuffled":
+        check_shuffled(header)
+        family, decode_tile = (), decode_shuffled_tile
     elif header.family == "lhic-ax":
         family, decode_tile = (read_ax_stream(header, find_weights(header, weights_folders)),), decode_ax_tile
     elif header.family == "lhic-bp":
@@ -1829,10 +1993,13 @@ def decode(stream: bytes, weights_folders: list[Path]) -> np.ndarray:
     else:
         raise DecodeError("model mismatch: unknown family")
 
-    cube = np.empty(header.shape, header.dtype)
+    cube = np.empty(header.shape, true_dtype)
     for tile, tile_sections in zip(header.tiles, sections, strict=True):
         h, w = tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start
+        rest = tile_sections.pop() if values and values.has_rest else b""
         samples = np.ascontiguousarray(decode_tile(header, *family, tile_sections, h, w))
+        if values:
+            samples = samples_from_coded(values, samples, rest, true_dtype)
         require(zlib.crc32(samples.tobytes()) == tile.samples_crc, "samples_crc")
         cube[:, tile.rows, tile.columns] = samples
-    return cube.astype(header.dtype.newbyteorder(">")) if header.big_endian else cube
+    return cube.astype(true_dtype.newbyteorder(">")) if header.big_endian else cube

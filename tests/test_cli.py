@@ -176,7 +176,7 @@ def check_failure(capsys, tmp_path, exit_code: int, words: list[str], *arguments
 @pytest.mark.parametrize(
     "array,words",
     [
-        (np.zeros((2, 3, 4)), ["float64", "integer"]),
+        (np.zeros((2, 3, 4), complex), ["complex128", "floats"]),
         (np.zeros((3, 4), "int16"), ["3 axes", "2"]),
         (np.zeros((0, 3, 4), "int16"), ["empty"]),
     ],

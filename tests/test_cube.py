@@ -17,11 +17,8 @@ def test_cubes_pass(name, cube):
 @pytest.mark.parametrize(
     "bad,words",
     [
-        (np.zeros((2, 3, 4)), "float64"),
-        (np.full((2, 3, 4), np.nan, "float32"), "24 values that are NaN"),
-        (np.zeros((2, 3, 4), bool), "bool"),
-        (np.zeros((2, 3, 4), complex), "complex128"),
-        (np.zeros((2, 3, 4), "int64"), "astype"),
+        (np.zeros((2, 3, 4), complex), "complex128 .real and imaginary parts are two cubes"),
+        (np.zeros((2, 3, 4), "float32").astype("longdouble"), "longdouble|float128|float96"),
         (np.zeros((2, 3, 4), "datetime64[s]"), "datetime64"),
         (np.zeros((3, 4), "int16"), "2 in shape"),
         (np.zeros((1, 2, 3, 4), "int16"), "4 in shape"),

@@ -1,4 +1,4 @@
-"""Experiments that train lhic-ax again and again: without each scene and sensor, or with one part changed."""
+"""Experiments: lhic-ax trained without each scene and sensor, or with one part changed; floats; windows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ import importlib
 from benchmarks.measure.provenance import REPOSITORY
 from lhic.errors import UsageError
 
-EXPERIMENTS = {"cross-validation": "cross_validate", "ablations": "ablate"}
+EXPERIMENTS = {
+    "cross-validation": "cross_validate",
+    "ablations": "ablate",
+    "floats": "measure_floats",
+    "windows": "measure_windows",
+}
 
 
 def run_experiment(name: str, folder: str = "") -> list[dict]:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lhic.cube import Cube, CubeSink, n_bytes_of
+from lhic.errors import UsageError
 from lhic.io.memory import check_memory, memory_budget
 from lhic.io.threads import n_threads
 from lhic.stream.header import Header, StreamIndex
@@ -99,6 +100,16 @@ class Model(ABC):
     @abstractmethod
     def tile_shape(self, n_rows: int, n_columns: int) -> tuple[int, int]:
         """Rows and columns of a full tile for a cube of this size."""
+
+    def with_tiles(self, n_rows: int, n_columns: int) -> Model:
+        """The same model with full tiles of that size, or of the cube's where that is smaller.
+
+        Raises
+        ------
+        UsageError
+            Tiles of this family have a size of their own.
+        """
+        raise UsageError(f"tile_shape: expected none for {self.family}, whose tiles have a size of their own")
 
     @abstractmethod
     def plan(self, cube: Cube, work: Work, **options) -> bytes:
@@ -195,6 +206,7 @@ class Model(ABC):
         """Code all tiles of a cube."""
         header = writer.header
         native, nodata = header.dtype.newbyteorder("="), nodata_of(header.metadata, header.dtype)
+        nodata = int(nodata) if isinstance(nodata, int) else None  # a plan keeps that of floats
         for batch in self._batches(header, work):
             tiles = [np.ascontiguousarray(cube[tile.window], native) for tile in batch]
             for encoded in self.encode_tiles(tiles, header.parameters, work, nodata):

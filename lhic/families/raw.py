@@ -105,7 +105,7 @@ class RawModel(Model):
                 end = begin + n_bytes_of(size, dtype)
                 samples = np.frombuffer(section[begin:end], dtype.newbyteorder("<")).reshape(size)
                 crc = samples_crc(samples, crc)
-                cube[bands, _moved(rows, tile.row), _moved(columns, tile.column)] = samples
+                cube[bands, moved(rows, tile.row), moved(columns, tile.column)] = samples
                 work.progress(samples.size)
                 begin = end
             check_sections_crc(crc, entry, tile.index)
@@ -154,7 +154,8 @@ class RawModel(Model):
         return tiles
 
 
-def _moved(axis: slice, by: int) -> slice:
+def moved(axis: slice, by: int) -> slice:
+    """A slice of a tile, as one of the cube."""
     return slice(axis.start + by, axis.stop + by)
 
 

@@ -25,6 +25,7 @@ FAMILIES = {
     "lhic-ax": "lhic.families.ax",
     "linerwkv": "lhic.families.linerwkv",
     "raw": "lhic.families.raw",
+    "shuffled": "lhic.families.shuffled",
 }
 """Family name (docs/format.md, section 4) -> module that offers it as ``family`` (`lhic.families.family.Family`)."""
 

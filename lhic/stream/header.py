@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lhic.cube import DTYPES
+from lhic.cube import DTYPES, VALUE_DTYPES
 from lhic.errors import CorruptStreamError, ForeignStreamError, TruncatedStreamError, UnsupportedVersionError
 from lhic.stream import auxiliary
 from lhic.stream.auxiliary import AuxiliaryEntry, Packed
@@ -26,14 +26,16 @@ MAGIC = b"\x89LHIC\r\n\x1a"
 VERSION = 1
 PREAMBLE = struct.Struct("<8sBBIQ")
 DTYPE_CODES = {str(dtype): code for code, dtype in enumerate(DTYPES, 1)}
+VALUE_DTYPE_CODES = {str(dtype): code for code, dtype in enumerate(VALUE_DTYPES, len(DTYPES) + 1)}
 BIG_ENDIAN_BIT = 0x80
 
 # Limits
 MAX_AXIS = 2**31 - 1
 MAX_PARAMETERS_BYTES = 65_535
+MAX_VALUES_BYTES = 1 << 24
 MAX_SECTIONS = 255
 
-_DTYPES = {code: np.dtype(name) for name, code in DTYPE_CODES.items()}
+_DTYPES = {code: np.dtype(name) for name, code in (DTYPE_CODES | VALUE_DTYPE_CODES).items()}
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Header:
     tile_rows, tile_columns : size of a full tile
     parameters : opaque to everyone but the family
     metadata : JSON object, see docs/format.md section 2
+    values : how samples of `VALUE_DTYPES` became integers, opaque here: docs/format_values.md; empty: they did not
     """
 
     dtype: np.dtype
@@ -56,6 +59,7 @@ class Header:
     weights_hash: bytes
     parameters: bytes
     metadata: dict = field(default_factory=dict)
+    values: bytes = b""
 
     @property
     def grid(self) -> TileGrid:
@@ -84,6 +88,8 @@ def write_head(header: Header, tiles: Sequence[TileEntry], beside: Sequence[Pack
     assert len(header.weights_hash) in (0, 32) and len(header.parameters) <= MAX_PARAMETERS_BYTES
     assert 1 <= n_sections <= MAX_SECTIONS and all(len(tile.section_bytes) == n_sections for tile in tiles)
     fields = [bytes([_dtype_code(header.dtype)])]
+    if _has_values(header.dtype):
+        fields.append(write_bytes(header.values))
     fields += [write_varint(n) for n in (*header.shape, header.tile_rows, header.tile_columns)]
     fields += [write_bytes(header.model_name.encode()), write_bytes(header.family.encode())]
     fields += [write_bytes(header.weights_hash), write_bytes(header.parameters)]
@@ -121,6 +127,7 @@ def read_index(stream: Stream) -> StreamIndex:
 
     reader = Reader(head[PREAMBLE.size : -CRC.size], "header")
     dtype = _dtype_of(reader.take(1, "dtype")[0])
+    values = reader.bytes("values", MAX_VALUES_BYTES) if _has_values(dtype) else b""
     axes = "bands", "rows", "columns", "tile rows", "tile columns"
     n_bands, n_rows, n_columns, tile_rows, tile_columns = (reader.varint(axis, 1, MAX_AXIS) for axis in axes)
     shape = n_bands, n_rows, n_columns
@@ -132,7 +139,8 @@ def read_index(stream: Stream) -> StreamIndex:
         raise CorruptStreamError(f"header: weights hash: expected 0 or 32 bytes, found {len(weights_hash)}")
     parameters = reader.bytes("parameters", MAX_PARAMETERS_BYTES)
     metadata = read_metadata(reader.bytes("metadata", len(head)), n_bands)
-    header = Header(dtype, shape, tile_rows, tile_columns, model_name, family, weights_hash, parameters, metadata)
+    of_model = model_name, family, weights_hash, parameters
+    header = Header(dtype, shape, tile_rows, tile_columns, *of_model, metadata, values)
     tiles = _read_tile_entries(reader, header, PREAMBLE.size + header_bytes)
     end = PREAMBLE.size + header_bytes + sum(tile.n_bytes for tile in tiles)
     beside = auxiliary.read_entries(reader, end) if flags & auxiliary.FLAG else ()
@@ -184,10 +192,16 @@ def _read_tile_entries(reader: Reader, header: Header, offset: int) -> tuple[Til
     return tuple(tiles)
 
 
+def _has_values(dtype: np.dtype) -> bool:
+    """Whether a header says after the dtype how its samples became integers."""
+    return dtype.newbyteorder("=") in VALUE_DTYPES
+
+
 def _dtype_code(dtype: np.dtype) -> int:
     big_endian = dtype.itemsize > 1 and dtype.newbyteorder("=") != dtype.newbyteorder("<") and dtype.isnative
     big_endian = big_endian or dtype.byteorder == ">"
-    return DTYPE_CODES[str(dtype.newbyteorder("="))] | (BIG_ENDIAN_BIT if big_endian else 0)
+    codes = VALUE_DTYPE_CODES if _has_values(dtype) else DTYPE_CODES
+    return codes[str(dtype.newbyteorder("="))] | (BIG_ENDIAN_BIT if big_endian else 0)
 
 
 def _dtype_of(code: int) -> np.dtype:

@@ -104,14 +104,15 @@ def nanometres(metadata: dict) -> list[float] | None:
     return [value * factor for value in numbers] if numbers and factor else None
 
 
-def nodata_of(metadata: dict, dtype: np.dtype) -> int | None:
+def nodata_of(metadata: dict, dtype: np.dtype) -> int | float | None:
     """The sample value that means "no data"; None if there is none for all bands, or no sample can have it."""
-    nodata, limits = metadata.get("nodata"), np.iinfo(dtype)
-    if isinstance(nodata, list | str):  # several, or none that an integer can be
+    nodata = metadata.get("nodata")
+    if nodata is None or isinstance(nodata, list | str) or dtype.kind not in "iuf":  # several, or what is no number
         return None
-    if nodata is None or nodata != int(nodata) or not limits.min <= nodata <= limits.max:
-        return None
-    return int(nodata)
+    if dtype.kind == "f":
+        return float(nodata)
+    limits = np.iinfo(dtype)
+    return int(nodata) if nodata == int(nodata) and limits.min <= nodata <= limits.max else None
 
 
 def _value(value: Any, where: str, depth: int = 0) -> Any:

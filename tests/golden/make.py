@@ -18,8 +18,9 @@ from lhic.families.ax.integer_net import shapes
 from lhic.families.ax.model import AxModel
 from lhic.families.ax.parameters import StreamParameters
 from lhic.families.bp.config import LhicBpConfig
-from lhic.families.family import Work
+from lhic.families.family import Model, Work
 from lhic.families.raw import RawModel
+from lhic.families.shuffled import ShuffledModel
 from lhic.families.weights import Weights, save_weights
 from lhic.io.atomic import atomic_write
 
@@ -105,6 +106,35 @@ def pinned_cubes() -> dict[str, tuple[np.ndarray, dict]]:
         "bound_900_int32": (wide[:4, :11, :12].astype("int32"), {"max_error": 900, "lower_bits": 12}),
     }
 
+
+def value_cubes() -> dict[str, tuple[np.ndarray, dict]]:
+    """Name -> cube and options: samples that are no integers of at most 32 bits, and every kind of map."""
+    band, row, column = np.ogrid[0:4, 0:11, 0:13]
+    texture = (band * 7919 + row * 104729 + column * 1299709) * 2654435761 % 2**32
+    numbers = 900 + 11 * row + 7 * column + 40 * band + (texture >> 26)
+    pattern = (texture.astype("uint32") & 0x83FFFFFF | 0x3C000000).view("float32")  # of both signs, about 0.01 .. 2
+    odd = (numbers / 10_000).astype("float32")
+    odd[:, :2] = -9999.0
+    odd[1, 4, 5:9] = np.array([0x7FC00001, 0xFF800000, 0x80000000, 0x7F800000], "uint32").view("float32")
+    single = numbers.astype("float32") * np.float32(1e-4) + np.float32(-0.1)
+    wide = numbers.astype("int64") * 2**34 + texture
+    return {
+        "step_float32": (odd, {"metadata": {"nodata": -9999.0}}),
+        "native_float32": (single.astype(">f4"), {}),
+        "steps_float64": (numbers * np.array([1e-4, 0.01, 1 / 3, 0.5]).reshape(4, 1, 1) + [[[0.25]]], {}),
+        "order_float32": (pattern, {}),
+        "order_float64": (pattern.astype("float64") * (1 + texture * 2.0**-50), {}),
+        "step_float16": ((numbers % 512 / 8).astype("float16"), {}),
+        "fits_int64": (numbers.astype("int64") - 1000, {}),
+        "wide_int64": (wide, {}),
+        "divided_uint64": (numbers.astype("uint64") * 1_000_003 + 2**63, {}),
+        "mask_bool": (texture >> 27 > row, {}),
+        "bound_float32": (pattern, {"max_error": 0.01}),
+    }
+
+
+VALUES = {"v1_values": AX_TINY_2, "v1_values_raw": RawModel(), "v1_values_shuffled": ShuffledModel()}
+"""Folder -> model of the streams of `value_cubes`."""
 
 PINNED = {
     "v2_lhic_ax_pinned": "lhic-ax-2",
@@ -200,6 +230,14 @@ def write_missing() -> None:
                 with atomic_write(path) as file:
                     file.write(encode(cube, model, options))
                 print(f"written: {path.relative_to(FOLDER)}")
+    for folder, model in VALUES.items():
+        (FOLDER / folder).mkdir(exist_ok=True)
+        for name, (cube, options) in value_cubes().items():
+            path = FOLDER / folder / f"{name}.lhic"
+            if not path.exists():
+                with atomic_write(path) as file:
+                    file.write(encode(cube, model, options))
+                print(f"written: {path.relative_to(FOLDER)}")
     for folder, model in PINNED.items():
         (FOLDER / folder).mkdir(exist_ok=True)
         for name, (cube, settings) in pinned_cubes().items():
@@ -217,9 +255,9 @@ def write_missing() -> None:
             file.write(encode(tuned_cube(), AX_TINY_2, {"tuning_steps": 60}))
 
 
-def encode(cube: np.ndarray, model: str | Path | RawModel, options: dict, device: str = "cpu") -> bytes:
+def encode(cube: np.ndarray, model: str | Path | Model, options: dict, device: str = "cpu") -> bytes:
     """A stream of this very model, also where the samples as they are would be shorter."""
-    if isinstance(model, RawModel):
+    if isinstance(model, RawModel | ShuffledModel):
         options = {name: value for name, value in options.items() if name == "metadata"}
     return lhic.encode(cube, model, device=device, fallback=False, **options)
 

@@ -12,6 +12,7 @@ from tests.golden.make import (
     MODELS,
     PINNED,
     TUNED,
+    VALUES,
     beside,
     cubes,
     encode,
@@ -19,9 +20,11 @@ from tests.golden.make import (
     encode_pinned,
     pinned_cubes,
     tuned_cube,
+    value_cubes,
 )
 
 CASES = [(folder, name) for folder in MODELS for name in cubes()]
+VALUE_CASES = [(folder, name) for folder in VALUES for name in value_cubes()]
 PINNED_CASES = [(folder, name) for folder in PINNED for name in pinned_cubes()]
 
 
@@ -42,6 +45,18 @@ def test_pinned_stream(folder, name):
     cube, settings = pinned_cubes()[name]
     _check_pinned(lhic.decode(stream, device="cpu", model=PINNED[folder]), cube, settings)
     assert encode_pinned(cube, PINNED[folder], settings) == stream
+
+
+@pytest.mark.parametrize("folder,name", VALUE_CASES)
+def test_stream_of_values(folder, name):
+    stream = (FOLDER / folder / f"{name}.lhic").read_bytes()
+    cube, options = value_cubes()[name]
+    again = lhic.decode(stream, device="cpu", model=VALUES[folder])
+    assert again.dtype == cube.dtype
+    bound = lhic.inspect(stream)["max_error"]
+    assert np.abs(again - cube).max() <= bound if bound else again.tobytes() == cube.tobytes()
+    if folder != "v1_values_shuffled":  # other versions of Zstandard may write others
+        assert encode(cube, VALUES[folder], options) == stream
 
 
 def _check_pinned(again, cube, settings):
@@ -89,5 +104,5 @@ def test_pinned_stream_on_a_gpu(folder, name, cuda):
 
 def test_nothing_is_missing_and_nothing_unknown():
     found = {path.relative_to(FOLDER).as_posix() for path in FOLDER.glob("*/*.lhic")}
-    wanted = {f"{folder}/{name}.lhic" for folder, name in CASES + PINNED_CASES}
+    wanted = {f"{folder}/{name}.lhic" for folder, name in CASES + PINNED_CASES + VALUE_CASES}
     assert found == wanted | {path.relative_to(FOLDER).as_posix() for path in (TUNED, BESIDE)}

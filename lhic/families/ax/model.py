@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -89,9 +90,22 @@ class AxModel(Model):
         self.table = settings.expert_table()
         self.samples_at_once = SAMPLES_AT_ONCE if device == "cpu" else BATCHES_OF_DEVICE * SAMPLES_ON_DEVICE
         self.samples_on_device = SAMPLES_ON_DEVICE
+        self.tile: tuple[int, int] | None = None
+
+    def with_tiles(self, n_rows: int, n_columns: int) -> AxModel:
+        """See `lhic.families.family.Model`."""
+        other = copy(self)
+        other.tile = n_rows, n_columns
+        return other
 
     def tile_shape(self, n_rows: int, n_columns: int) -> tuple[int, int]:
         """The whole cube if it has few enough pixels, else tiles of about 128 x 128, as equal as possible."""
+        if self.tile is not None:
+            n_rows, n_columns = min(n_rows, self.tile[0]), min(n_columns, self.tile[1])
+            if n_rows * n_columns > MAX_TILE_PIXELS:
+                found = f"{n_rows} x {n_columns}"
+                raise UsageError(f"tile_shape: expected at most {MAX_TILE_PIXELS} pixels, found {found}")
+            return n_rows, n_columns
         if n_rows * n_columns <= MAX_TILE_PIXELS:
             return n_rows, n_columns
         rows = min(n_rows, 128)

@@ -30,7 +30,7 @@ class Scene:
 
     samples: Cube
     wavelengths: np.ndarray | None = None
-    nodata: int | None = None
+    nodata: float | None = None
 
     def cut(self, window: tuple[slice, slice, slice]) -> np.ndarray:
         """The samples of a window, an array in C order and native byte order."""

@@ -143,7 +143,7 @@ def spread_bands(n_bands: int) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def composite(bands: np.ndarray, percentiles: tuple[float, float], nodata: int | None = None) -> np.ndarray:
+def composite(bands: np.ndarray, percentiles: tuple[float, float], nodata: float | None = None) -> np.ndarray:
     """Three bands as colours, each stretched between two percentiles of its data.
 
     bands : integers (3, H, W), red, green and blue
@@ -158,12 +158,12 @@ def composite(bands: np.ndarray, percentiles: tuple[float, float], nodata: int |
         low, high = limits(band, percentiles, nodata)
         picture[..., channel] = np.rint(((band - low) * (255 / (high - low))).clip(0, 255))
     if nodata is not None:
-        picture[..., 3] = np.where((bands == nodata).all(0), 0, 255)
+        picture[..., 3] = np.where(((bands == nodata) | ~np.isfinite(bands)).all(0), 0, 255)
     return picture
 
 
 def limits(
-    image: np.ndarray, percentiles: tuple[float, float] = ROBUST, nodata: int | None = None
+    image: np.ndarray, percentiles: tuple[float, float] = ROBUST, nodata: float | None = None
 ) -> tuple[float, float]:
     """Two percentiles of what is finite and data, the second always above the first."""
     values = image[np.isfinite(image)] if nodata is None else image[np.isfinite(image) & (image != nodata)]
@@ -192,7 +192,7 @@ def thinned(image: np.ndarray) -> np.ndarray:
     return image[::k_rows, ::k_columns]
 
 
-def histogram(values: np.ndarray, nodata: int | None = None) -> tuple[np.ndarray, np.ndarray, int]:
+def histogram(values: np.ndarray, nodata: float | None = None) -> tuple[np.ndarray, np.ndarray, int]:
     """Counts of values between robust limits, the edges of the bins, and how many values lie outside.
 
     Returns

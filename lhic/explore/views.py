@@ -146,7 +146,7 @@ def spread_bands(n_bands: int) -> tuple[float, float, float]:
 def composite(bands: np.ndarray, percentiles: tuple[float, float], nodata: float | None = None) -> np.ndarray:
     """Three bands as colours, each stretched between two percentiles of its data.
 
-    bands : integers (3, H, W), red, green and blue
+    bands : (3, H, W), red, green and blue; where none is finite, nothing is shown
     nodata : value that is transparent and does not count
 
     Returns
@@ -156,9 +156,9 @@ def composite(bands: np.ndarray, percentiles: tuple[float, float], nodata: float
     picture = np.full((*bands.shape[1:], 4), 255, np.uint8)
     for channel, band in enumerate(bands):
         low, high = limits(band, percentiles, nodata)
-        picture[..., channel] = np.rint(((band - low) * (255 / (high - low))).clip(0, 255))
-    if nodata is not None:
-        picture[..., 3] = np.where(((bands == nodata) | ~np.isfinite(bands)).all(0), 0, 255)
+        picture[..., channel] = np.rint(np.nan_to_num((band - low) * (255 / (high - low))).clip(0, 255))
+    empty = ~np.isfinite(bands) if nodata is None else ~np.isfinite(bands) | (bands == nodata)
+    picture[empty.all(0), 3] = 0
     return picture
 
 

@@ -122,3 +122,10 @@ def test_a_codec_known_by_blocks_is_compared_by_blocks_over_all_bands():
     found = views.side_by_side(costs, blocks, 1)
     assert not found.in_band and np.allclose(found.first, costs.costs.mean(0)) and (found.second == 6).all()
     assert np.allclose(found.difference, 6 - views.block_means(costs.costs.mean(0), 4))
+
+
+def test_samples_that_are_no_numbers_are_transparent():
+    bands = np.linspace(0, 1, 90, dtype="float32").reshape(3, 5, 6)
+    bands[:, 2, 3], bands[0, 1, 1] = np.nan, np.inf
+    picture = views.composite(bands, (2, 98))
+    assert [tuple(place) for place in np.argwhere(picture[..., 3] == 0)] == [(2, 3)]

@@ -20,7 +20,7 @@ from lhic.stream.whole import write_stream
 from tests.common import REPOSITORY
 from tests.families.ax.common import random_model, settings_of
 
-MEASURE = """
+MEASURE = '''
 import ctypes, gc, json, sys
 import numpy as np
 import lhic
@@ -32,12 +32,17 @@ def status(key):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(key + ":")) * 1024
 
 def growth(function):
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    open("/proc/self/clear_refs", "w").write("5")
-    before = status("VmRSS")
-    result = function()
-    return result, status("VmHWM") - before
+    """The least of three: pages of code that are touched for the first time, and those of other threads, only add."""
+    found = []
+    for _ in range(3):
+        result = None
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        open("/proc/self/clear_refs", "w").write("5")
+        before = status("VmRSS")
+        result = function()
+        found.append(status("VmHWM") - before)
+    return result, min(found)
 
 for shape in json.loads(sys.argv[1]):
     cube = np.ascontiguousarray((rng.normal(0, 3, shape).cumsum(2).cumsum(0) + 500).round().astype("int16"))
@@ -47,7 +52,7 @@ for shape in json.loads(sys.argv[1]):
     del encoded
     again, decoding = growth(lambda: model.decode_tiles([cube.shape], cube.dtype, sections, parameters, work))
     print(json.dumps([shape, cube.nbytes + encoding, decoding, model.coding_bytes(shape, cube.dtype, 2)]))
-"""
+'''
 PAGES = 2**20  # what an allocator may keep of pages freed before, or return late
 SHAPES = [[2, 8, 8], [2000, 8, 8], [3000, 2, 2], [2, 128, 128], [16, 128, 128], [20, 200, 40]]
 

@@ -23,7 +23,7 @@ def test_vectors_are_named_one_by_one(tmp_path, capsys):
 
 
 def test_bad_input(tmp_path):
-    with pytest.raises(UsageError, match="suite: expected one of lhic-bp, ccsds123, found 'jpeg'"):
+    with pytest.raises(UsageError, match="suite: expected one of lhic-bp, linerwkv, ccsds123, found 'jpeg'"):
         run_suite("jpeg", tmp_path)
     with pytest.raises(UsageError, match="expected a folder of conformance vectors, found none"):
         run_suite("ccsds123", tmp_path / "gone")

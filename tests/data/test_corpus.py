@@ -13,7 +13,7 @@ def test_items_are_sorted_and_read_late(tmp_path):
     }
     for name, cube in cubes.items():
         np.save(tmp_path / f"{name}.npy", cube)
-    np.save(tmp_path / "broken.npy", np.zeros((2, 2, 2), np.float32))
+    np.save(tmp_path / "broken.npy", np.zeros((2, 2, 2), np.complex64))
     (tmp_path / "notes.txt").write_text("not a cube")
 
     items = open_dataset("corpus", tmp_path)

@@ -92,7 +92,7 @@ def test_import_needs_neither_torch_nor_triton_nor_numba():
 def test_coding_needs_no_library_of_the_extras():
     code = (
         "import lhic, numpy, tests.golden.make as golden;"
-        "stream = (golden.FOLDER / 'v2_lhic_ax' / 'land_uint16.lhic').read_bytes();"
+        "stream = (golden.FOLDER / 'v3_lhic_ax' / 'land_uint16.lhic').read_bytes();"
         "cube, options = golden.cubes()['land_uint16'];"
         "assert numpy.array_equal(lhic.decode(stream), cube);"
         "assert lhic.encode(cube, device='auto', **options) == stream"

@@ -67,6 +67,8 @@ def jobs_of(
     jobs: dict[str, Job] = {}
     for path in paths:
         is_tree = os.path.isdir(path) and not is_one(path)
+        if not is_tree and not os.path.lexists(path):  # before any of the others is begun
+            raise UsageError(f"{path}: expected a file or a folder, found nothing there")
         for source in find(path) if is_tree else [path]:
             target = name_of(source)
             if out_dir is not None:
@@ -151,7 +153,7 @@ def is_done(job: Job) -> bool:
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """One line for each file, and their sum."""
-    lines = [("file", "", "samples", "stream", "ratio", "MS/s")]
+    lines = [("file", "", "samples", "bytes", "ratio", "MS/s")]
     coded = [outcome for outcome in outcomes if outcome.status == "done"]
     for outcome in outcomes:
         lines.append(_row(outcome.job.target, outcome.status, [outcome] if outcome in coded else []))
@@ -172,5 +174,6 @@ def _row(name: str, status: str, coded: Sequence[Outcome]) -> tuple[str, str, st
     if not coded:
         return name, status, "", "", "", ""
     n_bytes, stream_bytes = sum(o.n_bytes for o in coded), sum(o.stream_bytes for o in coded)
-    rate = sum(o.n_samples for o in coded) / max(sum(o.seconds for o in coded), 1e-9) / 1e6
-    return name, status, f"{n_bytes:,}", f"{stream_bytes:,}", f"{n_bytes / stream_bytes:.2f}", f"{rate:.2f}"
+    n_samples = sum(o.n_samples for o in coded)
+    rate = n_samples / max(sum(o.seconds for o in coded), 1e-9) / 1e6
+    return name, status, f"{n_samples:,}", f"{stream_bytes:,}", f"{n_bytes / stream_bytes:.2f}", f"{rate:.2f}"

@@ -224,17 +224,22 @@ def _tell_notes(cube: CubeFile) -> None:
 
 
 def _number(text: str) -> int | float:
-    """What a text says, whole where it says so."""
+    """What a text says, whole where it says so; 0 or more."""
     try:
-        return int(text)
+        found = int(text) if text.strip("+-").isdigit() else float(text)
     except ValueError:
-        return float(text)
+        found = math.nan
+    if not 0 <= found < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of 0 or more, found {text!r}")
+    return found
 
 
 def _tile(text: str) -> tuple[int, int]:
     """Rows and columns, as in 64x64."""
-    n_rows, n_columns = (int(part) for part in text.lower().split("x"))
-    return n_rows, n_columns
+    rows, _, columns = text.lower().partition("x")
+    if not (rows.isdigit() and columns.isdigit()):
+        raise argparse.ArgumentTypeError(f"expected rows and columns as in 64x64, found {text!r}")
+    return int(rows), int(columns)
 
 
 def _loss(max_error: float) -> str:
@@ -749,7 +754,7 @@ def _one_file(
     named_output = getattr(options, "output", None)
     if options.out_dir is not None and named_output is not None:
         raise UsageError("--out-dir: expected no name for the output beside it, found one")
-    has_trees = any(os.path.isdir(path) and not is_one(path) for path in options.paths)
+    has_trees = any(os.path.isdir(path) and not is_one(path) for path in (options.paths if more[1:] else [first]))
     if options.out_dir is not None or len(more) > 1 or has_trees:
         if STANDARD in options.paths:
             raise UsageError(f"{options.name}: expected files and folders, found a pipe among them")
@@ -759,6 +764,8 @@ def _one_file(
     if named_output is not None:
         raise UsageError(f"--output: expected one input with it, found {first} and {more[0]}")
     (second,) = more
+    if os.path.isdir(second) and not is_one(second):
+        raise UsageError(f"{second}: expected a name for the output, found a folder: --out-dir writes into it")
     # What was read before is not taken for an output: `lhic encode *.tif` may find two.
     is_file = second != STANDARD and os.path.exists(second) and stat.S_ISREG(os.stat(second).st_mode)
     is_other = is_file and first != STANDARD and not (os.path.exists(first) and os.path.samefile(first, second))

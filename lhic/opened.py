@@ -327,6 +327,8 @@ def _ranges(key: Any, shape: tuple[int, ...]) -> tuple[Key, tuple]:
         No basic index of such an array.
     """
     keys = key if isinstance(key, tuple) else (key,)
+    if any(isinstance(part, np.ndarray | list | bool) for part in keys):
+        raise OutOfRangeError("index: expected whole numbers, slices, ... and None, found a list or an array")
     n_axes = sum(part is not None and part is not Ellipsis for part in keys)
     if keys.count(Ellipsis) > 1 or n_axes > len(shape):
         raise OutOfRangeError(f"index: expected at most {len(shape)} axes and one ellipsis, found {key!r:.60}")

@@ -39,7 +39,7 @@ def test_a_folder_there_and_back(tmp_path, cubes, capsys, n_jobs):
     code, told, err = run(capsys, "encode", cubes, "--out-dir", out, "--jobs", n_jobs, "--quiet")
     assert code == 0, err
     assert {path.relative_to(out).as_posix() for path in out.rglob("*.lhic")} == {"a.lhic", "b.lhic", "below/a.lhic"}
-    assert told.splitlines()[0].split() == ["file", "samples", "stream", "ratio", "MS/s"]
+    assert told.splitlines()[0].split() == ["file", "samples", "bytes", "ratio", "MS/s"]
     assert told.splitlines()[-1].startswith("total") and "3 done, 0 skipped, 0 failed" in told
     code, told, _ = run(capsys, "decode", out, "--out-dir", again, "--jobs", n_jobs, "--quiet")
     assert code == 0 and "3 done" in told
@@ -176,3 +176,31 @@ def test_export_is_for_any_reader(stored_models, tmp_path, cubes, capsys):
         assert raster.crs.to_epsg() == 32633 and raster.transform[0] == 30
     attributes = zarr.open_group(tmp_path / "c.zarr", mode="r").attrs
     assert attributes["proj:code"] == "EPSG:32633" and attributes["spatial:transform"] == said["transform"]
+
+
+def test_inputs_are_looked_for_before_any_work(stored_models, tmp_path, cubes, capsys):
+    code, _, err = run(
+        capsys, "encode", cubes, tmp_path / "gone.npy", "--out-dir", tmp_path / "out", "--model", "stored"
+    )
+    assert code == 2 and "gone.npy: expected a file or a folder, found nothing there" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_is_no_name_for_an_output(stored_models, tmp_path, cubes, capsys):
+    before = sorted(tmp_path.rglob("*"))
+    code, _, err = run(capsys, "encode", cubes / "a.npy", cubes / "below", "--model", "stored")
+    assert code == 2 and "found a folder: --out-dir writes into it" in err and sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_download_that_broke_off_is_not_passed_over(stored_models, tmp_path, cubes, capsys):
+    (cubes / "empty.npy").write_bytes(b"")
+    code, told, err = run(capsys, "encode", cubes, "--out-dir", tmp_path / "out", "--model", "stored", "--quiet")
+    assert code == 1 and "3 done, 0 skipped, 1 failed" in told and "empty.npy" in err
+
+
+@pytest.mark.parametrize("bound", ["-1", "nan", "much"])
+def test_options_are_checked_before_any_work(tmp_path, cubes, capsys, bound):
+    with pytest.raises(SystemExit) as ended:
+        run(capsys, "encode", cubes, "--out-dir", tmp_path / "out", f"--max-error={bound}")
+    assert ended.value.code == 2 and not (tmp_path / "out").exists()
+    assert "expected a number of 0 or more" in capsys.readouterr().err

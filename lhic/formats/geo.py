@@ -73,6 +73,18 @@ def to_envi(metadata: dict[str, Any]) -> list[str]:
     return lines
 
 
+def wkt_of(crs: str) -> str:
+    """WKT, which readers of NetCDF expect, of a code; the text as it is if no library here knows the code."""
+    if not crs.startswith("EPSG:"):
+        return crs
+    try:
+        from rasterio.crs import CRS
+    except ImportError:
+        return crs
+    text: str = CRS.from_string(crs).to_wkt()
+    return text
+
+
 def _wkt(crs: str) -> str | None:
     """WKT on one line; of a code, if there is a library that knows it."""
     if not crs.startswith("EPSG:"):

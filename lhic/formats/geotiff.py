@@ -137,6 +137,10 @@ class GeoTiffFile(CubeFile):
         layout["suffix"] = os.path.splitext(self.path)[1]
         layout["color"] = [item.name for item in first.colorinterp]
         tags: dict[str, Any] = {}
+        if any(first.units) and len(set(first.units)) > 1:
+            tags["units"] = list(first.units)
+        if first.colorinterp[0].name == "palette":
+            tags["palette"] = first.colormap(1)
         tags["dataset"] = {ns: first.tags(ns=ns) for ns in ("", *_own(first.tag_namespaces()))}
         per_band = {
             str(i): {ns: first.tags(i, ns=ns) for ns in ("", *_own(first.tag_namespaces(i)))} for i in first.indexes
@@ -221,7 +225,7 @@ def metadata_of(raster: Any, n_bands: int) -> dict[str, Any]:
         found["scale"] = one_or_all([number(value) for value in raster.scales])
     if any(value != 0 for value in raster.offsets):
         found["offset"] = one_or_all([number(value) for value in raster.offsets])
-    if raster.units[0] and len(set(raster.units)) == 1:
+    if raster.units[0] and len(set(raster.units)) == 1:  # others go back into the file's like: `_describe`
         found["unit"] = raster.units[0]
     if any(raster.descriptions):
         found["band_names"] = [text or "" for text in raster.descriptions]
@@ -369,6 +373,10 @@ def _describe(target: Any, scene: Scene) -> None:
             for namespace, tags in spaces.items() if int(band) <= target.count else ():
                 keyword = {"ns": namespace} if namespace else {}
                 target.update_tags(int(band), **keyword, **tags)
+        if len(own.get("units", [])) == target.count:
+            target.units = [unit or "" for unit in own["units"]]
+        if own.get("palette") and target.count == 1:
+            target.write_colormap(1, {int(key): tuple(colour) for key, colour in own["palette"].items()})
         if source.get("color"):
             names = source["color"]
             if len(names) == target.count:

@@ -43,6 +43,9 @@ class NpyFile(FlatFile):
     def __init__(self, source: Source, wish: Wish = NO_WISH):
         super().__init__(source.name)
         shape, is_fortran, dtype, begin = self._read_header(source)
+        if len(shape) > 3 and wish.axes is None:  # what comes back has three
+            found = f"{len(shape)} in shape {shape}: with --axes, those of length 1 are left out"
+            raise self.refuse("3 axes (bands, rows, columns)", found)
         order, stated = ordered(self, shape, None, wish, (0, 1, 2))
         kept = tuple(axis for axis in order if axis >= 0)
         lengths = tuple(n for n, axis in zip(shape, order, strict=True) if axis >= 0)

@@ -46,6 +46,8 @@ WRITERS = {
     **dict.fromkeys(npy.SUFFIXES, npy.NAME),
 }
 """Suffix of an output -> format; headerless files are known by their geometry."""
+CLAIMING_SUFFIXES = (*npy.SUFFIXES, *geotiff.SUFFIXES, *netcdf.SUFFIXES, *hdf5.SUFFIXES)
+"""Of files that can be nothing else than what they are called."""
 USUAL_SUFFIX = {
     geotiff.NAME: ".tif",
     netcdf.NAME: ".nc",
@@ -206,7 +208,9 @@ def find_cubes(folder: str) -> Iterator[str]:
                 continue
             if name.lower().endswith(".lhic") or not os.path.isfile(path):
                 continue
-            if envi.header_of(path) in (None, path) and is_cube(path):
+            # What is called a cube and is none, as a download that broke off, is for the reader to refuse.
+            claims = os.path.splitext(name)[1].lower() in CLAIMING_SUFFIXES
+            if envi.header_of(path) in (None, path) and (claims or is_cube(path)):
                 yield path
 
 
@@ -257,7 +261,12 @@ def format_of(path: str | os.PathLike, scene: Scene) -> str:
         return mat.NAME_73
     if found:
         return found
-    return npy.NAME
+    special = name == STANDARD or (os.path.exists(name) and not os.path.isfile(name))  # a pipe, or a device
+    if special or (not suffix and came_in in (None, npy.NAME)):
+        return npy.NAME
+    raise UsageError(
+        f"{name}: expected a suffix that names a format ({', '.join(sorted(WRITERS))}), found {suffix or 'none'}"
+    )
 
 
 def usual_name(stream: str | os.PathLike, scene: Scene, suffix: str | None = None) -> str:

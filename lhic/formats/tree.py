@@ -18,7 +18,7 @@ import numpy as np
 
 from lhic.cube import Window
 from lhic.errors import InvalidCubeError, UsageError
-from lhic.formats import axes, spectral_keys
+from lhic.formats import axes, geo, spectral_keys
 from lhic.formats.base import MAX_CACHE_BYTES, ArrayFile, Scene, Wish, number, ordered, reported
 from lhic.stream.metadata import nodata_of, plain
 
@@ -461,13 +461,17 @@ def _source_plan(scene: Scene, tree: dict[str, Any]) -> Plan:
 def _fresh_plan(scene: Scene) -> Plan:
     said, (n_bands, n_rows, n_columns) = scene.metadata, scene.shape
     attributes: dict[str, Any] = {}
-    for key, target in (("unit", "units"), ("quantity", "long_name")):
-        if key in said:
-            attributes[target] = said[key]
-    for key, target in (("scale", "scale_factor"), ("offset", "add_offset")):
-        if key in said:
-            value = np.asarray(said[key], np.float64)
-            attributes[target if value.ndim == 0 else f"{target}_per_band"] = value[()]
+    own = set(OWN_KEYS)
+    if "quantity" in said:
+        attributes["long_name"] = said["quantity"]
+    if any(isinstance(said.get(key), list) for key in ("scale", "offset")):
+        own |= {"scale", "offset", "unit"}  # CF has one of each for all bands: half of them would be wrong values
+    else:
+        for key, target in (("scale", "scale_factor"), ("offset", "add_offset")):
+            if key in said:
+                attributes[target] = np.float64(said[key])
+        if "unit" in said:
+            attributes["units"] = said["unit"]
     nodata = said.get("nodata")
     if nodata is not None and not isinstance(nodata, list):
         native = scene.dtype.newbyteorder("=")
@@ -499,7 +503,9 @@ def _fresh_plan(scene: Scene) -> Plan:
     if "crs" in said or transform:
         grid: dict[str, Any] = {}
         if "crs" in said:
-            grid |= {"crs_wkt": said["crs"], "spatial_ref": said["crs"]}
+            text = geo.wkt_of(said["crs"])
+            grid |= {"crs_wkt": text, "spatial_ref": text}
+            own |= {"crs"} if text != said["crs"] else set()
         if transform:
             a, b, c, d, e, f = transform
             grid["GeoTransform"] = " ".join(repr(float(value)) for value in (c, a, b, f, d, e))
@@ -514,7 +520,7 @@ def _fresh_plan(scene: Scene) -> Plan:
     root: dict[str, Any] = {"Conventions": "CF-1.11"}
     for key, time in zip(("time_coverage_start", "time_coverage_end"), said.get("times", [])):
         root[key] = time
-    if left := {key: value for key, value in said.items() if key in OWN_KEYS}:
+    if left := {key: value for key, value in said.items() if key in own}:
         root[OWN] = json.dumps(left, ensure_ascii=False)
     return Plan({"": root}, [*nodes, cube], "cube", (0, 1, 2), {})
 

@@ -478,3 +478,56 @@ def test_arrays_of_every_type_go_along(tmp_path, suffix):
         arrays = found.auxiliary()
     if suffix != "mat":  # whose arrays are not read back
         assert [np.array_equal(arrays[name.replace(" ", "_")], beside[name]) for name in beside] == [True] * len(kinds)
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".zarr", ".h5"])
+def test_scales_that_differ_by_band_are_not_half_applied(tmp_path, suffix):
+    """CF has one scale and one offset: either both are there, or samples are read as they are stored."""
+    cube = scene()[:3]
+    said = {"scale": 1e-4, "offset": [0.1, 0.2, 0.3], "unit": "1", "crs": "EPSG:32633"}
+    lhic.encode_file(_saved(tmp_path, cube), tmp_path / "a.lhic", RawModel(), metadata=said)
+    out = tmp_path / f"out{suffix}"
+    lhic.decode_file(tmp_path / "a.lhic", out, plain=True)
+    with open_cube(out) as again:
+        assert {key: again.metadata.get(key) for key in said} == said
+        assert np.array_equal(again[:, :, :], cube)
+    if suffix == ".nc":
+        with xarray.open_dataset(out, engine="netcdf4") as seen:
+            assert np.array_equal(seen["cube"].values, cube) and "units" not in seen["cube"].attrs
+        with rasterio.open(f"netcdf:{out}:cube") as seen:
+            assert seen.crs.to_epsg() == 32633
+
+
+def _saved(folder, cube):
+    np.save(folder / "a.npy", cube)
+    return folder / "a.npy"
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.tif.new", "out"])
+def test_a_suffix_that_names_no_format_is_refused(tmp_path, name):
+    """What it would be, a .npy file, holds no metadata."""
+    tiff_files.write(tmp_path / "a.tif", scene())
+    lhic.encode_file(tmp_path / "a.tif", tmp_path / "a.lhic", RawModel())
+    with pytest.raises(UsageError, match="expected a suffix that names a format"):
+        lhic.decode_file(tmp_path / "a.lhic", tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
+def test_units_by_band_and_a_palette_come_back(tmp_path):
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", dtype="int16", count=3, height=20, width=17) as file:
+        file.write(scene()[:3])
+        file.units = ["W", "", "m"]
+    check_rasterio(tmp_path / "a.tif", there_and_back(tmp_path / "a.tif", tmp_path))
+    colours = {value: (value, 255 - value, 7, 255) for value in range(256)}
+    with rasterio.open(tmp_path / "b.tif", "w", driver="GTiff", dtype="uint8", count=1, height=4, width=5) as file:
+        file.write(np.arange(20, dtype="uint8").reshape(1, 4, 5))
+        file.write_colormap(1, colours)
+    again = there_and_back(tmp_path / "b.tif", tmp_path)
+    with rasterio.open(again) as file:
+        assert file.colormap(1) == colours and file.units == (None,)
+
+
+def test_a_fourth_axis_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", scene()[None])
+    with pytest.raises(LhicError, match=r"expected 3 axes \(bands, rows, columns\), found 4 in shape"):
+        open_cube(tmp_path / "a.npy")

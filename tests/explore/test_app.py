@@ -50,7 +50,7 @@ def sources(*named):
 
 def made(named, codecs, first=None, second=app.NOBODY, **options):
     explorer = app.Explorer(sources(*named), codecs, first or next(iter(codecs)), second, **options)
-    assert explorer.wait(120)
+    assert explorer.wait(400)
     return explorer
 
 

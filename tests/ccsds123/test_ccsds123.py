@@ -303,11 +303,12 @@ def test_neighbors_need_two_columns():
         Parameters(2, 3, 1, local_sum="wide column")
 
 
-@pytest.mark.parametrize("order", ["bsq", "bil", "bip"])
+@pytest.mark.parametrize("order", ["band sequential", "by line", "by pixel"])
 def test_bits_of_samples_add_up_to_the_image(order):
     for cube in cubes_by_intent().values():
         native = np.ascontiguousarray(cube, dtype=cube.dtype.newbyteorder("="))
-        data = encode(native, order=order)
+        depth = {"band sequential": 0, "by line": 1, "by pixel": len(cube)}[order]
+        data = encode(native, order="bi" if depth else "bsq", interleaving_depth=depth)
         p, n_header = read_header(data)
         costs = bit_costs(data)
         assert costs.shape == native.shape and costs.min() >= 1

@@ -49,6 +49,8 @@ def test_pinned_stream(folder, name):
 
 @pytest.mark.parametrize("folder,name", VALUE_CASES)
 def test_stream_of_values(folder, name):
+    if folder == "v1_values_shuffled":
+        pytest.importorskip("zstandard", reason="needs the extra floats")
     stream = (FOLDER / folder / f"{name}.lhic").read_bytes()
     cube, options = value_cubes()[name]
     again = lhic.decode(stream, device="cpu", model=VALUES[folder])

@@ -279,9 +279,9 @@ def commands_that_write(cube_file, tmp_path, capsys) -> dict[str, list]:
 
 def test_an_existing_output_is_replaced_only_with_force(stored_models, cube_file, tmp_path, capsys):
     for name, command in commands_that_write(cube_file, tmp_path, capsys).items():
-        out = tmp_path / f"{name}.png"
+        out = tmp_path / f"{name}-out{'.png' if name == 'preview' else '.npy'}"
         out.write_bytes(b"precious")
-        check_failure(capsys, tmp_path, 2, [f"{name}.png", "--force"], *command, out)
+        check_failure(capsys, tmp_path, 2, [out.name, "--force"], *command, out)
         assert out.read_bytes() == b"precious"
         assert run(capsys, *command, out, "--force", "--quiet")[0] == 0
         assert out.read_bytes() != b"precious"

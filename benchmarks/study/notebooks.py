@@ -119,4 +119,13 @@ def _forget_paths(target: Path) -> None:
         notebook = nbformat.read(target, as_version=4)
         for key in ("input_path", "output_path"):
             notebook.metadata.get("papermill", {}).pop(key, None)
+        for cell in notebook.cells:
+            if "outputs" in cell:
+                cell.outputs = [output for output in cell.outputs if not _tells_of_compiling(output)]
         nbformat.write(notebook, target)
+
+
+def _tells_of_compiling(output: nbformat.NotebookNode) -> bool:
+    """Whether nothing is said but that kernels are compiled, once, and in which folder they are kept."""
+    is_stderr = output.output_type == "stream" and output.name == "stderr"
+    return is_stderr and all(line.startswith("lhic: compiling kernels") for line in output.text.splitlines())

@@ -284,3 +284,24 @@ def test_a_stopped_study_keeps_its_rows_and_a_finished_one_begins_anew(tmp_path,
     with pytest.raises(KeyboardInterrupt):
         study.run_study("small", overrides={"out": str(tmp_path)})
     assert found == [False, True, False]
+
+
+def test_executed_copies_do_not_say_where_they_were_executed(tmp_path):
+    said = [
+        "lhic: compiling kernels for this machine, about 10 s; kept in /home/me/cache\n" * 2,
+        "lhic: warning: else\n",
+    ]
+    outputs = [nbformat.v4.new_output("stream", name="stderr", text=text) for text in said]
+    outputs.append(nbformat.v4.new_output("stream", name="stdout", text=said[0]))
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=outputs)])
+    notebook.metadata["papermill"] = {"input_path": "/home/me/a.ipynb", "version": "2"}
+    nbformat.write(notebook, tmp_path / "a.ipynb")
+    notebooks._forget_paths(tmp_path / "a.ipynb")
+    found = nbformat.read(tmp_path / "a.ipynb", as_version=4)
+    assert found.cells[0].outputs == outputs[1:] and found.metadata["papermill"] == {"version": "2"}
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "results").glob("*/notebooks/*.ipynb")), ids=lambda p: p.stem)
+def test_committed_executed_copies_name_no_folder_of_their_machine(path):
+    outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
+    assert not [o for o in outputs if notebooks._tells_of_compiling(o)] and "/tmp/" not in json.dumps(outputs)

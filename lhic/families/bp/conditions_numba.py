@@ -17,7 +17,6 @@ from lhic.families.bp.config import n_groups
 from lhic.families.bp.context import ContextUNet, ResidualBlock, TileAttention, band_embedding
 from lhic.families.bp.head import ParamNet, ParamNetBand0
 from lhic.families.bp.kernels import (
-    affine,
     attention,
     conv3x3,
     depthwise7x7,
@@ -28,6 +27,7 @@ from lhic.families.bp.kernels import (
     wsilu,
 )
 from lhic.families.bp.network import LspNet, MspNet
+from lhic.families.bp.products import affine
 from lhic.families.bp.spatial import Pscam
 from lhic.families.bp.spectral import Rscem, SpectralBlock
 from lhic.families.bp.wavefront import TAPS_3X3, TAPS_7X7

@@ -1,12 +1,12 @@
 """Float64 kernels of the CPU path, one tile at a time: images are (F, H, W), features first.
 
-Each kernel does its sums in one fixed order with separate multiplications and additions and an exponential made of
-nothing else, so its results are the same bits on every IEEE-754 processor (numba contracts nothing to fused
-multiply-adds unless told to).  The stream does not rely on that - `quantise` absorbs last-bit differences - but CPU
-and CPU then never differ at all.  torch was the alternative: its float64 convolutions and attention are 5 to 20 times
-slower on a CPU, and its order of summation changes with threads, batch and version.
+Each kernel does its sums in one fixed order, with fused multiply-adds where `products` says so and separate
+multiplications and additions elsewhere, and an exponential made of nothing else; so its results are the same bits on
+every IEEE-754 processor (numba contracts nothing unless told to).  The stream does not rely on that - `quantise`
+absorbs last-bit differences - but CPU and CPU then never differ at all.  torch was the alternative: its float64
+convolutions and attention are slower on a CPU, and its order of summation changes with threads, batch and version.
 
-Loops run over positions innermost, several inputs per pass, which is what LLVM turns into vector code.
+Other loops run over positions innermost, several inputs per pass, which is what LLVM turns into vector code.
 All kernels release the GIL: threads work on different tiles.
 """
 
@@ -19,6 +19,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from lhic.families.bp.products import WIDTH, sums_of_products
 from lhic.kernels.jit import njit
 
 _ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to an integer, kept in the low bits
@@ -27,8 +28,7 @@ _LN2_HIGH = 0.6931471803691238  # 32 bits, so that k * _LN2_HIGH is exact
 _LN2_LOW = 1.9082149292705877e-10
 _EXP_MAX = 708.0
 _C3, _C4, _C5, _C6, _C7, _C8, _C9, _C10, _C11, _C12 = (1.0 / math.factorial(n) for n in range(3, 13))
-_POSITIONS = 256  # positions per block of `affine`: F rows of them stay in the first-level cache
-_QUERIES = 256  # queries per block of `attention`
+_QUERIES = 4 * WIDTH  # per block of `attention`; their scores stay in the second-level cache
 _SAFE_SCORE = 300.0  # below it, exp and a sum of exps neither overflow nor vanish
 
 jit = njit(nogil=True, error_model="numpy")
@@ -78,37 +78,14 @@ def sigmoid(x):
 
 
 @jit
-def affine(weight, bias, x, y, n):
-    """``y[:, :n] = weight @ x[:, :n] + bias[:, None]``: a 1x1 convolution.
-
-    weight : (Fo, Fi); bias : (Fo,); x : (Fi, >= n); y : (Fo, >= n)
-    """
-    n_out, n_in = weight.shape
-    for begin in range(0, n, _POSITIONS):
-        end = min(begin + _POSITIONS, n)
-        for o in range(n_out):
-            total = y[o, begin:end]
-            total[:] = bias[o]
-            i = 0
-            while i + 4 <= n_in:
-                w0, w1, w2, w3 = weight[o, i], weight[o, i + 1], weight[o, i + 2], weight[o, i + 3]
-                x0, x1, x2, x3 = x[i, begin:end], x[i + 1, begin:end], x[i + 2, begin:end], x[i + 3, begin:end]
-                for p in range(end - begin):
-                    total[p] += (w0 * x0[p] + w1 * x1[p]) + (w2 * x2[p] + w3 * x3[p])
-                i += 4
-            while i < n_in:
-                w0, x0 = weight[o, i], x[i, begin:end]
-                for p in range(end - begin):
-                    total[p] += w0 * x0[p]
-                i += 1
-
-
-@jit
 def pad(x, margin):
-    """Zeros around each image: (F, H, W) -> (F, (H + 2 m) * (W + 2 m) + 2 m), flat, with room for taps past the end."""
+    """Zeros around each image: (F, H, W) -> (F, (H + 2 m) * (W + 2 m) + 2 m), flat, with room for taps past the end.
+
+    And for a whole block of `sums_of_products`.
+    """
     n_features, height, width = x.shape
     wide = width + 2 * margin
-    padded = np.zeros((n_features, (height + 2 * margin) * wide + 2 * margin))
+    padded = np.zeros((n_features, (height + 2 * margin) * wide + 2 * margin + WIDTH))
     for f in range(n_features):
         for row in range(height):
             begin = (row + margin) * wide + margin
@@ -117,11 +94,10 @@ def pad(x, margin):
 
 
 @jit
-def _crop(wide_rows, width, out):
+def _crop(wide_rows, wide, out):
     """Drop the columns a flat pass computed on padding."""
-    wide = wide_rows.size // out.shape[0]
     for row in range(out.shape[0]):
-        for column in range(width):
+        for column in range(out.shape[1]):
             out[row, column] = wide_rows[row * wide + column]
 
 
@@ -136,24 +112,16 @@ def conv3x3(weight, bias, x):
     height, width = x.shape[1:]
     wide = width + 2
     padded = pad(x, 1)
-    n = height * wide
+    offsets = np.empty(n_in * 9, np.int64)
+    for i in range(n_in):
+        for tap in range(9):
+            offsets[i * 9 + tap] = i * padded.shape[1] + tap // 3 * wide + tap % 3
+    n = -(-height * wide // WIDTH) * WIDTH
+    rows = np.empty((n_out, n))
+    sums_of_products(weight.reshape(n_out, n_in * 9), bias, padded.reshape(-1), offsets, rows.reshape(-1), n, n)
     out = np.empty((n_out, height, width))
-    total = np.empty(n)
     for o in range(n_out):
-        total[:] = bias[o]
-        for i in range(n_in):
-            above, here, below = padded[i], padded[i, wide:], padded[i, 2 * wide :]
-            w = weight[o, i]
-            a0, a1, a2 = w[0, 0], w[0, 1], w[0, 2]
-            h0, h1, h2 = w[1, 0], w[1, 1], w[1, 2]
-            b0, b1, b2 = w[2, 0], w[2, 1], w[2, 2]
-            for p in range(n):
-                total[p] += (
-                    (a0 * above[p] + a1 * above[p + 1] + a2 * above[p + 2])
-                    + (h0 * here[p] + h1 * here[p + 1] + h2 * here[p + 2])
-                    + (b0 * below[p] + b1 * below[p + 1] + b2 * below[p + 2])
-                )
-        _crop(total, width, out[o])
+        _crop(rows[o], wide, out[o])
     return out
 
 
@@ -181,7 +149,7 @@ def depthwise7x7(weight, bias, x):
                     + (w3 * row[p + 3] + w4 * row[p + 4])
                     + (w5 * row[p + 5] + w6 * row[p + 6])
                 )
-        _crop(total, width, out[f])
+        _crop(total, wide, out[f])
     return out
 
 
@@ -297,73 +265,33 @@ def attention(query, key, value):
         for p in range(n):
             norms[p] += key[c, p] * key[c, p]
     longest_key = math.sqrt(norms.max())
-    keys, values = np.ascontiguousarray(key.T), np.ascontiguousarray(value.T)  # (P, C)
-    scores = np.empty((4, _QUERIES))
+    keys = np.ascontiguousarray(key.T)  # (P, C)
+    no_key_bias, no_value_bias = np.zeros(n), np.zeros(n_channels)
+    channel_offsets, key_offsets = np.arange(n_channels) * _QUERIES, np.arange(n) * _QUERIES
+    block, scores = np.zeros((n_channels, _QUERIES)), np.empty((n, _QUERIES))
+    mixed = np.empty((n_channels, _QUERIES))
     for begin in range(0, n, _QUERIES):
         width = min(_QUERIES, n - begin)
-        block = np.ascontiguousarray(query[:, begin : begin + width])
-        shift = np.zeros(width)
-        lengths = np.zeros(width)
+        block[:, :width] = query[:, begin : begin + width]  # what the last block holds beyond is computed for nothing
+        sums_of_products(keys, no_key_bias, block.reshape(-1), channel_offsets, scores.reshape(-1), _QUERIES, _QUERIES)
+        shift, lengths = np.zeros(_QUERIES), np.zeros(_QUERIES)
         for c in range(n_channels):
-            for p in range(width):
+            for p in range(_QUERIES):
                 lengths[p] += block[c, p] * block[c, p]
         if not math.sqrt(lengths.max()) * longest_key < _SAFE_SCORE:
             shift[:] = -np.inf
             for j in range(n):
-                _scores(keys[j], block, scores[0], width)
-                for p in range(width):
-                    shift[p] = max(shift[p], scores[0, p])
-        totals = np.zeros(width)
-        mixed = np.zeros((n_channels, width))
-        j = 0
-        while j < n:
-            n_keys = min(4, n - j)
-            for m in range(n_keys):
-                row = scores[m]
-                _scores(keys[j + m], block, row, width)
-                for p in range(width):
-                    row[p] = exp(row[p] - shift[p])
-                for p in range(width):
-                    totals[p] += row[p]
-            if n_keys == 4:
-                _accumulate(values[j : j + 4], scores, mixed, width)
-            else:
-                for m in range(n_keys):
-                    for c in range(n_channels):
-                        for p in range(width):
-                            mixed[c, p] += scores[m, p] * values[j + m, c]
-            j += n_keys
+                for p in range(_QUERIES):
+                    shift[p] = max(shift[p], scores[j, p])
+        totals = np.zeros(_QUERIES)
+        for j in range(n):
+            row = scores[j]
+            for p in range(_QUERIES):
+                row[p] = exp(row[p] - shift[p])
+            for p in range(_QUERIES):
+                totals[p] += row[p]
+        sums_of_products(value, no_value_bias, scores.reshape(-1), key_offsets, mixed.reshape(-1), _QUERIES, _QUERIES)
         for c in range(n_channels):
             for p in range(width):
                 out[c, begin + p] = mixed[c, p] / totals[p]
     return out
-
-
-@njit(nogil=True, error_model="numpy")
-def _scores(key, block, row, width):
-    """``row = key @ block``: scores of one key for a block of queries."""
-    n_channels = key.size
-    row[:width] = 0.0
-    c = 0
-    while c + 4 <= n_channels:
-        k0, k1, k2, k3 = key[c], key[c + 1], key[c + 2], key[c + 3]
-        q0, q1, q2, q3 = block[c], block[c + 1], block[c + 2], block[c + 3]
-        for p in range(width):
-            row[p] += (k0 * q0[p] + k1 * q1[p]) + (k2 * q2[p] + k3 * q3[p])
-        c += 4
-    while c < n_channels:
-        k0, q0 = key[c], block[c]
-        for p in range(width):
-            row[p] += k0 * q0[p]
-        c += 1
-
-
-@njit(nogil=True, error_model="numpy")
-def _accumulate(values, scores, mixed, width):
-    """``mixed += values.T @ scores`` for four keys."""
-    s0, s1, s2, s3 = scores[0], scores[1], scores[2], scores[3]
-    for c in range(mixed.shape[0]):
-        v0, v1, v2, v3 = values[0, c], values[1, c], values[2, c], values[3, c]
-        row = mixed[c]
-        for p in range(width):
-            row[p] += (v0 * s0[p] + v1 * s1[p]) + (v2 * s2[p] + v3 * s3[p])

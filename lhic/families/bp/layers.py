@@ -19,7 +19,7 @@ class WSiLU(nn.Module):
 
 
 def wsilu(x: Tensor) -> Tensor:
-    return x * torch.sigmoid(4.0 * x)
+    return F.silu(4.0 * x) * 0.25  # one pass fewer over memory than x * sigmoid(4 x), forward and backward
 
 
 def layer_norm(x: Tensor, norm: nn.LayerNorm) -> Tensor:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lhic.coder.mixture_kernels import decode_into
-from lhic.families.bp.kernels import affine, layer_norm, silu, wsilu
+from lhic.families.bp.kernels import layer_norm, silu, wsilu
+from lhic.families.bp.products import affine
 from lhic.families.bp.wavefront import TAPS_7X7
 from lhic.families.near_ties import round_as_listed
 from lhic.kernels.jit import njit

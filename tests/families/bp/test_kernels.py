@@ -1,6 +1,7 @@
 """The compiled path against torch: single kernels, whole networks, and the rounding both share."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from lhic.families.bp import kernels
 from lhic.families.bp.engines import CompiledEngine, PlanePass, TorchEngine
 from lhic.families.bp.order import coding_order, n_diagonals
 from lhic.families.bp.partition import plane_to_unit, split
+from lhic.families.bp.products import affine
 from lhic.families.bp.quantise import grid_transform
 from lhic.families.bp.wavefront import WavefrontPscam
 from lhic.families.near_ties import MARGIN, round_and_list, round_as_listed
@@ -36,13 +38,28 @@ def test_exp_is_exact_to_a_unit_in_the_last_place():
     assert _exp(np.array([-1e300, 1e300])).tolist() == _exp(np.array([-708.0, 708.0])).tolist()
 
 
-def test_multiplications_and_additions_are_not_fused():
-    """A fused multiply-add rounds once, a processor without it twice: the same kernel would give other bits."""
-    kernel = njit(error_model="numpy")(kernels.affine.py_func)
-    kernel(np.ones((3, 6)), np.ones(3), np.ones((6, 40)), np.empty((3, 40)), 40)
+def test_multiplications_and_additions_are_fused_only_where_told():
+    """A fused multiply-add rounds once: a compiler that chose where would choose differently on every processor."""
+    kernel = njit(error_model="numpy")(kernels.depthwise7x7.py_func)
+    kernel(np.ones((3, 7, 7)), np.ones(3), np.ones((3, 9, 9)))
     (assembly,) = kernel.inspect_asm().values()
     assert "mul" in assembly
     assert not any(fused in assembly for fused in ("fmadd", "fmsub", "fmla", "fmls"))
+
+
+@pytest.mark.parametrize(("n_outputs", "n_inputs", "n"), [(1, 1, 1), (3, 5, 11), (4, 7, 12), (9, 16, 40)])
+def test_products_are_added_in_order_and_rounded_once(n_outputs, n_inputs, n):
+    """Against exact fractions: these bits, on every processor."""
+    rng = np.random.default_rng(n)
+    weight, bias = rng.normal(size=(n_outputs, n_inputs)), rng.normal(size=n_outputs)
+    x, y = rng.normal(size=(n_inputs, n + 2)), np.full((n_outputs, n + 1), 7.0)
+    affine(weight, bias, x, y, n)
+    for o, p in np.ndindex(n_outputs, n):
+        total = bias[o]
+        for i in range(n_inputs):
+            total = float(Fraction(total) + Fraction(weight[o, i]) * Fraction(x[i, p]))
+        assert y[o, p] == total
+    assert np.all(y[:, n] == 7.0)
 
 
 @pytest.mark.parametrize("n_features", [2, 5, 24])

@@ -12,6 +12,8 @@ EXPERIMENTS = {
     "ablations": "ablate",
     "floats": "measure_floats",
     "windows": "measure_windows",
+    "bit-planes": "measure_bit_planes",
+    "spectral-transform": "measure_spectral_transform",
     "published-size": "measure_published_size",
     "published-size-whole": "measure_published_size_whole",
 }

@@ -2,8 +2,8 @@
 
 Zhang et al., "Learned Lossless Image Compression based on Bit Plane Slicing", CVPR 2024: a plane of bits is coded when
 those above it are complete, so its model sees what lies above on all sides of a sample, and of its own plane what came
-before.  Against it stands LHIC-BP's way: the eight bits in one symbol from a mixture of logistics, each sample given the
-whole ones before it.  Both know the band before and all most significant parts.
+before.  Against it stands LHIC-BP's way: the eight bits in one symbol from a mixture of logistics, given the whole
+samples before it.  Both know the band before and all most significant parts.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from lhic.train.loss import LOG_SCALE_RANGE, mixture_bits
 BITS = 8
 N_SYMBOLS = 1 << BITS
 WEIGHTS = "lhic-bp-xs"  # beside them, though trained otherwise
-WIDTH_OF_MIXTURE = 120  # as many multiplications as eight networks of the other width
-WIDTH_OF_PLANE = 32
+WIDTH_OF_MIXTURE = 70  # as many multiplications as eight networks of the other width
+WIDTH_OF_PLANE = 16
 LATER = [offset for offset in NEAR if offset not in CAUSAL]
 
 
@@ -119,7 +119,7 @@ class BitPlanes(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.nets = nn.ModuleList([mlp(2 * len(NEAR) + 5, WIDTH_OF_PLANE, 1) for _ in range(BITS)])
+        self.nets = nn.ModuleList([mlp(2 * len(NEAR) + 5, WIDTH_OF_PLANE, 2) for _ in range(BITS)])
 
     def logit(self, bit: int, now: Tensor, before: Tensor) -> Tensor:
         """Of each bit being 1; of `now`, lower bits do not count, nor this one of the samples that come later."""
@@ -138,7 +138,9 @@ class BitPlanes(nn.Module):
         features += [(before + shift - border) / spread, (before + shift_before - border) / spread]
         features += [(torch.stack([known[o] for o in CLOSE]).mean(0) - border) / spread]
         features += [torch.log(spread), torch.log(spread / step)]
-        return self.nets[bit](squashed(features))[..., 0]
+        gain, shift = self.nets[bit](squashed(features)).unbind(-1)
+        # From the start a logistic about the prediction, as the mixture's components are.
+        return torch.exp(gain.clamp(-4, 4)) * (features[2 * len(NEAR)] + shift)
 
     def bits(self, tiles: Tensor) -> Tensor:
         """Mean bits per sample of all bands but the first; tiles : (N, S, H, W)"""

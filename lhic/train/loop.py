@@ -35,6 +35,7 @@ from lhic.families.registry import resolve_device
 from lhic.families.weights import Weights, load_weights, save_weights
 from lhic.train.checkpoint import TrainingState, load_state, optimiser_tensors, restore_optimiser, save_state
 from lhic.train.config import OptimiserConfig, TrainConfig
+from lhic.train.grow import grow
 from lhic.train.log import Log
 from lhic.train.loss import mixture_bits
 from lhic.train.sampler import CubeCache, TileSampler, darken_copy, lift
@@ -145,7 +146,7 @@ class _Run:
         self.optimiser = torch.optim.AdamW(
             self.parameters.values(), lr=o.lr, betas=o.betas, weight_decay=o.weight_decay, foreach=True
         )
-        self._threads = ThreadPoolExecutor(len(PLANES), initializer=_set_threads, initargs=(config.threads,))
+        self._threads = ThreadPoolExecutor(len(PLANES), initializer=_set_up_thread, initargs=(config.threads,))
         self.log = Log(folder)
         self.step = 0
         self.seconds = 0.0
@@ -325,11 +326,15 @@ def update_average(average: nn.Module, nets: nn.Module, decay: float) -> None:
 
 
 def load_start(nets: BothNets, path: str) -> None:
-    """Overwrite the networks' parameters with those of a weights file of the same architecture."""
+    """Overwrite the networks' parameters with those of a weights file of the same architecture, or grow from it."""
     weights = load_weights(expand(path))
+    tensors = {name: torch.from_numpy(tensor) for name, tensor in weights.tensors.items()}
     if weights.config != nets.config.to_dict():
-        raise CheckpointError(f"{path}: expected weights of the configured model, found another configuration")
-    nets.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in weights.tensors.items()})
+        try:
+            tensors = grow(tensors, LhicBpConfig.from_dict(weights.config), nets.state_dict(), nets.config)
+        except (CheckpointError, ConfigError) as error:
+            raise CheckpointError(f"{path}: {error}") from error
+    nets.load_state_dict(tensors)
 
 
 def freeze_attention(nets: nn.Module) -> None:
@@ -342,6 +347,13 @@ def freeze_attention(nets: nn.Module) -> None:
 def _set_threads(n_threads: int) -> None:
     if n_threads:
         torch.set_num_threads(n_threads)
+
+
+def _set_up_thread(n_threads: int) -> None:
+    """A thread that works on one plane."""
+    _set_threads(n_threads)
+    # Branches that start at zero give gradients below 1e-38, with which the CPU takes ten times as long.
+    torch.set_flush_denormal(True)
 
 
 def _autocast(run_: _Run):

@@ -186,7 +186,7 @@ def code_in_turn(
         cdf, symbol = _cdf(found(index)), int(symbols[index])
         start, end = int(cdf[symbol]), int(cdf[symbol + 1])
         encoder.push(np.array([start]), np.array([end - start]))
-        ideal -= float(torch.log2(found(index)[symbol]))
+        ideal -= float(torch.log2(found(index)[symbol].clamp(min=2.0**-PRECISION)))  # the coder spends no more
     section = encoder.finish()
     decoder, decoded = RansDecoder(section, 1, PRECISION), torch.zeros_like(symbols)
     for index in order:
@@ -194,9 +194,9 @@ def code_in_turn(
         symbol = int(np.searchsorted(cdf, decoder.slots(1)[0], side="right")) - 1
         decoder.advance(np.array([int(cdf[symbol])]), np.array([int(cdf[symbol + 1]) - int(cdf[symbol])]))
         decoded[index] = symbol
-    decoder.finish()
     if not torch.equal(decoded, symbols):
         raise VerificationError("expected the symbols that were coded, found others decoded")
+    decoder.finish()
     return 8 * len(section), ideal
 
 

@@ -62,9 +62,9 @@ def random_model(config_path: Path) -> LhicBpModel:
 def measured(model: LhicBpModel, cube: np.ndarray, n_bands: int, out: Path) -> list[dict]:
     """A row for each direction; n_bands : of the whole cube."""
     tile = np.ascontiguousarray(cube[:2, :8, :8])
-    lhic.decode(lhic.encode(tile, model, fallback=False), model)  # compiles
+    lhic.decode(lhic.encode(tile, model, fallback=False), model=model)  # compiles
     encoded, encode_s, encode_cpu_s = _timed(lambda: lhic.encode(cube, model, fallback=False))
-    decoded, decode_s, decode_cpu_s = _timed(lambda: lhic.decode(encoded, model))
+    decoded, decode_s, decode_cpu_s = _timed(lambda: lhic.decode(encoded, model=model))
     check_equal(cube, decoded, model.name)
     n_parameters = sum(p.numel() for net in model.nets for p in net.parameters())
     rows = []

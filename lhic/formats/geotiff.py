@@ -382,6 +382,8 @@ def _describe(target: Any, scene: Scene) -> None:
             if len(names) == target.count:
                 target.colorinterp = [ColorInterp[name] for name in names]
     else:
+        # An export has the free tags of a source that was a GeoTIFF; domains and bands' tags say how that was laid out.
+        target.update_tags(**json.loads(scene.sources.get(GDAL, b"{}")).get("dataset", {}).get("", {}))
         _tag_bands(target, said)
         if left := {key: said[key] for key in OWN_KEYS if key in said}:
             target.update_tags(**{OWN: json.dumps(left, ensure_ascii=False)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shlex
 import shutil
 import sys
@@ -76,7 +77,9 @@ def test(context, fast=False, k=""):
     """Run the test suite; tests that need a GPU or the shared data say so when they skip."""
     marker = "-m 'not slow'" if fast else ""
     name = f"-k {shlex.quote(k)}" if k else ""
-    context.run(f"{PYTHON} -m pytest --durations 15 {marker} {name}", pty=sys.stdout.isatty())
+    # A file of tests stays with one process, as its fixtures do; more processes than four only fight for memory.
+    processes = f"-n {min(os.cpu_count() or 1, 4)} --dist loadfile" if not k else ""
+    context.run(f"{PYTHON} -m pytest --durations 15 {processes} {marker} {name}", pty=sys.stdout.isatty())
 
 
 @task(help={"open": "show it in the browser", "folder": "where it goes"})

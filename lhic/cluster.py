@@ -19,7 +19,6 @@ from lhic.batch import Job, Outcome
 from lhic.errors import BackendError, LhicError, MemoryBudgetError, UsageError, message_of
 from lhic.extras import needs
 from lhic.io.memory import memory_budget
-from lhic.io.threads import n_threads
 
 CONNECT_S = 10  # a scheduler that has not answered by then is taken for dead
 RETRIES = 2  # of a file whose error may be its worker's: a full disk, a missing library
@@ -37,7 +36,7 @@ def run(scheduler: str, jobs: Sequence[Job], work: Work, options: argparse.Names
     scheduler : its address
     work : of options and a job; can be pickled
     options : of the command; with ``--device cuda``, a file goes to a worker that offers the resource GPU. Unless
-        ``threads`` says otherwise, a worker's cores and memory are shared out among the files that it does at a time
+        ``threads`` says otherwise, a file is coded by one thread: Dask's workers do as many at a time as they have
 
     Raises
     ------
@@ -119,5 +118,4 @@ def _share(options: argparse.Namespace) -> argparse.Namespace:
     n_files = max(worker.state.nthreads, 1)
     limit = worker.memory_manager.memory_limit or 0
     memory = min(memory_budget(), int(MEMORY_SHARE * limit)) if limit else memory_budget()
-    threads = options.threads or max(n_threads() // n_files, 1)
-    return argparse.Namespace(**{**vars(options), "threads": threads, "memory_budget": memory // n_files})
+    return argparse.Namespace(**{**vars(options), "threads": options.threads or 1, "memory_budget": memory // n_files})

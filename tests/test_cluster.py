@@ -77,7 +77,7 @@ def test_files_go_to_workers_with_their_share(two_workers, tmp_path):
     found = list(cluster.run(two_workers.scheduler_address, jobs, copy, options_of()))
     assert {outcome.job for outcome in found} == set(jobs) and {outcome.status for outcome in found} == {"done"}
     number, threads, memory = (tmp_path / "4.out").read_text().split()
-    assert number == "4" and int(threads) >= 1 and 0 < int(memory) <= 0.6 * 2**31
+    assert number == "4" and int(threads) == 1 and 0 < int(memory) <= 0.6 * 2**31
     found = list(cluster.run(two_workers.scheduler_address, jobs, copy, options_of(force=True, threads=3)))
     assert (tmp_path / "4.out").read_text().split()[1] == "3"
 

@@ -1,7 +1,7 @@
 """Many files by the workers of a Dask cluster that exists: ``--scheduler tcp://host:8786``.
 
 Files are handed out one by one, and what comes back is what `lhic.batch.run` gives.  Workers see the same files under
-the same paths.  A worker that dies costs what it had begun: its files go to others, and nothing half-written remains.
+the same paths.  A worker that dies costs what it had begun: its files go to others.
 """
 
 from __future__ import annotations
@@ -63,13 +63,14 @@ def run(scheduler: str, jobs: Sequence[Job], work: Work, options: argparse.Names
         try:
             ended = as_completed(list(running), loop=client.loop)
             for future in ended:
-                if future.status in ("pending", "lost"):  # its worker died before it handed the outcome over
+                status = future.status
+                if status in ("pending", "lost"):  # its worker died before it handed the outcome over
                     ended.add(future)
                     continue
                 job = running.pop(future)
-                if future.status == "finished":
+                if status == "finished":
                     yield _renamed(future.result(), job)
-                elif future.status == "error":
+                elif status == "error":
                     yield batch.failed(job, future.exception())
                 else:
                     advice = "the same command again goes on where it stopped"

@@ -10,10 +10,10 @@ import time
 import numpy as np
 import pytest
 
-import lhic
 from lhic import batch
 from lhic.cli import main
 from lhic.errors import BackendError, InvalidCubeError, UsageError
+from tests.conftest import save_stored_models
 from tests.formats.cubes import scene
 
 distributed = pytest.importorskip("distributed")
@@ -21,9 +21,12 @@ from lhic import cluster  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def two_workers():
+def two_workers(tmp_path_factory):
     """The address of a scheduler with two worker processes, which come again when they die."""
+    models = tmp_path_factory.mktemp("workers") / "models"
+    save_stored_models(models)
     options = {"dashboard_address": "127.0.0.1:0", "silence_logs": 50, "resources": {"GPU": 1}, "memory_limit": "2GiB"}
+    options |= {"preload": ["tests.stored_worker"], "env": {"LHIC_CKPT": str(models)}}
     with distributed.LocalCluster(2, threads_per_worker=1, processes=True, host="127.0.0.1", **options) as found:
         yield found
 
@@ -133,12 +136,11 @@ def test_a_scheduler_that_is_not_there_is_told(tmp_path, monkeypatch, capsys):
     assert main(["encode", str(tmp_path / "a.npy"), "--scheduler", "tcp://127.0.0.1:9", "--jobs", "2"]) == 2
 
 
-@pytest.mark.slow
-def test_a_folder_there_and_back_though_a_worker_is_killed(two_workers, tmp_path, capsys, monkeypatch):
+def test_a_folder_there_and_back_though_a_worker_is_killed(stored_models, two_workers, tmp_path, capsys, monkeypatch):
     """The command line, relative paths, a worker that is killed in the middle, and a file that is damaged."""
     folder = tmp_path / "in"
     folder.mkdir()
-    for number in range(8):
+    for number in range(24):
         np.save(folder / f"{number}.npy", np.tile(scene() + np.int16(number), (1, 2, 2)))
     (folder / "bad.npy").write_bytes((folder / "0.npy").read_bytes()[:-1])
     monkeypatch.chdir(tmp_path)
@@ -153,7 +155,7 @@ def test_a_folder_there_and_back_though_a_worker_is_killed(two_workers, tmp_path
 
     killer = threading.Thread(target=kill)
     killer.start()
-    arguments = ["encode", "in", "--out-dir", "out", "--model", "lhic-ax-turbo", "--quiet"]
+    arguments = ["encode", "in", "--out-dir", "out", "--model", "stored", "--quiet"]
     arguments += ["--scheduler", two_workers.scheduler_address]
     assert main(arguments) == 1
     killer.join()
@@ -161,10 +163,9 @@ def test_a_folder_there_and_back_though_a_worker_is_killed(two_workers, tmp_path
     assert "1 failed" in told.splitlines()[-1] and f"{folder / 'bad.npy'}: a .npy file" in err, told + err
     (folder / "bad.npy").unlink()
     assert main(arguments) == 0
-    assert "0 done, 8 skipped, 0 failed" in capsys.readouterr().out
+    assert "0 done, 24 skipped, 0 failed" in capsys.readouterr().out
     names = ["decode", "out", "--out-dir", "again", "--quiet", "--scheduler", two_workers.scheduler_address]
     assert main(names) == 0
-    for number in range(8):
+    for number in range(24):
         assert (tmp_path / "again" / f"{number}.npy").read_bytes() == (folder / f"{number}.npy").read_bytes()
     client.close()
-    assert lhic.inspect(tmp_path / "out" / "7.lhic")["complete"] and not list((tmp_path / "out").glob(".*"))

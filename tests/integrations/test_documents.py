@@ -8,7 +8,7 @@ import pytest
 
 from tests.common import REPOSITORY
 
-LIBRARIES = {"zarr.md": ("zarr", "dask.array", "xarray", "numcodecs")}
+LIBRARIES = {"zarr.md": ("zarr", "dask.array", "xarray", "numcodecs"), "xarray.md": ("xarray", "dask.array")}
 
 
 @pytest.mark.parametrize("document", LIBRARIES)

@@ -11,7 +11,7 @@ import pytest
 from tests.common import REPOSITORY
 
 ENTRY_POINTS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["entry-points"]
-GROUPS = {"zarr.codecs": "zarr", "numcodecs.codecs": "numcodecs"}
+GROUPS = {"zarr.codecs": "zarr", "numcodecs.codecs": "numcodecs", "xarray.backends": "xarray"}
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -19,6 +19,8 @@ from tests.common import REPOSITORY
 from tests.integrations.chunks import AXES, FAST, arrays, same_bits, scene
 
 zarr = pytest.importorskip("zarr", "3.1")
+from zarr.core.array_spec import ArrayConfig, ArraySpec  # noqa: E402
+
 from lhic.integrations.zarr import LhicCodec  # noqa: E402
 
 SCHEMA = REPOSITORY / "docs" / "codecs" / "lhic" / "schema.json"
@@ -180,7 +182,8 @@ def test_the_synchronous_methods_do_what_the_others_do():
     data = scene(5, 8, 8)
     array = made({}, data, data.shape)
     codec = array.metadata.codecs[0]
-    spec = array.metadata.get_chunk_spec((0, 0, 0), array.config, zarr.core.buffer.default_buffer_prototype())
+    prototype = zarr.core.buffer.default_buffer_prototype()
+    spec = ArraySpec(data.shape, array.metadata.data_type, 0, ArrayConfig.from_dict({}), prototype)
     chunk = spec.prototype.nd_buffer.from_numpy_array(data)
     stream = codec._encode_sync(chunk, spec)
     (again,) = asyncio.run(codec.encode([(chunk, spec)]))

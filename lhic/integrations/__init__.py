@@ -1,4 +1,5 @@
-"""lhic inside other libraries: a codec for Zarr 3 and one for numcodecs, an engine and an accessor for xarray.
+"""lhic inside libraries of others: one module for each of them, which `import lhic` does not import.
 
-Nothing here is imported by `import lhic`: the libraries find these modules through the entry points of pyproject.toml.
+Zarr, numcodecs and xarray find theirs through the entry points of pyproject.toml; the others are imported by whoever wants
+them.
 """

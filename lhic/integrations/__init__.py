@@ -1,5 +1,4 @@
 """lhic inside libraries of others: one module for each of them, which `import lhic` does not import.
 
-Zarr, numcodecs and xarray find theirs through the entry points of pyproject.toml; the others are imported by whoever wants
-them.
+Zarr, numcodecs and xarray find theirs by the entry points of pyproject.toml; whoever wants others imports them.
 """

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lhic.stream.packed import write_packed
+
 REACH = 8
 """Levels on each side that say how densely levels are used around one."""
 BLOCK = 128
@@ -17,8 +19,6 @@ MARGIN = 1.1
 BLOCK_MARGIN_BITS = 4
 PLANE_MARGIN_BITS = 32
 """What a list must save: the estimated cost times `MARGIN`, and some bits more."""
-GAP_BITS = 12
-"""To learn of a gap that was not there before."""
 HOPELESS = 0.4
 """Part of the estimated cost that even regular gaps save, each level between them being there for a sample at least."""
 
@@ -56,7 +56,8 @@ def levels_worth_listing(places: np.ndarray, weights: np.ndarray, n_pixels: int)
     for listed, bits, estimate in candidates:
         total = float(bits.sum())
         if total > max(best_net, HOPELESS * estimate) and np.count_nonzero(listed) <= max_listed(n_pixels):
-            net = total - MARGIN * min(estimate, _gap_bits(listed))
+            # Packed, a list takes less than densities say where its gaps are regular.
+            net = total - MARGIN * min(estimate, 8 * len(write_packed(np.packbits(listed).tobytes())))
             if net > best_net:
                 best, best_net = listed, net
     return best
@@ -75,12 +76,6 @@ def _list_bits(listed: np.ndarray) -> np.ndarray:
     n_near, width = _near(listed)
     share = (n_near - listed + 0.5) / width  # of the others, 0 < share < 1
     return -np.log2(np.where(listed, share, 1 - share))
-
-
-def _gap_bits(listed: np.ndarray) -> float:
-    """Bits to say how far each listed level is from the one before, which see what densities do not: regular gaps."""
-    counts = np.unique(np.diff(np.flatnonzero(listed)), return_counts=True)[1]
-    return float((counts * np.log2(counts.sum() / counts)).sum()) + GAP_BITS * len(counts)
 
 
 def _near(listed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

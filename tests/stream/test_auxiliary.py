@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -24,6 +24,7 @@ def encoded(**beside) -> bytes:
 
 
 @given(st.sampled_from(TYPES).flatmap(lambda kind: arrays.arrays(kind, arrays.array_shapes(min_dims=0, min_side=0))))
+@settings(deadline=None)
 def test_any_array_comes_back_bit_by_bit(array):
     packed = pack("a", array)
     (entry,) = read_entries(Reader(write_entries([packed]), "header"), 0)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lhic.errors import CorruptStreamError
@@ -33,6 +33,7 @@ sparse = st.lists(st.one_of(st.just(0), st.integers(-(2**32), 2**32)), min_size=
 
 
 @given(sparse, st.integers(1, 5))
+@settings(deadline=None)
 def test_escapes_round_trip(values, repeats):
     differences = np.repeat(np.array(values), repeats).reshape(1, 1, -1)
     data = write_escapes(differences)

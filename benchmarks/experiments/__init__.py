@@ -1,8 +1,11 @@
-"""Experiments: lhic-ax trained without each scene and sensor, or with one part changed; floats; windows."""
+"""Experiments: lhic-ax without each scene and sensor, or with one part changed; floats; windows; a large scene;
+ideas of other learned codecs; LHIC-BP at its published size."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
+from pathlib import Path
 
 from benchmarks.measure.provenance import REPOSITORY
 from lhic.errors import UsageError
@@ -12,17 +15,29 @@ EXPERIMENTS = {
     "ablations": "ablate",
     "floats": "measure_floats",
     "windows": "measure_windows",
+    "large-scene": "measure_large_scene",
     "bit-planes": "measure_bit_planes",
     "spectral-transform": "measure_spectral_transform",
     "published-size": "measure_published_size",
-    "published-size-whole": "measure_published_size_whole",
+    "published-size-whole": "published_size.measure_published_size_whole",
 }
+
+
+def experiment_of(name: str) -> Callable[[Path, Path], list[dict]]:
+    """What runs an experiment, given a configuration and a folder.
+
+    Raises
+    ------
+    UsageError
+        There is no experiment of that name.
+    """
+    if name not in EXPERIMENTS:
+        raise UsageError(f"experiment: expected one of {', '.join(EXPERIMENTS)}, found {name!r}")
+    module, _, function = EXPERIMENTS[name].rpartition(".")
+    return getattr(importlib.import_module(f"{__name__}.{module or name.replace('-', '_')}"), function)
 
 
 def run_experiment(name: str, folder: str = "") -> list[dict]:
     """Run an experiment as ``configs/lhic-ax-<name>.yml`` says; its table goes to ``results/<folder>``, or local."""
-    if name not in EXPERIMENTS:
-        raise UsageError(f"experiment: expected one of {', '.join(EXPERIMENTS)}, found {name!r}")
-    module = name.replace("-", "_")
-    run = getattr(importlib.import_module(f"{__name__}.{module}"), EXPERIMENTS[name])
-    return run(REPOSITORY / "configs" / f"lhic-ax-{name}.yml", REPOSITORY / "results" / (folder or f"local/{module}"))
+    run, folder = experiment_of(name), folder or f"local/{name.replace('-', '_')}"
+    return run(REPOSITORY / "configs" / f"lhic-ax-{name}.yml", REPOSITORY / "results" / folder)

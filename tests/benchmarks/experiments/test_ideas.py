@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import experiments
 from benchmarks.experiments import bit_planes, ideas, spectral_transform
 from lhic.errors import VerificationError
 
@@ -37,6 +38,11 @@ def test_what_is_coded_is_decoded_and_takes_what_the_ideal_says(make, n_sections
     coded, ideal = stirred(make()).checked(tiles(ideas.N_BANDS, 6))
     # A section ends in a state of 64 bits, half of which were there before the first symbol.
     assert ideal < coded < ideal + 96 * n_sections
+
+
+@pytest.mark.parametrize("name", experiments.EXPERIMENTS)
+def test_every_experiment_is_there(name):
+    assert callable(experiments.experiment_of(name))
 
 
 def test_a_model_that_looks_ahead_is_found_out():

@@ -38,6 +38,7 @@ from benchmarks.experiments.ideas import (
 from benchmarks.experiments.runs import origin, written
 from lhic.train.loss import LOG_SCALE_RANGE, mixture_bits
 
+STEPS = 150
 BITS = 8
 N_SYMBOLS = 1 << BITS
 WEIGHTS = "lhic-bp-xs"  # beside them, though trained otherwise
@@ -60,7 +61,7 @@ def measure_bit_planes(config_path: Path, out: Path) -> list[dict]:
     for name, make in (("mixture of 5 logistics", LspMixture), ("8 planes of bits", BitPlanes)):
         torch.manual_seed(1)
         model = make()
-        rows.append(row_of(name, model, trained(model)))
+        rows.append(row_of(name, model, trained(model, STEPS)) | {"steps": STEPS})
     bits = {label: tested(OfWeights(WEIGHTS), cube) for label, cube in TEST.items()}
     row = {"name": f"{WEIGHTS}, trained for 26 minutes", **bits, "coded_bits": 0, "ideal_bits": 0.0}
     rows.append(row | {"multiplications": multiplications(OfWeights(WEIGHTS))} | origin())

@@ -31,7 +31,6 @@ TEST = {"AVIRIS (abu_airport_2)": "abu_airport_2", "EnMAP (bundled patch)": "enm
 N_BANDS = 17  # of a run: the known one and sixteen that are coded
 TILE = 32
 MAX_VALUE = 10_000
-STEPS = 600
 TRAINED = 16  # rows and columns of a tile that a step sees
 LEARNING_RATE = 0.003
 PRECISION = 24
@@ -106,16 +105,16 @@ def causal_context(now: Tensor, before: Tensor) -> tuple[list[Tensor], Tensor, T
 N_CAUSAL = len(CAUSAL) + len(NEAR) + 4 + 1
 
 
-def trained(model: nn.Module, seed: int = 1) -> float:
+def trained(model: nn.Module, steps: int, seed: int = 1) -> float:
     """Train a model that has ``bits(tiles)``, mean bits per sample; returns the seconds it took."""
     cubes = [item for item in open_dataset("corpus", ROOT) if item.name not in LEFT_OUT]
     batch = BatchConfig(tile_bands=N_BANDS, run_bands=(N_BANDS,), first_band=0.1)
     augment = AugmentConfig(dark=0.4, clipped=0.2, noise=(1.0, 60.0))
     sampler = TileSampler(CubeCache(cubes, TILE, 2048), batch, augment, TILE, MAX_VALUE, seed)
     optimiser = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=STEPS, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps, pct_start=0.1)
     started = time.process_time()
-    for step in tqdm(range(STEPS), desc=type(model).__name__, unit="step", mininterval=5):
+    for step in tqdm(range(steps), desc=type(model).__name__, unit="step", mininterval=5):
         loss = model.bits(torch.from_numpy(sampler(step)[0][..., :TRAINED, :TRAINED]).float())
         optimiser.zero_grad()
         loss.backward()
@@ -146,7 +145,7 @@ def row_of(name: str, model: nn.Module, seconds: float) -> dict:
     bits = {label: tested(model, cube) for label, cube in TEST.items()}
     coded, ideal = model.checked(tiles_of("abu_airport_2")[4:5, :, :CHECKED, :CHECKED])
     row = {"name": name, **bits, "multiplications": multiplications(model), "coded_bits": coded, "ideal_bits": ideal}
-    return row | {"training_cpu_seconds": seconds, "steps": STEPS} | origin()
+    return row | {"training_cpu_seconds": seconds} | origin()
 
 
 def table_of(rows: list[dict], columns: list[str]) -> tuple[list[str], list[list[str]]]:

@@ -39,6 +39,7 @@ from benchmarks.experiments.ideas import (
 )
 from benchmarks.experiments.runs import written
 
+STEPS = 600
 LATENTS = 2
 UNIT = 32.0  # samples; what the transform works in
 WIDTH = 64
@@ -60,8 +61,10 @@ def measure_spectral_transform(config_path: Path, out: Path) -> list[dict]:
     for name, with_transform in (("mixture alone", False), ("transform to 2 numbers, then mixture", True)):
         torch.manual_seed(1)
         model = ResidualMixture(with_transform)
-        row = row_of(name, model, trained(model))
-        row |= {f"{label}, transform": model.latent_bits(tiles_of(cube)) for label, cube in TEST.items()}
+        row = row_of(name, model, trained(model, STEPS))
+        row |= {"steps": STEPS} | {
+            f"{label}, transform": model.latent_bits(tiles_of(cube)) for label, cube in TEST.items()
+        }
         rows.append(row)
         head, lines = table_of(rows, list(TEST))
         lines = [[*line, *(f"{row[f'{label}, transform']:.3f}" for label in TEST)] for line, row in zip(lines, rows)]

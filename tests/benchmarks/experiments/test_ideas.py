@@ -70,9 +70,8 @@ def test_training_learns(monkeypatch, tmp_path):
     for i in range(2):
         np.save(tmp_path / f"cube_{i}.npy", tiles(20, 40)[0].numpy().astype("uint16") * (i + 1))
     monkeypatch.setattr(ideas, "ROOT", tmp_path)
-    monkeypatch.setattr(ideas, "STEPS", 12)
     torch.manual_seed(1)
     model = bit_planes.BitPlanes()
     before = ideas.tested(model, "cube_0")
-    assert ideas.trained(model) > 0
+    assert ideas.trained(model, 12) > 0
     assert ideas.tested(model, "cube_0") < before

@@ -1022,7 +1022,7 @@ FIRST_HITS = 8 * np.array([16, 32, 64, 128, 256, 384, 512, 640, 704, 768, 832, 8
 
 @dataclass
 class Network:
-    """Configuration, with zeros for the names that it may lack, and tensors, format_lhic_ax.md, 1.1 and 6."""
+    """Configuration and tensors, format_lhic_ax.md, 1.1 and 6."""
 
     config: dict
     experts: list[Expert]
@@ -1281,7 +1281,7 @@ class Plane:
 
 
 def cumulative_of_levels(components: list[tuple[int, int, int]], v: list[int]) -> Callable[[int], int]:
-    """`F` of format_lhic_ax.md, 7.1, for a plane with levels `v`."""
+    """`F` of format_lhic_ax.md, 7, for a plane with levels `v`."""
     n = len(v)
 
     @cache
@@ -1293,27 +1293,6 @@ def cumulative_of_levels(components: list[tuple[int, int, int]], v: list[int]) -
         return (C * (2**24 - n) >> 38) + level
 
     return F
-
-
-def decode_level(coded: CodedSection, F: Callable[[int], int], n: int, d: int) -> tuple[int, int]:
-    """format_lhic_ax.md, 7.2: a level, and the `width` of 8.2, with which it was coded."""
-    a, b, first_length = 0, n, 2**24
-    if n > 2**d:
-        block = symbol_at(coded.slot(), 0, -(-n // 2**d), lambda block: F(block << d))
-        a, b = block << d, min((block + 1) << d, n)
-        first_length = F(b) - F(a)
-        coded.take(F(a), first_length)
-
-    Fa, length = F(a), F(b) - F(a)
-
-    def start(level: int) -> int:
-        return (F(level) - Fa) * 2**24 // length
-
-    level = symbol_at(coded.slot(), a, b, start)
-    second_length = start(level + 1) - start(level)
-    coded.take(start(level), second_length)
-    # with the first length at 2^24 the product is the length of the only symbol
-    return level, max(first_length * second_length >> 24, 1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1387,12 +1366,11 @@ class Adaptation:
 # ---------------------------------------------------------------------------------------------------------------------
 
 CONFIG_RANGES = {
-    "detail_planes": range(49), "sample_planes": range(41), "short_planes": range(25), "spatial_neighbours": range(17),
-    "epoch": range(1, 65), "width": range(4, 513, 4), "depth": range(1, 5), "components": range(1, 17),
-}  # fmt: skip
-OPTIONAL_CONFIG_RANGES = {
-    "far_neighbours": range(15), "blend": range(33), "repeats": range(5), "adaptation": (0, 1, 2, 4),
-    "joint_planes": range(33), "joint_far": range(9),
+    "detail_planes": range(33), "sample_planes": range(29), "spatial_neighbours": range(17),
+    "far_neighbours": range(15), "short_planes": range(6), "joint_planes": range(33), "joint_far": range(9),
+    "epoch": range(1, 33),
+    "blend": range(17), "width": range(8, 97, 8), "depth": range(1, 4), "components": range(1, 9),
+    "adaptation": (0, 1, 2, 4), "repeats": range(5), "tuning_steps": range(100_001),
 }  # fmt: skip
 TENSOR_NAMES = ("first", "middle", "last", "biases", "last_bias")
 
@@ -1401,7 +1379,6 @@ TENSOR_NAMES = ("first", "middle", "last", "biases", "last_bias")
 class AxStream:
     """What is common to all tiles."""
 
-    d: int
     max_error: int
     G: int
     L: int
@@ -1412,20 +1389,18 @@ def read_ax_stream(header: Header, weights: Weights) -> AxStream:
     """format_lhic_ax.md, 1.1."""
     require(header.n_sections == 3, "lhic-ax: number of sections")
     reader = Reader(header.parameters)
-    d, max_error, G, L = (reader.varint() for _ in range(4))
-    require(1 <= d <= 16 and max_error <= 65535 and 1 <= G <= 4096 and 1 <= L <= 1024, "lhic-ax: parameters")
+    max_error, G, L = (reader.varint() for _ in range(3))
+    require(max_error <= 65535 and 1 <= G <= 4096 and 1 <= L <= 1024, "lhic-ax: parameters")
     network = read_network(weights)
     changes = reader.rest()
     if changes:
         change_network(network, Reader(changes))
-    return AxStream(d, max_error, G, L, network)
+    return AxStream(max_error, G, L, network)
 
 
 def read_network(weights: Weights) -> Network:
     """Configuration (format_lhic_ax.md, 1.1) and tensors (6). Names that are not known are refused."""
-    config = {**dict.fromkeys(OPTIONAL_CONFIG_RANGES, 0), **weights.config}
-    config.pop("tuning_steps", None)
-    ranges = CONFIG_RANGES | OPTIONAL_CONFIG_RANGES
+    config, ranges = weights.config, CONFIG_RANGES
     require(config.keys() == ranges.keys(), "lhic-ax: names in the configuration")
     require(all(type(config[key]) is int and config[key] in ranges[key] for key in ranges), "lhic-ax: configuration")
     require(config["spatial_neighbours"] > 0 or config["far_neighbours"] == 0, "lhic-ax: far without near neighbours")
@@ -1527,7 +1502,7 @@ def decode_planes(stream: AxStream, levels: list[np.ndarray], mask: np.ndarray, 
             for k, plane in enumerate(group):
                 u = t - 4 * k
                 if 0 <= u < n_waves:
-                    decode_wave(coded, stream.d, plane, mask, u, adaptation)
+                    decode_wave(coded, plane, mask, u, adaptation)
                     if u + 1 < n_waves and (u + 1) % stream.network.config["epoch"] == 0:
                         plane.begin_epoch()
         if adaptation.a:
@@ -1536,7 +1511,7 @@ def decode_planes(stream: AxStream, levels: list[np.ndarray], mask: np.ndarray, 
     return [pictures.samples(z) for z in range(len(planes))]
 
 
-def decode_wave(coded: CodedSection, d: int, plane: Plane, mask: np.ndarray, u: int, adaptation: Adaptation) -> None:
+def decode_wave(coded: CodedSection, plane: Plane, mask: np.ndarray, u: int, adaptation: Adaptation) -> None:
     i, j = wave_pixels(u, *mask.shape)
     wave = plane.describe(i, j)
     mixtures = plane.mixtures(wave)
@@ -1545,8 +1520,8 @@ def decode_wave(coded: CodedSection, d: int, plane: Plane, mask: np.ndarray, u: 
     pixels, of_samples = np.flatnonzero(~mask[i, j]), []
     for pixel in pixels:
         F = cumulative_of_levels(mixtures[pixel], plane.levels)
-        level, width[pixel] = decode_level(coded, F, len(plane.levels), d)
-        x[pixel] = plane.levels[level]
+        level = decode_symbol(coded, F, len(plane.levels))
+        x[pixel], width[pixel] = plane.levels[level], F(level + 1) - F(level)
         if adaptation.a and u % 2 == 1:
             K = plane.network.config["components"]
             of_samples.append(gradients(mixtures[pixel], K, plane.levels, level))

@@ -71,7 +71,7 @@ def learn_repeats(z, wave, first, n, coded, table, state, scratch):
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
     n_slots = state.runs.shape[0]
     earlier, now = (z - 1) % n_slots, z % n_slots
-    samples = state.samples[z]
+    samples, freqs = state.samples[z], scratch.mixtures.freqs
     for q in range(n):
         value = np.int64(scratch.targets[q])
         before = np.int64(state.runs[earlier, u, row + q]) if z > 0 else np.int64(0)
@@ -85,4 +85,4 @@ def learn_repeats(z, wave, first, n, coded, table, state, scratch):
             level = scratch.run_levels[q]
             state.own_tries[z, level] += 1
             if value == scratch.candidates[q]:
-                state.own_hits[z, level] += pixel.repeat_share(scratch.repeat_weights[q], scratch.coded_widths[q])
+                state.own_hits[z, level] += pixel.repeat_share(scratch.repeat_weights[q], np.int64(freqs[q]))

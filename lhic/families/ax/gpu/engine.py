@@ -49,16 +49,16 @@ def encode_jobs(model, jobs: Sequence, settings: StreamParameters, device: torch
     levels = batch.levels_of(values).flatten(1)
     values = values.flatten(1)
     # Intervals by place; the order of the coding is found at the end, for all steps at once.
-    found = torch.zeros((len(jobs), values.shape[1] + 1, 2, 2), dtype=torch.int32, device=device)
+    found = torch.zeros((len(jobs), values.shape[1] + 1, 2), dtype=torch.int32, device=device)
     step, change = adapting_step(batch, jobs, settings)
 
     def code() -> None:
         step.look()
-        step.intervals(values, levels, settings.lower_bits, found)
+        step.intervals(values, levels, found)
         step.learn()
 
     batch.walk(code, step.end_epochs, change)
-    coder = StreamEncoder(batch, jobs, settings.lower_bits, settings.group_planes, settings.n_lanes)
+    coder = StreamEncoder(batch, jobs, settings.group_planes, settings.n_lanes)
     for job, parts in zip(jobs, coder.parts(found), strict=True):
         job.parts = parts
 
@@ -73,7 +73,7 @@ def decode_jobs(model, jobs: Sequence, settings: StreamParameters, device: torch
         The words of a part run out.
     """
     batch = Batch(model, jobs, device)
-    coder = StreamDecoder(batch, jobs, settings.lower_bits, settings.group_planes)
+    coder = StreamDecoder(batch, jobs, settings.group_planes)
     step, change = adapting_step(batch, jobs, settings)
 
     def decode() -> None:

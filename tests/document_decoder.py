@@ -14,11 +14,13 @@ Letters and names in formulas are those of the document at hand. Unless a commen
 integers, and `>>` binds weaker than `+ - *`, as it does in Python.
 """
 
+import contextlib
 import hashlib
 import json
 import lzma
 import math
 import re
+import sys
 import zlib
 from bisect import bisect_right
 from collections.abc import Callable
@@ -705,6 +707,7 @@ def read_side(section: bytes, header: Header, max_error: int, h: int, w: int) ->
     if part:
         require(len(part) == -(-h * w // 8), "side: size of the mask")
         mask = np.logical_xor.accumulate(bits_of(part, h * w).reshape(h, w), axis=0)
+        require(mask.any(), "side: mask without a pixel")
     # format_lhic_ax_side.md, 3
     longest = header.shape[0] * (26 + 5 * min(h * w, 65536)) + 5
     bands, nodata = read_bands(Reader(read_part(reader, longest)), header, max_error, h * w, has_mask=len(part) > 0)
@@ -768,14 +771,14 @@ def read_bands(reader: Reader, header: Header, max_error: int, n_pixels: int, ha
         else:
             require(2 <= band.n_positions <= 65536, "side: number of positions")
             for p in (0, band.n_positions - 1):
-                require(-(2**15) <= model_value(p, band.n_positions, band.centre) <= 2**15, "side: model value")
+                require(-(2**15) <= model_value(p, band.n_positions, band.centre) < 2**15, "side: model value")
     reader.end()
     return bands, nodata
 
 
 def model_value(p: np.ndarray | int, n: int, centre: int) -> np.ndarray | int:
     """format_lhic_ax_side.md, 4: of the position(s) `p` of `n`."""
-    return p - (n - 1) * centre // 8
+    return p - n * centre // 8
 
 
 def split_sizes(band: Band) -> tuple[int, int]:
@@ -1045,7 +1048,9 @@ class Wave:
     raw: np.ndarray = field(init=False)
     error_class: np.ndarray = field(init=False)  # `class`
     scale: np.ndarray = field(init=False)
+    features: np.ndarray = field(init=False)  # features, pixels
     h: np.ndarray = field(init=False)  # of the last hidden layer: units, pixels
+    s: np.ndarray = field(init=False)  # sums of the last layer, pixels
     candidate: np.ndarray = field(init=False)
     rung: np.ndarray = field(init=False)
     weight: np.ndarray = field(init=False)
@@ -1143,7 +1148,7 @@ class Plane:
         ratio, count = self.ratio[self.e][wave.error_class], self.count[self.e][wave.error_class]
         wave.scale = np.maximum(wave.raw * ratio // (256 * count), 12)
 
-    def features(self, wave: Wave) -> np.ndarray:
+    def features_of(self, wave: Wave) -> np.ndarray:
         """format_lhic_ax.md, 5.4: features, pixels."""
         z, i, j, base = self.z, wave.i, wave.j, wave.base
         inv, ls, lm = 2**24 // wave.scale, log(wave.scale), log(self.mag())
@@ -1193,12 +1198,12 @@ class Plane:
     def mixtures(self, wave: Wave) -> list[list[tuple[int, int, int]]]:
         """format_lhic_ax.md, 6 and 8.3: for each pixel, the components as (m, c, w)."""
         tensors, K = self.network.tensors, self.network.config["components"]
-        h = self.features(wave)
-        h = np.clip(tensors["first"] @ h + tensors["biases"][0][:, None] >> 5, 0, 4095)
+        wave.features = self.features_of(wave)
+        h = np.clip(tensors["first"] @ wave.features + tensors["biases"][0][:, None] >> 5, 0, 4095)
         for middle, bias in zip(tensors["middle"], tensors["biases"][1:], strict=True):
             h = np.clip(middle @ h + bias[:, None] >> 8, 0, 4095)
         wave.h = h
-        s = tensors["last"] @ h + tensors["last_bias"][:, None]
+        wave.s = s = tensors["last"] @ h + tensors["last_bias"][:, None]
 
         m = np.clip(4 * wave.base + ((s[:K] >> 7) * wave.scale >> 10), -(2**25), 2**25).T.tolist()
         c = np.clip(2 * log(wave.scale) - 81 + (s[K : 2 * K] >> 10), 0, 800).T.tolist()
@@ -1383,6 +1388,7 @@ class AxStream:
     G: int
     L: int
     network: Network
+    trace: "Trace | None" = None
 
 
 def read_ax_stream(header: Header, weights: Weights) -> AxStream:
@@ -1502,16 +1508,20 @@ def decode_planes(stream: AxStream, levels: list[np.ndarray], mask: np.ndarray, 
             for k, plane in enumerate(group):
                 u = t - 4 * k
                 if 0 <= u < n_waves:
-                    decode_wave(coded, plane, mask, u, adaptation)
+                    decode_wave(coded, plane, mask, u, adaptation, stream.trace)
                     if u + 1 < n_waves and (u + 1) % stream.network.config["epoch"] == 0:
                         plane.begin_epoch()
+                        if stream.trace:
+                            stream.trace.epoch(plane)
         if adaptation.a:
             adaptation.change()
         coded.end()
     return [pictures.samples(z) for z in range(len(planes))]
 
 
-def decode_wave(coded: CodedSection, plane: Plane, mask: np.ndarray, u: int, adaptation: Adaptation) -> None:
+def decode_wave(
+    coded: CodedSection, plane: Plane, mask: np.ndarray, u: int, adaptation: Adaptation, trace: "Trace | None"
+) -> None:
     i, j = wave_pixels(u, *mask.shape)
     wave = plane.describe(i, j)
     mixtures = plane.mixtures(wave)
@@ -1520,7 +1530,10 @@ def decode_wave(coded: CodedSection, plane: Plane, mask: np.ndarray, u: int, ada
     pixels, of_samples = np.flatnonzero(~mask[i, j]), []
     for pixel in pixels:
         F = cumulative_of_levels(mixtures[pixel], plane.levels)
+        state = coded.states[coded.lane]
         level = decode_symbol(coded, F, len(plane.levels))
+        if trace:
+            trace.sample(plane, wave, pixel, mixtures[pixel], state, level, F)
         x[pixel], width[pixel] = plane.levels[level], F(level + 1) - F(level)
         if adaptation.a and u % 2 == 1:
             K = plane.network.config["components"]
@@ -1528,6 +1541,54 @@ def decode_wave(coded: CodedSection, plane: Plane, mask: np.ndarray, u: int, ada
     if of_samples:
         adaptation.teach(wave.h[:, pixels], of_samples)
     plane.learn(wave, x, ~mask[i, j], width)
+
+
+class TraceEnds(Exception):
+    """All samples that a trace is to have are there."""
+
+
+class Trace:
+    """Lines that say what is found on the way to the first samples, and at the ends of the first epochs."""
+
+    def __init__(self, n_samples: int = 50, n_epochs: int = 3):
+        self.n_samples, self.n_epochs = n_samples, n_epochs
+        self.lines: list[str] = []
+
+    def put(self, name: str, values: object) -> None:
+        numbers = np.ravel(values).tolist()
+        self.lines.append(f"  {name} = {' '.join(map(str, numbers))}")
+
+    def sample(
+        self, plane: Plane, wave: Wave, pixel: int, components: list, state: int, level: int, F: Callable[[int], int]
+    ) -> None:
+        if self.n_samples == 0:
+            raise TraceEnds
+        self.n_samples -= 1
+        self.lines.append(f"sample: z = {plane.z}, i = {wave.i[pixel]}, j = {wave.j[pixel]}")
+        for name in ("mean", "p", "near", "base", "around", "expected", "raw", "error_class", "scale"):
+            self.put(name.replace("error_", ""), getattr(wave, name)[..., pixel])
+        if plane.network.config["repeats"]:
+            for name in ("candidate", "rung", "weight"):
+                self.put(name, getattr(wave, name)[pixel])
+        for name in ("features", "h", "s"):
+            self.put(name, getattr(wave, name)[:, pixel])
+        for name, values in zip("mcw", zip(*components, strict=True), strict=True):
+            self.put(name, values)
+        self.put("state", state)
+        self.put("slot", state % 2**24)
+        self.put("level", level)
+        self.put("interval", (F(level), F(level + 1)))
+        self.put("x", plane.levels[level])
+
+    def epoch(self, plane: Plane) -> None:
+        if self.n_epochs == 0:
+            return
+        self.n_epochs -= 1
+        self.lines.append(f"epoch: z = {plane.z}, e = {plane.e} begins")
+        for coefficients in plane.coefficients:
+            self.put("coefficients", coefficients)
+        for name in ("magnitude", "error", "ratio", "count", "hits", "tries"):
+            self.put(name, getattr(plane, name)[-1])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1942,8 +2003,11 @@ class PlaneNetworks:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def decode(stream: bytes, weights_folders: list[Path]) -> np.ndarray:
-    """The cube of a stream, bands by rows by columns; `DecodeError` where the documents say that it is rejected."""
+def decode(stream: bytes, weights_folders: list[Path], trace: Trace | None = None) -> np.ndarray:
+    """The cube of a stream, bands by rows by columns; `DecodeError` where the documents say that it is rejected.
+
+    trace : of the family lhic-ax, takes note of what is found on the way
+    """
     header, sections = read_container(stream)
     # format_values.md
     has_values = header.family not in ("raw", "shuffled") and header.values is not None
@@ -1962,7 +2026,9 @@ def decode(stream: bytes, weights_folders: list[Path]) -> np.ndarray:
         check_shuffled(header)
         family, decode_tile = (), decode_shuffled_tile
     elif header.family == "lhic-ax":
-        family, decode_tile = (read_ax_stream(header, find_weights(header, weights_folders)),), decode_ax_tile
+        ax_stream = read_ax_stream(header, find_weights(header, weights_folders))
+        ax_stream.trace = trace
+        family, decode_tile = (ax_stream,), decode_ax_tile
     elif header.family == "lhic-bp":
         family, decode_tile = (read_bp_stream(header, find_weights(header, weights_folders)),), decode_bp_tile
     else:
@@ -1978,3 +2044,21 @@ def decode(stream: bytes, weights_folders: list[Path]) -> np.ndarray:
         require(zlib.crc32(samples.tobytes()) == tile.samples_crc, "samples_crc")
         cube[:, tile.rows, tile.columns] = samples
     return cube.astype(true_dtype.newbyteorder(">")) if header.big_endian else cube
+
+
+def trace_of(stream: bytes, weights_folders: list[Path]) -> list[str]:
+    """Lines of `Trace` for a stream of the family lhic-ax."""
+    trace = Trace()
+    with contextlib.suppress(TraceEnds):
+        decode(stream, weights_folders, trace)
+    return trace.lines
+
+
+def main() -> None:
+    """``python -m tests.document_decoder STREAM FOLDER...``: trace of a stream of lhic-ax, weights in the folders."""
+    path, *folders = map(Path, sys.argv[1:])
+    print("\n".join(trace_of(path.read_bytes(), folders)))
+
+
+if __name__ == "__main__":
+    main()

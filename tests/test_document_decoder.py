@@ -14,6 +14,7 @@ from tests.golden.make import beside, cubes, pinned_cubes, tuned_cube, value_cub
 
 GOLDEN = Path(__file__).parent / "golden"
 STREAMS = sorted(GOLDEN.glob("*/*.lhic"))
+TRACED = "planes_48"
 WEIGHTS = [Path(__file__).parents[1] / "ckpt", *sorted({path.parent for path in STREAMS})]
 
 
@@ -36,6 +37,13 @@ def test_golden_streams(path, expected):
     if path.stem in expected:  # near-lossless streams are held to their checksums, which `decode` checks
         assert cube.dtype == expected[path.stem].dtype
         assert cube.tobytes() == expected[path.stem].tobytes()
+
+
+def test_the_trace_of_a_stream_is_what_is_found_on_the_way():
+    """`python -m tests.document_decoder` prints it, for whoever writes a decoder."""
+    folder = GOLDEN / "lhic_ax_tiny"
+    lines = document_decoder.trace_of((folder / f"{TRACED}.lhic").read_bytes(), [folder])
+    assert (folder / f"{TRACED}.trace.txt").read_text().splitlines() == lines
 
 
 def test_there_are_golden_streams():

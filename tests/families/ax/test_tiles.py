@@ -58,7 +58,7 @@ def plane(rng, n_levels: int, sparse: bool):
     """A plane of so many levels as plane 1 of 2, and the model values of its levels."""
     values = np.arange(n_levels) - n_levels // 2
     if sparse:
-        values = np.sort(rng.choice(2**16 + 1, n_levels, replace=False)) - 2**15
+        values = np.sort(rng.choice(2**16, n_levels, replace=False)) - 2**15
     table = np.concatenate([np.zeros(3, np.int64), values])
     starts = np.array([-1, 3 if sparse else -1])
     return Levels(np.array([0, values[0]]), np.array([2, n_levels]), starts, table.astype(np.int64)), values

@@ -183,7 +183,7 @@ def search_tile(
     candidate = load(builder, parts, builder.add(line, last), _DOUBLES)
     share = load(builder, weights, line, _LONGS).to(INT32).to(DOUBLE) * 2.0**-WEIGHT_BITS
     share = where(repeats, share, 0.0)
-    rest = (share.like(1.0) - share).maximum(_LEAST_SHARE)
+    growth = share.like(1.0) / (share.like(1.0) - share).maximum(_LEAST_SHARE)  # of the others without its share
 
     def is_open(values):
         return (Vector(builder, values[1]) > Vector(builder, values[0])).any()
@@ -200,12 +200,12 @@ def search_tile(
         taken = where(edge > candidate, share, 0.0)
 
         def part(value):
-            found = ((value - level).to(DOUBLE) * 2.0**-PRECISION - taken) / rest
+            found = ((value - level).to(DOUBLE) * 2.0**-PRECISION - taken) * growth
             return found.maximum(_LEAST_SHARE).minimum(1 - _LEAST_SHARE)
 
         at, goal = part(value), part(slot)
         between = where((edge_here < candidate).both(edge_after > candidate), share, 0.0)
-        rise = (((after - here).to(DOUBLE) * 2.0**-PRECISION - between) / rest).maximum(_LEAST_SHARE)
+        rise = (((after - here).to(DOUBLE) * 2.0**-PRECISION - between) * growth).maximum(_LEAST_SHARE)
         spread = at * (at.like(1.0) - at)
         steps = log2(goal * (goal.like(1.0) - at) / (at * (goal.like(1.0) - goal))) * _LN_2 * spread / rise
         steps = steps.floor().minimum(2.0**16).maximum(-(2.0**16)).to(INT32)

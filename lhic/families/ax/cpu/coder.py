@@ -9,7 +9,7 @@ import numpy as np
 
 from lhic.coder.mixture import MEAN_BITS
 from lhic.coder.rans_kernels import advance, peek
-from lhic.families.ax.cpu.cdf import guess_tile, interval_tile, search_tile
+from lhic.families.ax.cpu.cdf import SEARCHED, guess_tile, interval_tile, search_tile
 from lhic.families.ax.cpu.mixture import LANES
 from lhic.families.ax.spec import PRECISION
 from lhic.kernels.jit import njit
@@ -55,23 +55,23 @@ def decode_wave(z, levels, mixtures, repeats, coded, n, states, words, cursor):
     repeats : whether the last component is a candidate
     """
     n_lanes = states.size
-    at_once = min(LANES, n_lanes)
+    at_once = min(SEARCHED, n_lanes)
     n_components, row = mixtures.weights.shape
     first, n_levels = levels.first[z], levels.n_levels[z]
     table = table_address(z, levels)
     search, candidates = mixtures.search, mixtures.parts[n_components - 1, 0]
     at = address(search)
-    line = 4 * LANES
+    line = 4 * SEARCHED
     for q in range(0, n, at_once):
         n_here = min(at_once, n - q)
         lane = cursor[0] % n_lanes
-        for s in range(LANES):
+        for s in range(SEARCHED):
             search[SLOT, s] = -1
             if s < n_here and coded[q + s]:
                 search[SLOT, s] = peek(states, lane, PRECISION)
                 lane = lane + 1 if lane + 1 < n_lanes else 0
         guess_tile(at + SLOT * line, address(mixtures.near), address(mixtures.spread), at + VALUE * line, q)
-        for s in range(LANES):
+        for s in range(SEARCHED):
             value = np.int64(search[VALUE, s])
             repeated = np.int64(candidates[q + s]) >> MEAN_BITS
             if table:

@@ -1,7 +1,8 @@
 """Kernels for a model of one expert whose network says the same everywhere: no features, one logistic, one symbol.
 
 Each is a single pass over a wave with eight samples side by side, where the other modules make a pass for each formula.
-The numbers are theirs: what a comment names is defined in `pixel` or `mixture`.  Sums and quotients are float64 that
+The numbers are theirs: what a comment names is defined in `pixel` or `mixture`.  `candidates_tile`, `runs_tile`,
+`learn_tile` and `errors_tile` serve all models.  Sums and quotients are float64 that
 holds integers.  A kernel works on whole vectors; what it reads and computes beyond a wave's end goes nowhere.
 """
 
@@ -173,7 +174,7 @@ def _logistic(builder, base: Vector, scale: Vector, factors, shift, mean, factor
 
 @kernel
 def candidates_tile(builder, samples, runs, stride, run_weights, candidates, rungs, weights, n):
-    """Of all four causal neighbours: `repeats.find_repeats`.  runs : of the plane before, at the wave."""
+    """Candidates of a wave's samples, and how likely they are.  runs : of the plane before, at the wave."""
 
     def body(q, nothing):
         row, own = _Row(builder, samples, stride, q), load(builder, runs, q, _INTEGERS)
@@ -192,8 +193,12 @@ def candidates_tile(builder, samples, runs, stride, run_weights, candidates, run
 
 
 @kernel
-def runs_tile(builder, samples, stride, targets, before, runs, n):
-    """Runs of a wave from those of the plane before: `repeats.learn_repeats`, before the wave's samples are stored."""
+def runs_tile(builder, samples, stride, targets, before, runs, kept, n):
+    """Runs of a wave from those of the plane before, before the wave's samples are stored.
+
+    kept : bits of the runs that the model knows of
+    """
+    known = Vector(builder, builder.trunc(kept, INT32)).spread(LANES)
 
     def body(q, nothing):
         row, own = _Row(builder, samples, stride, q), load(builder, before, q, _INTEGERS)
@@ -203,7 +208,7 @@ def runs_tile(builder, samples, stride, targets, before, runs, n):
             run = ((own >> spec.RUN_BITS * number) & spec.LONGEST_RUN) + 1
             run = run.minimum(spec.LONGEST_RUN) << spec.RUN_BITS * number
             found = found | where(value.equals(row[place]), run, 0)
-        _keep(builder, found, _before(builder, q, n), runs, q)
+        _keep(builder, found & known, _before(builder, q, n), runs, q)
         return nothing
 
     loop(builder, n, LANES, [], body)
@@ -241,6 +246,22 @@ def learn_tile(
         weight = (square * float(spec.WEIGHT_STEPS) / (square + error * error)).floor() + 1.0
         _keep(builder, where(is_coded, weight, 0.0), inside, weights, q)
         return [(Vector(builder, total[0]) + where(inside.both(is_coded), size, 0.0)).value]
+
+    (total,) = loop(builder, n, LANES, [same(_DOUBLES, 0.0)], body)
+    store(builder, Vector(builder, total), numbers, constant(TOTAL_SIZE))
+
+
+@kernel
+def errors_tile(builder, targets, predictions, coded, errors, numbers, n):
+    """`error_of` one expert in a picture at the wave, and the sum of those of coded samples."""
+
+    def body(q, total):
+        inside = _before(builder, q, n)
+        is_coded = load(builder, coded, q, vector(BYTE, LANES)).to(INT32) > 0
+        error = abs(load(builder, targets, q, _DOUBLES) * 64.0 - load(builder, predictions, q, _DOUBLES))
+        error = error.minimum(float(spec.MAX_ERROR))
+        _keep(builder, error.to(INT32), inside, errors, q)
+        return [(Vector(builder, total[0]) + where(inside.both(is_coded), error, 0.0)).value]
 
     (total,) = loop(builder, n, LANES, [same(_DOUBLES, 0.0)], body)
     store(builder, Vector(builder, total), numbers, constant(TOTAL_SIZE))

@@ -38,8 +38,8 @@ class State(NamedTuple):
     magnitude : int64 (P, T), expected |residual| at the beginning of each epoch in 1/1024
     own_ratio, own_ratio_count : int64 (P, N_LEVELS);  ratio, ratio_count : int64 (P, T, N_LEVELS)
     own_hits, own_tries : int64 (P, N_RUN_LEVELS);  hits, tries : int64 (P, T, N_RUN_LEVELS), repeated samples in 1/1024
-    rates : float64 (P, 2, N_LEVELS), ratio and 256 ratio_count of the epoch;  run_weights : int64 (P, N_RUN_LEVELS),
-        16 hits / tries of the epoch: `walk_alone`'s
+    rates : float64 (P, 2, N_LEVELS), ratio and 256 ratio_count of the epoch
+    run_weights : int64 (P, N_RUN_LEVELS), 16 hits / tries of the epoch
     own_error : int64 (P, E);  error : int64 (P, T, E), mean error of each expert in 1/1024
     weights : float64 (R, waves of an epoch, n), of the samples of the epoch
     low, high : int64 (P,), least and greatest model value
@@ -109,13 +109,10 @@ class Scratch(NamedTuple):
     scale: np.ndarray  # float64 (n,), 1/1024
     raw_scale: np.ndarray  # float64 (n,), before the correction by level
     level: np.ndarray  # int64 (n,)
-    sizes: np.ndarray  # float64 (n,), |residual|
     targets: np.ndarray  # float64 (n,)
-    details: np.ndarray  # float64 (n,), targets less means
     candidates: np.ndarray  # int64 (n,), sample of the neighbour that a pixel most likely repeats
     run_levels: np.ndarray  # int64 (n,), for how long it has repeated it
     repeat_weights: np.ndarray  # int64 (n,), probability that it does again, 1/2^14
-    run_weights: np.ndarray  # int64 (N_RUN_LEVELS,), the same by level
     coded_widths: np.ndarray  # int64 (n,), probability with which each sample was coded, 1/2^24
     weighted: np.ndarray  # float64 (GRAM_ROWS + 1, m)
     near: np.ndarray  # float64 (E, n), log2_16 of the experts' errors around
@@ -130,8 +127,8 @@ class Scratch(NamedTuple):
     taught: np.ndarray  # float64 (I, t), and the inputs of its last layer
     n_taught: np.ndarray  # int64 (1,), samples there
     known: np.ndarray  # float64 (2, 3 K, I)
-    numbers: np.ndarray  # float64 (N_NUMBERS,); this and what follows: `walk_alone`'s
-    search: np.ndarray  # int32 (7, LANES), slots, levels, where they begin and end; a level and its interval
+    numbers: np.ndarray  # float64 (N_NUMBERS,), what kernels are told of the plane, and sums from them
+    search: np.ndarray  # int32 (7, LANES), this and what follows is `walk_alone`'s: slots, levels, where they begin and end; a level and its interval
     rows: np.ndarray  # int64 (2, MAX_REGRESSORS + 1), where inputs come from, and what is taken from them
     taken: np.ndarray  # float64 (3, n), means of this and the earlier plane, and 0
     nothing: np.ndarray  # int32 (n,), 0
@@ -247,10 +244,8 @@ def new_scratch(config: AxConfig, n_rows: int, n_columns: int) -> Scratch:
         np.zeros((n_experts, n)),
         *(np.zeros(n) for _ in range(4)),
         np.zeros(n, np.int64),
-        *(np.zeros(n) for _ in range(3)),
-        *(np.zeros(n, np.int64) for _ in range(3)),
-        np.zeros(N_RUN_LEVELS, np.int64),
-        np.zeros(n, np.int64),
+        np.zeros(n),
+        *(np.zeros(n, np.int64) for _ in range(4)),
         np.zeros((GRAM_ROWS + 1, m)),
         np.zeros((n_experts, n)),
         np.zeros((N_LOGS, n)),

@@ -90,7 +90,7 @@ def _block_for(mode):
                 if wave < 0 or wave >= waves:
                     continue
                 if wave == 0:
-                    begin_plane(z, state)
+                    begin_plane(z, table, state)
                 first, n = wave_rows(wave, n_rows, n_columns)
                 now = wave // epoch
                 if n > 0:
@@ -140,7 +140,7 @@ def _block_for(mode):
                         widths_of(levels.n_levels[z] > np.int64(1) << lower_bits, n, scratch)
                     if period:
                         teach_wave(z, wave, n, coded, levels, net, learner, scratch)
-                    learn_wave(z, wave, first, n, n_rows, n_columns, now, table, state, scratch)
+                    learn_wave(z, wave, first, n, n_rows, n_columns, table, state, scratch)
                 if (wave + 1) % epoch == 0 and wave + 1 < waves:
                     end_epoch(z, now, n_rows, n_columns, table, state, scratch)
         if period:

@@ -14,7 +14,7 @@ from lhic.families.ax.cpu.alone import HIGH, LANES, LOW, MAGNITUDE, TOTAL_SIZE
 from lhic.families.ax.cpu.coder import model_value
 from lhic.families.ax.cpu.fit import add_rows, fit_experts
 from lhic.families.ax.cpu.learn import begin_plane, next_tables, weights_of
-from lhic.families.ax.cpu.pictures import store, wave_rows
+from lhic.families.ax.cpu.pictures import PIXEL_BYTES, store, wave_rows
 from lhic.families.ax.cpu.predict import inside, predict, source_of
 from lhic.families.ax.cpu.tiles import COLUMNS, GRAM_ROWS, predict_tile
 from lhic.families.ax.cpu.walk import DECODE, ENCODE
@@ -26,7 +26,6 @@ from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, skewed
 from lhic.kernels.jit import njit
 from lhic.kernels.vectors import address, borrowed
 
-_PIXEL_BYTES = 4
 _UNKNOWN = skewed((-2, 2))  # the one place that a regressor may see before it is known
 
 
@@ -78,8 +77,7 @@ def _block_for(mode):
                 if wave < 0 or wave >= waves:
                     continue
                 if wave == 0:
-                    begin_plane(z, state)
-                    _open(z, 0, table, state)
+                    begin_plane(z, table, state)
                 first, n = wave_rows(wave, n_rows, n_columns)
                 now = wave // epoch
                 if n > 0:
@@ -99,7 +97,6 @@ def _block_for(mode):
                     _learn_epoch(z, now, n_rows, n_columns, table, state, scratch)
                     fit_experts(z, table, state, scratch)
                     next_tables(z, now + 1, table, state)
-                    _open(z, now + 1, table, state)
         return True
 
     return walk_block
@@ -111,18 +108,6 @@ _BLOCKS = {mode: _block_for(mode) for mode in (ENCODE, DECODE)}
 def walk_block(mode: int, *arguments) -> bool:
     """See `walk.walk_block`; without the bits of a lower part, and with `Constants` for the network."""
     return _BLOCKS[mode](*arguments)
-
-
-@njit
-def _open(z, epoch, table, state):
-    """Tables of an epoch as the kernels take them."""
-    for level in range(spec.N_LEVELS):
-        state.rates[z, 0, level] = state.ratio[z, epoch, level]
-        state.rates[z, 1, level] = state.ratio_count[z, epoch, level] * spec.FIRST_RATIO
-    if table.repeats:
-        for rung in range(spec.N_RUN_LEVELS):
-            weight = pixel.repeat_weight(state.hits[z, epoch, rung], state.tries[z, epoch, rung])
-            state.run_weights[z, rung] = weight
 
 
 @njit
@@ -161,7 +146,7 @@ def _gather(z, wave, first, n, n_columns, at, table, state, scratch):
     regressors, samples, details = table.regressors, state.samples, state.details
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
     stride = samples.shape[2]
-    here = _PIXEL_BYTES * (u * stride + row)
+    here = PIXEL_BYTES * (u * stride + row)
     own_mean, earlier_mean, zero = (
         address(scratch.taken[0]), address(scratch.taken[1]), address(scratch.taken[2])
     )  # fmt: skip
@@ -235,7 +220,7 @@ def _describe(z, wave, first, n, n_columns, epoch, table, constants, state, scra
     """Base, expected error, logistics and candidates of a wave."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
     stride = state.samples.shape[2]
-    at = _PIXEL_BYTES * (u * stride + row)
+    at = PIXEL_BYTES * (u * stride + row)
     own = address(state.samples[z]) + at
     alone.means_tile(own, stride, address(scratch.means), n)
     if z < constants.farthest:
@@ -474,7 +459,7 @@ def _learn(z, wave, first, n, n_rows, n_columns, coded, table, constants, state,
     """Take note of a wave: `learn.learn_wave`."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
     stride = state.samples.shape[2]
-    at = _PIXEL_BYTES * (u * stride + row)
+    at = PIXEL_BYTES * (u * stride + row)
     slot, numbers, targets = z % state.residuals.shape[0], scratch.numbers, scratch.targets
     earlier = (z - 1) % state.residuals.shape[0] if z > 0 else slot
     samples, details, residuals = state.samples[z], state.details[z], state.residuals[slot]
@@ -482,7 +467,7 @@ def _learn(z, wave, first, n, n_rows, n_columns, coded, table, constants, state,
     if table.repeats:
         alone.runs_tile(
             address(samples) + at, stride, address(targets), address(state.runs[earlier]) + at,
-            address(state.runs[slot]) + at, n,
+            address(state.runs[slot]) + at, (1 << spec.RUN_BITS * table.repeats) - 1, n,
         )  # fmt: skip
     alone.learn_tile(
         address(targets), address(scratch.base), address(scratch.means), address(scratch.raw_scale),

@@ -102,11 +102,7 @@ def plainly_solved(g: list, m: list) -> list[int]:
         s = g[i][i] + (1024 + g[i][i] * 2.0**-23)
         for k in range(i):
             s = s - f[i][k] * f[i][k]
-        if s > g[i][i] * 2.0**-36:
-            f[i][i] = sqrt(s)
-        else:
-            f[i] = [0.0] * n
-            f[i][i] = 2.0**40
+        f[i][i] = sqrt(s)
     for i in range(n):
         s = m[i]
         for k in range(i):

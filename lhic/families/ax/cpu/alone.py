@@ -150,7 +150,7 @@ def describe_tile(
         bits = _bits(size)
         leading = (bits >> 52 - spec.LOG_BITS) & ((1 << spec.LOG_BITS) - 1)
         steps = where(leading < _HALF, leading.like(0), where(leading < _WHOLE, leading.like(1), leading.like(2)))
-        here = (((bits >> 52) - 1023 << 1) + steps).minimum(spec.N_LEVELS - 1)
+        here = (((bits >> 52) - 1023 << 1) + steps).minimum(spec.N_LEVELS - 1)  # beyond the wave's end may be anything
         numerator = size * table_entries(builder, rates, here, DOUBLE)
         divisor = table_entries(builder, builder.add(rates, constant(8 * spec.N_LEVELS)), here, DOUBLE)
         corrected = (numerator / divisor).floor().maximum(float(spec.MIN_SCALE))
@@ -228,8 +228,7 @@ def learn_tile(
         target, found = load(builder, targets, q, _DOUBLES), load(builder, base, q, _DOUBLES)
         inside = _before(builder, q, n)
         is_coded = load(builder, coded, q, vector(BYTE, LANES)).to(INT32) > 0
-        limit = float(spec.MAX_ERROR)
-        residual = (target * 64.0 - found).maximum(-limit).minimum(limit)
+        residual = target * 64.0 - found
         size = abs(residual)
         magnitude = _number(builder, numbers, MAGNITUDE)
         known = load(builder, before, q, _INTEGERS)
@@ -238,7 +237,7 @@ def learn_tile(
         _keep(builder, target.to(INT32), inside, samples, q)
         _keep(builder, (target - load(builder, means, q, _DOUBLES)).to(INT32), inside, details, q)
         _keep(builder, residual.to(INT32), inside, residuals, q)
-        _keep(builder, where(is_coded, known + step, known), inside, activity, q)
+        _keep(builder, known + step, inside, activity, q)
         share = (size * float(16 * spec.FIRST_RATIO) / load(builder, raw, q, _DOUBLES)).floor()
         store(builder, share.minimum(float(spec.MAX_RATIO)), relative, q)
         square = magnitude * magnitude
@@ -259,7 +258,6 @@ def errors_tile(builder, targets, predictions, coded, errors, numbers, n):
         inside = _before(builder, q, n)
         is_coded = load(builder, coded, q, vector(BYTE, LANES)).to(INT32) > 0
         error = abs(load(builder, targets, q, _DOUBLES) * 64.0 - load(builder, predictions, q, _DOUBLES))
-        error = error.minimum(float(spec.MAX_ERROR))
         _keep(builder, error.to(INT32), inside, errors, q)
         return [(Vector(builder, total[0]) + where(inside.both(is_coded), error, 0.0)).value]
 

@@ -40,7 +40,7 @@ def _raw_scales(around, activity, magnitude, n, expected, raw_scale):
 def _scales(raw_scale, log_raw, rates, n, level, scale):
     """Expected error, corrected by what errors of its level turned out to be: `corrected_scale`, see `alone`."""
     for q in range(n):
-        level[q] = pixel.scale_level(np.int64(log_raw[q]))
+        level[q] = min(pixel.scale_level(np.int64(log_raw[q])), spec.N_LEVELS - 1)  # beyond the wave may be anything
         found = np.floor(raw_scale[q] * rates[0, level[q]] / rates[1, level[q]])
         scale[q] = max(found, float(spec.MIN_SCALE))
 

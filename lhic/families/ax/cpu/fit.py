@@ -14,7 +14,7 @@ from math import sqrt
 
 import numpy as np
 
-from lhic.families.ax import spec
+from lhic.families.ax import pixel, spec
 from lhic.families.ax.cpu.pictures import wave_rows
 from lhic.families.ax.cpu.predict import inside, source_of
 from lhic.families.ax.cpu.tiles import (
@@ -48,7 +48,8 @@ def learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
     begin, end = epoch * state.weights.shape[1], (epoch + 1) * state.weights.shape[1]
     at = np.int64(0)
     for wave in range(begin, end):
-        at += _recall_wave(z, wave, at, n_rows, n_columns, state, scratch)
+        if pixel.teaches_experts(wave):
+            at += _recall_wave(z, wave, at, n_rows, n_columns, state, scratch)
     offset = side = 0
     for e in range(table.about_mean.size):
         regressors = table.regressors[table.starts[e] : table.starts[e + 1]]
@@ -62,6 +63,9 @@ def learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
         while wave < end:
             n = np.int64(0)
             while wave < end:
+                if not pixel.teaches_experts(wave):
+                    wave += 1
+                    continue
                 first, n_here = wave_rows(wave, n_rows, n_columns)
                 if n + padded(n_here) > columns:
                     break
@@ -193,8 +197,9 @@ def solve(gram, moment, factor, coefficients):
     """Coefficients times 2^20, rounded, of the ridge regression; Cholesky in the order of the format.
 
     gram (r, r) and moment (r,), r a multiple of QUAD;  factor : at least (r, r + QUAD), working memory: the transpose.
-    No fast-math here: each sum's order is part of the format.  Four columns at a time are finished for all rows below,
-    which leaves every sum's order as it is; `moment` is one more row, whose factor is the forward substitution.
+    Every pivot is positive (docs/format_lhic_ax.md, 4.4).  No fast-math here: each sum's order is part of the format.
+    Four columns at a time are finished for all rows below, which leaves every sum's order as it is; `moment` is one
+    more row, whose factor is the forward substitution.
     """
     n, size, stride = coefficients.size, moment.size, factor.shape[1]
     assert gram.shape == (size, size) and size % QUAD == 0 and factor.shape[0] >= size and stride >= size + QUAD
@@ -229,14 +234,6 @@ def _solve_pivots(gram, factor, j0):
         for k in range(j0, j):
             for i in range(j, j0 + QUAD):
                 factor[j, i] -= factor[k, i] * factor[k, j]
-        pivot = factor[j, j]
-        if pivot > gram[j, j] * spec.DEGENERATE:
-            factor[j, j] = sqrt(pivot)
-        else:  # as good as a combination of earlier regressors: its coefficient becomes 0
-            for k in range(j):
-                factor[k, j] = 0.0
-            for i in range(j, j0 + QUAD):
-                factor[j, i] = gram[i, j]
-            factor[j, j] = spec.DEGENERATE_ROOT
+        factor[j, j] = sqrt(factor[j, j])
         for i in range(j + 1, j0 + QUAD):
             factor[j, i] /= factor[j, j]

@@ -128,7 +128,8 @@ class Scratch(NamedTuple):
     n_taught: np.ndarray  # int64 (1,), samples there
     known: np.ndarray  # float64 (2, 3 K, I)
     numbers: np.ndarray  # float64 (N_NUMBERS,), what kernels are told of the plane, and sums from them
-    search: np.ndarray  # int32 (7, LANES), this and what follows is `walk_alone`'s: slots, levels, where they begin and end; a level and its interval
+    # What follows is `walk_alone`'s.
+    search: np.ndarray  # int32 (7, LANES), slots, levels, where they begin and end; a level and its interval
     rows: np.ndarray  # int64 (2, MAX_REGRESSORS + 1), where inputs come from, and what is taken from them
     taken: np.ndarray  # float64 (3, n), means of this and the earlier plane, and 0
     nothing: np.ndarray  # int32 (n,), 0

@@ -128,7 +128,7 @@ def _block_for(mode):
                         i = first + q
                         j = wave - 2 * i
                         if not coded[q]:
-                            value = pixel.filled_value(np.int64(scratch.base[q]), state.low[z], state.high[z])
+                            value = pixel.filled_value(np.int64(scratch.base[q]))
                         elif mode == DECODE:
                             value = model_value(np.int64(scratch.mixtures.levels[q]), z, levels)
                         else:

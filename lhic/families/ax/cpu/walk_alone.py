@@ -120,7 +120,7 @@ def _learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
     at = 0
     for wave in range(begin, end):
         first, n = wave_rows(wave, n_rows, n_columns)
-        if n <= 0:
+        if n <= 0 or not pixel.teaches_experts(wave):
             continue
         if at + n > columns:
             _add_products(n_regressors, at, gram, moment, scratch)
@@ -417,7 +417,7 @@ def _targets(z, n, coded, constants, levels, state, scratch):
         return
     for q in range(n):
         if not coded[q]:
-            targets[q] = pixel.filled_value(np.int64(scratch.base[q]), state.low[z], state.high[z])
+            targets[q] = pixel.filled_value(np.int64(scratch.base[q]))
 
 
 @njit

@@ -427,11 +427,11 @@ class _Job:
         return found
 
     def _runner(self, first: int, end: int):
-        coding = self.coding(first, end)
+        coding: walk.Coding | None = self.coding(first, end)
         model, net, size = self.model, self.net, self.settings.group_planes
 
         def run(first_step: int, end_step: int) -> None:
-            nonlocal net
+            nonlocal net, coding
             scratch = self._borrow()
             where = first, end, first_step, end_step, model.settings.epoch
             what = self.levels, self._state, scratch, coding
@@ -449,8 +449,14 @@ class _Job:
                 self._learners.pop(first - size, None)  # nobody else reads it
             if not whole:
                 raise self.decoders[first // self.settings.group_planes].words_ran_out()
+            if end_step == schedule.n_steps(self.shape, end - first):
+                self.has_walked(first // size)
+                coding = None
 
         return run
+
+    def has_walked(self, number: int) -> None:
+        """Called by the thread that took the last step of a group."""
 
     def _borrow(self) -> Scratch:
         try:
@@ -477,8 +483,8 @@ class _EncodeJob(_Job):
             check_nodata(tile, self.decoded, nodata, settings.max_error)
         self.planes = planes
         self.values = np.ascontiguousarray(self.oriented(planes.values), np.int32)
-        self.codings: list[walk.Coding] = []
-        self.parts: list[bytes] | None = None  # of the samples section, where a device has coded them itself
+        self.codings: list[walk.Coding | None] = []
+        self.parts: dict[int, bytes] = {}  # of the samples section, by number
 
     @cached_property
     def level_of(self) -> np.ndarray:
@@ -506,13 +512,19 @@ class _EncodeJob(_Job):
             costs[0][tuple(axis[upper] for axis in order)] = bits[position[upper] - 1]
         return np.stack([self.oriented(part) for part in costs])
 
+    def has_walked(self, number: int) -> None:
+        """Code a group's intervals at once, beside the other groups' walks, and forget them."""
+        coding = self.codings[number]
+        if self.wants_intervals or coding is None:
+            return
+        encoder = RansEncoder(self.settings.n_lanes, PRECISION)
+        n_symbols = int(coding.n_symbols[0])
+        encoder.push(coding.starts[:n_symbols], coding.freqs[:n_symbols])
+        self.parts[number] = encoder.finish()
+        self.codings[number] = None
+
     def encoded(self) -> Encoded:
-        parts = self.parts or []
-        for coding in self.codings:
-            encoder = RansEncoder(self.settings.n_lanes, PRECISION)
-            n_symbols = int(coding.n_symbols[0])
-            encoder.push(coding.starts[:n_symbols], coding.freqs[:n_symbols])
-            parts.append(encoder.finish())
+        parts = [self.parts[number] for number in range(len(self.parts))]
         sections = self.side, b"".join(write_varint(len(part)) for part in parts), b"".join(parts)
         return Encoded(sections, self.decoded)
 

@@ -92,6 +92,7 @@ def settings_of(group_planes: int = 3, lower_bits: int = 8, n_lanes: int = 1) ->
 def job_of(kind: type, model: ax_model.AxModel, tile: np.ndarray, settings: StreamParameters):
     """A job that has run."""
     job = kind(model, tile, settings, 1)
+    job.wants_intervals = True
     model._run([job], settings, Work())
     return job
 

@@ -13,7 +13,16 @@ from lhic.families.ax.cpu import alone
 from lhic.families.ax.cpu.fit import padded
 from lhic.families.ax.cpu.tiles import COLUMNS, GRAM_ROWS, QUAD
 from lhic.families.ax.experts import ExpertTable
-from lhic.families.ax.spec import FAR_PLANES, MAX_REGRESSORS, N_LEVELS, N_RUN_LEVELS, NEAR_PLANES, ONE, n_features
+from lhic.families.ax.spec import (
+    CONSTANT_INPUT,
+    FAR_PLANES,
+    MAX_REGRESSORS,
+    N_LEVELS,
+    N_RUN_LEVELS,
+    NEAR_PLANES,
+    ONE,
+    n_features,
+)
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, n_waves, picture_shape
 
 LEARNT_AT_ONCE = 128  # samples, of some waves, whose products are added up at once
@@ -102,7 +111,6 @@ class Scratch(NamedTuple):
     sources: np.ndarray  # int64 (MAX_REGRESSORS + 2,)
     used: np.ndarray  # float64 (MAX_REGRESSORS + 4,)
     inputs: np.ndarray  # float64 (MAX_REGRESSORS + 1, m), m samples of one or some waves
-    recalled: np.ndarray  # float64 (4, samples of an epoch), samples, details, means and weights
     predictions: np.ndarray  # float64 (E, n)
     means: np.ndarray  # float64 (n,)
     base: np.ndarray  # float64 (n,), 1/64
@@ -114,7 +122,7 @@ class Scratch(NamedTuple):
     run_levels: np.ndarray  # int64 (n,), for how long it has repeated it
     repeat_weights: np.ndarray  # int64 (n,), probability that it does again, 1/2^14
     coded_widths: np.ndarray  # int64 (n,), probability with which each sample was coded, 1/2^24
-    weighted: np.ndarray  # float64 (GRAM_ROWS + 1, m)
+    weighted: np.ndarray  # float64 (MAX_REGRESSORS + GRAM_ROWS + 1, m), inputs and target times weights
     near: np.ndarray  # float64 (E, n), log2_16 of the experts' errors around
     logs: np.ndarray  # float64 (N_LOGS, n)
     work: np.ndarray  # float64 (4, n)
@@ -132,8 +140,7 @@ class Scratch(NamedTuple):
     search: np.ndarray  # int32 (7, LANES), slots, levels, where they begin and end; a level and its interval
     rows: np.ndarray  # int64 (2, MAX_REGRESSORS + 1), where inputs come from, and what is taken from them
     taken: np.ndarray  # float64 (3, n), means of this and the earlier plane, and 0
-    nothing: np.ndarray  # int32 (n,), 0
-    weighted_rows: np.ndarray  # float64 (MAX_REGRESSORS + GRAM_ROWS + 1, m), inputs and target times weights
+    given: np.ndarray  # int32 (2, n), 0, and the constant input
     twice: np.ndarray  # float64 (2, LANES), one sample's logistic
     twice_weights: np.ndarray  # int64 (2, LANES), its candidate
     mixtures: Mixtures
@@ -241,13 +248,12 @@ def new_scratch(config: AxConfig, n_rows: int, n_columns: int) -> Scratch:
         np.zeros(MAX_REGRESSORS + 2, np.int64),
         np.zeros(MAX_REGRESSORS + 4),
         np.zeros((MAX_REGRESSORS + 1, m)),
-        np.zeros((4, config.epoch * n)),
         np.zeros((n_experts, n)),
         *(np.zeros(n) for _ in range(4)),
         np.zeros(n, np.int64),
         np.zeros(n),
         *(np.zeros(n, np.int64) for _ in range(4)),
-        np.zeros((GRAM_ROWS + 1, m)),
+        np.zeros((MAX_REGRESSORS + GRAM_ROWS + 1, m)),
         np.zeros((n_experts, n)),
         np.zeros((N_LOGS, n)),
         np.zeros((4, n)),
@@ -264,8 +270,7 @@ def new_scratch(config: AxConfig, n_rows: int, n_columns: int) -> Scratch:
         np.zeros((7, alone.LANES), np.int32),
         np.zeros((2, MAX_REGRESSORS + 1), np.int64),
         np.zeros((3, n)),
-        np.zeros(n, np.int32),
-        np.zeros((MAX_REGRESSORS + GRAM_ROWS + 1, m)),
+        np.repeat(np.array([[0], [CONSTANT_INPUT]], np.int32), n, 1),
         np.zeros((2, alone.LANES)),
         np.zeros((2, alone.LANES), np.int64),
         new_mixtures(components + bool(config.repeats), n),

@@ -12,21 +12,18 @@ from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu import alone
 from lhic.families.ax.cpu.alone import HIGH, LANES, LOW, MAGNITUDE, TOTAL_SIZE
 from lhic.families.ax.cpu.coder import model_value
-from lhic.families.ax.cpu.fit import add_rows, fit_experts
-from lhic.families.ax.cpu.learn import begin_plane, next_tables, weights_of
+from lhic.families.ax.cpu.learn import begin_plane, end_epoch, weights_of
 from lhic.families.ax.cpu.pictures import PIXEL_BYTES, store, wave_rows
 from lhic.families.ax.cpu.predict import inside, predict, source_of
-from lhic.families.ax.cpu.tiles import COLUMNS, GRAM_ROWS, predict_tile
+from lhic.families.ax.cpu.tiles import COLUMNS, predict_tile
 from lhic.families.ax.cpu.walk import DECODE, ENCODE
 from lhic.families.ax.experts import DETAIL, EARLIER, INSIDE, NEIGHBOUR, SAMPLE
 from lhic.families.ax.integer_net import IntegerNet
 from lhic.families.ax.levels import Levels
 from lhic.families.ax.spec import PLANE_LAG, PRECISION, TOTAL
-from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, skewed
+from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
 from lhic.kernels.jit import njit
 from lhic.kernels.vectors import address, borrowed
-
-_UNKNOWN = skewed((-2, 2))  # the one place that a regressor may see before it is known
 
 
 class Constants(NamedTuple):
@@ -52,8 +49,7 @@ def constants_of(
         return None
     if config.repeats not in (0, len(spec.CAUSAL)) or (levels.n_levels > 1 << lower_bits).any():
         return None
-    looks = experts[0].regressors
-    if not experts[0].kinds() <= {DETAIL, NEIGHBOUR, EARLIER, INSIDE} or (looks[:, 1:] == [0, *_UNKNOWN]).all(1).any():
+    if not experts[0].kinds() <= {DETAIL, NEIGHBOUR, EARLIER, INSIDE}:
         return None
     mean, scale = (int(says) for says in net.last_bias[:2])
     shift = np.array([float(mean >> spec.MEAN_SHIFT)])
@@ -94,9 +90,7 @@ def _block_for(mode):
                             coding.values[z, i, wave - 2 * i] = np.int32(scratch.targets[q])
                     _learn(z, wave, first, n, n_rows, n_columns, coded, table, constants, state, scratch)
                 if (wave + 1) % epoch == 0 and wave + 1 < waves:
-                    _learn_epoch(z, now, n_rows, n_columns, table, state, scratch)
-                    fit_experts(z, table, state, scratch)
-                    next_tables(z, now + 1, table, state)
+                    end_epoch(z, now, n_rows, n_columns, table, state, scratch)
         return True
 
     return walk_block
@@ -108,74 +102,6 @@ _BLOCKS = {mode: _block_for(mode) for mode in (ENCODE, DECODE)}
 def walk_block(mode: int, *arguments) -> bool:
     """See `walk.walk_block`; without the bits of a lower part, and with `Constants` for the network."""
     return _BLOCKS[mode](*arguments)
-
-
-@njit
-def _learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
-    """Add the samples of an epoch to the normal equations: `fit.learn_epoch`."""
-    n_regressors, side = table.regressors.shape[0], state.moments.shape[1]
-    gram, moment = state.grams[z].reshape(side, side), state.moments[z]
-    columns = scratch.inputs.shape[1] - LANES
-    begin, end = epoch * state.weights.shape[1], (epoch + 1) * state.weights.shape[1]
-    at = 0
-    for wave in range(begin, end):
-        first, n = wave_rows(wave, n_rows, n_columns)
-        if n <= 0 or not pixel.teaches_experts(wave):
-            continue
-        if at + n > columns:
-            _add_products(n_regressors, at, gram, moment, scratch)
-            at = 0
-        _gather(z, wave, first, n, n_columns, at, table, state, scratch)
-        at += (n + LANES - 1) // LANES * LANES
-    _add_products(n_regressors, at, gram, moment, scratch)
-
-
-@njit
-def _add_products(n_regressors, n, gram, moment, scratch):
-    weighted = address(scratch.weighted_rows)
-    line = 8 * scratch.weighted_rows.shape[1]
-    nowhere = weighted + line * (scratch.weighted_rows.shape[0] - 1)
-    for end in range(n_regressors + 1, 0, -GRAM_ROWS):
-        begin = max(end - GRAM_ROWS, 0)
-        add_rows(weighted + line * begin, begin, end, scratch.inputs, n_regressors, n, gram, moment, nowhere)
-
-
-@njit
-def _gather(z, wave, first, n, n_columns, at, table, state, scratch):
-    """Inputs and target of a wave, and both times its weights, from column `at` on."""
-    regressors, samples, details = table.regressors, state.samples, state.details
-    u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
-    stride = samples.shape[2]
-    here = PIXEL_BYTES * (u * stride + row)
-    own_mean, earlier_mean, zero = (
-        address(scratch.taken[0]), address(scratch.taken[1]), address(scratch.taken[2])
-    )  # fmt: skip
-    own_detail = address(details[z]) + here
-    alone.differences_tile(address(samples[z]) + here, own_detail, own_mean, n)
-    if z > 0:
-        alone.differences_tile(address(samples[z - 1]) + here, address(details[z - 1]) + here, earlier_mean, n)
-    size = regressors.shape[0]
-    sources, less = scratch.rows[0], scratch.rows[1]
-    for r in range(size):
-        kind, back, du, di = regressors[r, 0], regressors[r, 1], regressors[r, 2], regressors[r, 3]
-        less[r] = own_mean if kind == NEIGHBOUR or kind == INSIDE else earlier_mean if kind == EARLIER else zero
-        if z >= back:
-            sources[r] = source_of((kind, back, du, di), samples, details, z, u, row)
-        else:
-            sources[r], less[r] = address(scratch.nothing), zero
-    sources[size], less[size] = own_detail, zero
-    weights = state.weights[z % state.residuals.shape[0], wave % state.weights.shape[1]]
-    alone.gather_tile(
-        address(sources), address(less), address(weights), address(scratch.inputs) + 8 * at,
-        address(scratch.weighted_rows) + 8 * at, size + 1, 8 * scratch.inputs.shape[1], n,
-    )  # fmt: skip
-    for r in range(size):
-        if regressors[r, 0] == INSIDE:
-            begin, end = inside(u, row, n, regressors[r, 2], regressors[r, 3], n_columns)
-            for q in range(begin):
-                scratch.inputs[r, at + q] = scratch.weighted_rows[r, at + q] = 0.0
-            for q in range(end, n):
-                scratch.inputs[r, at + q] = scratch.weighted_rows[r, at + q] = 0.0
 
 
 @njit

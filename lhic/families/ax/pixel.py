@@ -25,7 +25,6 @@ from lhic.families.ax.spec import (
     MAX_RATIO,
     MIN_RAW_SCALE,
     MIN_SCALE,
-    PRECISION,
     PRIOR_COUNT,
     THINNED_FROM,
     WEIGHT_STEPS,
@@ -188,24 +187,6 @@ def slope_feature(log_slope, log_scale):
 
 def filled_value(base):
     return (base + 32) >> 6
-
-
-# --- 7.2 Upper and lower part -----------------------------------------------------------------------------------------
-
-
-def stretched(value, start, width):
-    """Of a level's F in the cell that begins at F = start."""
-    return quotient((value - start) << PRECISION, width)
-
-
-def slot_in_cell(slot, width):
-    """The greatest F, less that of the cell, whose stretched value is not above the slot."""
-    return ((slot + 1) * width - 1) >> PRECISION
-
-
-def coded_width(cell_width, width):
-    """Probability with which both parts of a sample were coded (8.2)."""
-    return max(cell_width * width >> PRECISION, 1)
 
 
 # --- 8. Repeats -------------------------------------------------------------------------------------------------------

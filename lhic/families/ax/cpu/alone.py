@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numpy.polynomial import Polynomial
-from numpy.polynomial.chebyshev import Chebyshev
 
 from lhic.coder.mixture import (
     ARGUMENT_BITS,
@@ -26,7 +24,7 @@ from lhic.coder.mixture import (
     WEIGHT_BITS,
 )
 from lhic.families.ax import spec
-from lhic.families.ax.cpu.cdf import FRACTION_BITS, sigmoid
+from lhic.families.ax.cpu.cdf import FRACTION_BITS, log2, sigmoid
 from lhic.families.ax.cpu.mixture import FACTORS
 from lhic.families.ax.wavefront import skewed
 from lhic.kernels.vectors import (
@@ -53,8 +51,6 @@ _SCALE_OCTAVES = 32  # of a scale, which is below 2^32
 # Bits of a mantissa from which on log(v) >> 3 is one more, and two more, than twice the exponent.
 _HALF, _WHOLE = (int(np.searchsorted(spec.LOG_TABLE, steps)) for steps in (8, 16))
 assert spec.LOG_STEPS == 16
-# log2 of 1 .. 2 for the decoder's guess, which decides nothing; to 2e-6
-_LOG2 = Chebyshev.interpolate(np.log2, 6, domain=[1, 2]).convert(kind=Polynomial).coef.tolist()
 _ALMOST_ONE = int(SIGMOID_TABLE[SIGMOID_OCTAVES << (ARGUMENT_BITS - FRACTION_BITS)])
 LOW, HIGH, MAGNITUDE, TOTAL_SIZE = range(4)  # places in `numbers`
 N_NUMBERS = TOTAL_SIZE + LANES
@@ -436,7 +432,7 @@ def _guess_tile(repeats: bool):
             is_below, is_above = share < below, share > below + weight
             share = where(is_below, share, share - weight) / rest
         share = share.maximum(2.0**-25).minimum(1 - 2.0**-25)
-        octaves = _log2(share / (share.like(1.0) - share))
+        octaves = log2(share / (share.like(1.0) - share))
         value = mixture.mean + octaves * 2.0**ARGUMENT_BITS / mixture.factor
         value = (value * 2.0**-MEAN_BITS + 0.5).floor().maximum(-(2.0**17)).minimum(2.0**17)
         if repeats:
@@ -448,18 +444,6 @@ def _guess_tile(repeats: bool):
         store(builder, mixture.cumulative(builder, plane, level + 1), ends, constant(0))
 
     return tile
-
-
-def _log2(value: Vector) -> Vector:
-    """Of positive, normal numbers, about."""
-    bits = _bits(value)
-    exponent = ((bits >> 52) - 1023).to(INT32).to(DOUBLE)
-    mantissa = (bits & ((1 << 52) - 1)) | (1023 << 52)
-    mantissa = Vector(value.builder, value.builder.bitcast(mantissa.value, _DOUBLES))
-    found = mantissa.like(_LOG2[-1])
-    for term in _LOG2[-2::-1]:
-        found = found * mantissa + term
-    return exponent + found
 
 
 intervals_tile, intervals_tile_of_repeats = _intervals_tile(False), _intervals_tile(True)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
+from numpy.polynomial import Polynomial
+from numpy.polynomial.chebyshev import Chebyshev
 
 from lhic.coder.mixture import (
     ARGUMENT_BITS,
@@ -46,6 +48,11 @@ FRACTION_BITS = ARGUMENT_BITS - TABLE_BITS
 SIGMOID_LINES = SIGMOID_TABLE[:-1] | np.diff(SIGMOID_TABLE) << 32
 assert np.diff(SIGMOID_TABLE).max() << FRACTION_BITS < 1 << 32
 _LOW_HALF = (1 << 32) - 1
+# What follows is for searches and decides nothing.
+NEWTON_LOOKS = 6  # after which a search only halves what is left
+_LOG2 = Chebyshev.interpolate(np.log2, 6, domain=[1, 2]).convert(kind=Polynomial).coef.tolist()
+_LN_2 = float(np.log(2))
+_LEAST_SHARE = 2.0**-25
 
 
 class Plane(NamedTuple):
@@ -125,67 +132,114 @@ def sigmoid(builder, distance: Vector, factor: Vector) -> tuple[Vector, Vector]:
 
 
 @kernel
-def interval_tile(
-    builder, level, lower_bits, starts, freqs, first, n_levels, table, parts, weights, q, n_components, row
-):
-    """Intervals of levels' upper and lower parts: starts and freqs, int32 (2, row), of the columns q .. q + 3.
+def interval_tile(builder, level, starts, freqs, first, n_levels, table, parts, weights, q, n_components, row):
+    """Intervals of levels: starts and freqs, int32, of the columns q .. q + 3.
 
     Arguments: addresses of level, int32; those of `Plane`; levels must be within the plane's.
     """
     plane = Plane(first, n_levels, table, parts, weights, n_components, row, q)
     here = load(builder, level, q, _INTEGERS)
-    bits = Vector(builder, builder.trunc(lower_bits, INT32)).spread(LANES)
-    one = here.like(1)
-    cell = here >> bits << bits
-    after = (cell + (one << bits)).minimum(plane.levels(builder))
-    low, high, below, above = plane.cumulative(builder, [cell, after, here, here + 1])
-    start, end = (_stretched(value, low, high) for value in (below, above))
-    lower_part = builder.add(row, q)
-    store(builder, low, starts, q)
-    store(builder, high - low, freqs, q)
-    store(builder, start, starts, lower_part)
-    store(builder, end - start, freqs, lower_part)
+    start, end = plane.cumulative(builder, [here, here + 1])
+    store(builder, start, starts, q)
+    store(builder, end - start, freqs, q)
 
 
-def _stretched(value: Vector, low: Vector, high: Vector) -> Vector:
-    """``(value - low) 2^24 / (high - low)``.  The divisor is at most 2^24: the quotient is off by less than 2^-28."""
-    return ((value - low).to(DOUBLE) * 2.0**PRECISION / (high - low).to(DOUBLE)).to(INT32)
+@kernel
+def guess_tile(builder, slots, near, spread, values, q):
+    """Model value at which a logistic has the slot, int32, for the columns q .. q + 3; decides nothing.
+
+    Arguments: addresses of 4 int32 each, slots and values; near, spread : float64, of the logistics.
+    """
+    share = load(builder, slots, constant(0), _INTEGERS).to(DOUBLE) * 2.0**-PRECISION
+    share = share.maximum(_LEAST_SHARE).minimum(1 - _LEAST_SHARE)
+    octaves = log2(share / (share.like(1.0) - share))
+    value = load(builder, near, q, _DOUBLES) + octaves * load(builder, spread, q, _DOUBLES)
+    value = (value * 2.0**-MEAN_BITS + 0.5).floor().minimum(2.0**16).maximum(-(2.0**16))
+    store(builder, value.to(INT32), values, constant(0))
 
 
 @kernel
 def search_tile(
-    builder, slots, begin, steps, bits, low, high, low_value, high_value, first, n_levels, table, parts, weights, q,
-    n_components, row,
+    builder, slots, levels, starts, freqs, repeated, first, n_levels, table, parts, weights, q, n_components, row,
+    has_candidates,
 ):  # fmt: skip
-    """Cell of 2^bits levels whose interval holds the slot, for the columns q .. q + 3; each gallops, then bisects.
+    """Levels whose intervals hold the slots, for the columns q .. q + 3: where they begin and how long they are.
 
-    Arguments: addresses of 4 int32 each: slots, the level where the search begins, its first step in levels; low and
-    high, a multiple of 2^bits and the first level beyond, and F of them, which are replaced by those of the cell found;
-    the others as for `interval_tile`.  Kept throughout: F(low) <= slot < F(high), low a multiple of 2^bits.  A lane
-    whose cell is found looks at `low` again, which changes nothing.
+    Arguments: addresses of 4 int32 each: slots, negative where nothing is searched; the level where a search begins,
+    which is replaced by the one found; starts and freqs; the candidates' levels.  Whether there are candidates, then
+    the last components.  The others as for `interval_tile`.
+
+    A look takes both edges of a level.  Where the slot is beyond one of them, the next level is that where a logistic
+    with the mixture's value and slope at this edge has the slot, the candidate's share taken off.  Kept throughout:
+    F(low) <= slot < F(high); each look takes a level at least off what is between them.
     """
     plane = Plane(first, n_levels, table, parts, weights, n_components, row, q)
-    slot, middle, step = (load(builder, address, constant(0), _INTEGERS) for address in (slots, begin, steps))
-    bits = Vector(builder, builder.trunc(bits, INT32)).spread(LANES)
-    size = slot.like(1) << bits
-    bounds = [load(builder, address, constant(0), _INTEGERS) for address in (low, high, low_value, high_value)]
-    ones = slot.like(-1)
+    zero = constant(0)
+    slot, level, repeated_level = (load(builder, address, zero, _INTEGERS) for address in (slots, levels, repeated))
+    low, high = slot.like(0), where(slot < 0, slot.like(0), plane.levels(builder))
+    last = builder.mul(builder.sub(n_components, constant(1)), row)
+    line = builder.add(last, q)
+    repeats = Vector(builder, builder.trunc(has_candidates, INT32)).spread(LANES) > 0
+    candidate = load(builder, parts, builder.add(line, last), _DOUBLES)
+    share = load(builder, weights, line, _LONGS).to(INT32).to(DOUBLE) * 2.0**-WEIGHT_BITS
+    share = where(repeats, share, 0.0)
+    rest = (share.like(1.0) - share).maximum(_LEAST_SHARE)
 
     def is_open(values):
-        return (Vector(builder, values[1]) - Vector(builder, values[0]) > size).any()
+        return (Vector(builder, values[1]) > Vector(builder, values[0])).any()
 
     def look(values):
-        low, high, low_value, high_value, middle, step, upwards, downwards = (Vector(builder, v) for v in values)
-        middle = (middle >> bits << bits).maximum(low + size).minimum((high - 1) >> bits << bits)
-        (value,) = plane.cumulative(builder, [middle])
-        above = value <= slot
-        low, low_value = where(above, middle, low), where(above, value, low_value)
-        high, high_value = where(above, high, middle), where(above, high_value, value)
-        upwards, downwards = where(above, upwards, 0), where(above, downwards.like(0), downwards)
-        middle = where(upwards < 0, low + step, where(downwards < 0, high - step, (low + high) >> 1))
-        found = (low, high, low_value, high_value, middle, step << 1, upwards, downwards)
-        return [value.value for value in found]
+        low, high, start, end, level, n_looks = (Vector(builder, value) for value in values)
+        is_left = high > low
+        level = where(is_left, level.maximum(low).minimum(high - 1), level)
+        here, after = plane.cumulative(builder, [level, level + 1])
+        start, end = where(is_left, here, start), where(is_left, after, end)
+        is_below, is_above = is_left.both(slot < here), is_left.both(slot >= after)
+        edge_here, edge_after = plane.edges(builder, level), plane.edges(builder, level + 1)
+        edge, value = where(is_below, edge_here, edge_after), where(is_below, here, after)
+        taken = where(edge > candidate, share, 0.0)
 
-    found = repeat_while(builder, [v.value for v in (*bounds, middle, step, ones, ones)], is_open, look)
-    for value, address in zip(found, (low, high, low_value, high_value), strict=False):
-        store(builder, Vector(builder, value), address, constant(0))
+        def part(value):
+            found = ((value - level).to(DOUBLE) * 2.0**-PRECISION - taken) / rest
+            return found.maximum(_LEAST_SHARE).minimum(1 - _LEAST_SHARE)
+
+        at, goal = part(value), part(slot)
+        between = where((edge_here < candidate).both(edge_after > candidate), share, 0.0)
+        rise = (((after - here).to(DOUBLE) * 2.0**-PRECISION - between) / rest).maximum(_LEAST_SHARE)
+        spread = at * (at.like(1.0) - at)
+        steps = log2(goal * (goal.like(1.0) - at) / (at * (goal.like(1.0) - goal))) * _LN_2 * spread / rise
+        steps = steps.floor().minimum(2.0**16).maximum(-(2.0**16)).to(INT32)
+        found = where(is_below, level, level + 1) + steps
+        # Beyond the candidate the slot is in its interval first.
+        passed = where(
+            is_below,
+            (repeated_level < level).both(found < repeated_level),
+            (repeated_level > level).both(found > repeated_level),
+        )
+        found = where(repeats.both(passed), repeated_level, found)
+        low, high = where(is_above, level + 1, low), where(is_below, level, high)
+        is_done = is_left.both(is_below.equals(0)).both(is_above.equals(0))
+        low, high = where(is_done, level, low), where(is_done, level, high)
+        n_looks = n_looks + 1
+        found = where(n_looks > NEWTON_LOOKS, (low + high) >> 1, found)
+        level = where(high > low, found, level)
+        return [value.value for value in (low, high, start, end, level, n_looks)]
+
+    nothing = slot.like(0)
+    found = repeat_while(builder, [v.value for v in (low, high, nothing, nothing, level, nothing)], is_open, look)
+    _, _, start, end, level, _ = (Vector(builder, value) for value in found)
+    for value, address in ((level, levels), (start, starts), (end - start, freqs)):
+        store(builder, value, address, zero)
+
+
+def log2(value: Vector) -> Vector:
+    """Of positive, normal numbers (float64), about: to 2e-6."""
+    builder, kind = value.builder, vector(INDEX, value.kind.count)
+    bits = Vector(builder, builder.bitcast(value.value, kind))
+    exponent = ((bits >> 52) - 1023).to(INT32).to(DOUBLE)
+    mantissa = (bits & ((1 << 52) - 1)) | (1023 << 52)
+    mantissa = Vector(builder, builder.bitcast(mantissa.value, value.kind))
+    found = mantissa.like(_LOG2[-1])
+    for term in _LOG2[-2::-1]:
+        found = found * mantissa + term
+    return exponent + found

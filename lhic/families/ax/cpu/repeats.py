@@ -12,6 +12,8 @@ compression", Florida Tech CS-2005-16, 2005.
 
 from __future__ import annotations
 
+import numpy as np
+
 from lhic.families.ax import pixel, spec
 from lhic.kernels.jit import njit
 
@@ -43,9 +45,9 @@ def next_tries(z, then, state):
 def count_repeats(z, n, coded, state, scratch):
     """Add a wave's samples to the sums by run."""
     rungs, targets, candidates = scratch.run_levels, scratch.targets, scratch.candidates
-    own_hits, own_tries = state.own_hits[z], state.own_tries[z]
+    own_hits, own_tries, freqs = state.own_hits[z], state.own_tries[z], scratch.mixtures.freqs
     for q in range(n):
         if coded[q]:
             own_tries[rungs[q]] += 1
             if targets[q] == candidates[q]:
-                own_hits[rungs[q]] += pixel.repeat_share(scratch.repeat_weights[q], scratch.coded_widths[q])
+                own_hits[rungs[q]] += pixel.repeat_share(scratch.repeat_weights[q], np.int64(freqs[q]))

@@ -10,6 +10,7 @@ import numpy as np
 
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu import alone
+from lhic.families.ax.cpu.coder import N_SEARCH
 from lhic.families.ax.cpu.fit import padded
 from lhic.families.ax.cpu.tiles import COLUMNS, GRAM_ROWS, QUAD
 from lhic.families.ax.experts import ExpertTable
@@ -89,16 +90,16 @@ class Mixtures(NamedTuple):
     """Mixtures of a wave's samples: working memory, see `mixture`.
 
     parts : float64 (K, 2, n), means and factors;  weights : int64 (K, n)
-    near, steps : float64, int32 (n,), mean of the heaviest component in 1/256, its scale in levels
-    levels : int32 (n,), levels to encode, or where a search begins
-    starts, freqs : int32 (2, n), intervals of upper and lower parts
-    search : int32 (9, QUAD), slots, begins, steps, what is found: low, high, F(low), F(high), and F of the cell's ends
+    near, spread : float64 (n,), logistic from which a search guesses: mean, and where odds double, in 1/256
+    levels : int32 (n,), to encode, or as decoded
+    starts, freqs : int32 (n,), their intervals; when decoding freqs alone
+    search : int32 (N_SEARCH, QUAD), of `coder.decode_wave`
     """
 
     parts: np.ndarray
     weights: np.ndarray
     near: np.ndarray
-    steps: np.ndarray
+    spread: np.ndarray
     levels: np.ndarray
     starts: np.ndarray
     freqs: np.ndarray
@@ -121,7 +122,6 @@ class Scratch(NamedTuple):
     candidates: np.ndarray  # int64 (n,), sample of the neighbour that a pixel most likely repeats
     run_levels: np.ndarray  # int64 (n,), for how long it has repeated it
     repeat_weights: np.ndarray  # int64 (n,), probability that it does again, 1/2^14
-    coded_widths: np.ndarray  # int64 (n,), probability with which each sample was coded, 1/2^24
     weighted: np.ndarray  # float64 (MAX_REGRESSORS + GRAM_ROWS + 1, m), inputs and target times weights
     near: np.ndarray  # float64 (E, n), log2_16 of the experts' errors around
     logs: np.ndarray  # float64 (N_LOGS, n)
@@ -223,10 +223,9 @@ def new_mixtures(components: int, n: int) -> Mixtures:
     return Mixtures(
         np.zeros((components, 2, n)),
         np.zeros((components, n), np.int64),
-        np.zeros(n),
-        *(np.zeros(n, np.int32) for _ in range(2)),
-        *(np.zeros((2, n), np.int32) for _ in range(2)),
-        np.zeros((9, QUAD), np.int32),
+        *(np.zeros(n) for _ in range(2)),
+        *(np.zeros(n, np.int32) for _ in range(3)),
+        np.zeros((N_SEARCH, QUAD), np.int32),
     )
 
 
@@ -252,7 +251,7 @@ def new_scratch(config: AxConfig, n_rows: int, n_columns: int) -> Scratch:
         *(np.zeros(n) for _ in range(4)),
         np.zeros(n, np.int64),
         np.zeros(n),
-        *(np.zeros(n, np.int64) for _ in range(4)),
+        *(np.zeros(n, np.int64) for _ in range(3)),
         np.zeros((MAX_REGRESSORS + GRAM_ROWS + 1, m)),
         np.zeros((n_experts, n)),
         np.zeros((N_LOGS, n)),

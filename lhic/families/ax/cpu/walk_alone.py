@@ -19,7 +19,6 @@ from lhic.families.ax.cpu.tiles import COLUMNS, predict_tile
 from lhic.families.ax.cpu.walk import DECODE, ENCODE
 from lhic.families.ax.experts import DETAIL, EARLIER, INSIDE, NEIGHBOUR, SAMPLE
 from lhic.families.ax.integer_net import IntegerNet
-from lhic.families.ax.levels import Levels
 from lhic.families.ax.spec import PLANE_LAG, PRECISION, TOTAL
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
 from lhic.kernels.jit import njit
@@ -39,15 +38,13 @@ class Constants(NamedTuple):
     whole: bool
 
 
-def constants_of(
-    config: AxConfig, net: IntegerNet, levels: Levels, mask: np.ndarray, lower_bits: int
-) -> Constants | None:
-    """Of a model and a tile that need no more than the kernels here; None if they do."""
+def constants_of(config: AxConfig, net: IntegerNet, mask: np.ndarray) -> Constants | None:
+    """Of a model and a tile with this mask that need no more than the kernels here; None if they do."""
     experts = config.experts()
     says_one_thing = config.components == 1 and not net.last.any()
     if config.adaptation or len(experts) != 1 or not experts[0].about_mean or experts[0].forgets or not says_one_thing:
         return None
-    if config.repeats not in (0, len(spec.CAUSAL)) or (levels.n_levels > 1 << lower_bits).any():
+    if config.repeats not in (0, len(spec.CAUSAL)):
         return None
     if not experts[0].kinds() <= {DETAIL, NEIGHBOUR, EARLIER, INSIDE}:
         return None
@@ -100,7 +97,7 @@ _BLOCKS = {mode: _block_for(mode) for mode in (ENCODE, DECODE)}
 
 
 def walk_block(mode: int, *arguments) -> bool:
-    """See `walk.walk_block`; without the bits of a lower part, and with `Constants` for the network."""
+    """See `walk.walk_block`; with `Constants` for the network."""
     return _BLOCKS[mode](*arguments)
 
 
@@ -211,14 +208,14 @@ def _encode(z, wave, first, n, coded, table, constants, levels, scratch, coding)
         )  # fmt: skip
     if constants.whole:
         for q in range(n):
-            coding.starts[cursor + q] = mixtures.starts[0, q]
-            coding.freqs[cursor + q] = mixtures.freqs[0, q]
+            coding.starts[cursor + q] = mixtures.starts[q]
+            coding.freqs[cursor + q] = mixtures.freqs[q]
         coding.n_symbols[0] = cursor + n
         return
     for q in range(n):
         if coded[q]:
-            coding.starts[cursor] = mixtures.starts[0, q]
-            coding.freqs[cursor] = mixtures.freqs[0, q]
+            coding.starts[cursor] = mixtures.starts[q]
+            coding.freqs[cursor] = mixtures.freqs[q]
             cursor += 1
     coding.n_symbols[0] = cursor
 
@@ -261,7 +258,7 @@ def _decode(z, wave, first, n, coded, table, levels, scratch, coding):
                 return False
             lane = lane + 1 if lane + 1 < n_lanes else 0
             mixtures.levels[q + s] = level
-            mixtures.freqs[0, q + s] = end - begin
+            mixtures.freqs[q + s] = end - begin
     return True
 
 
@@ -368,7 +365,7 @@ def _count(z, n, coded, relative, table, constants, state, scratch):
     if not table.repeats:
         return
     rungs, targets, candidates = scratch.run_levels, scratch.targets, scratch.candidates
-    own_hits, own_tries, freqs = state.own_hits[z], state.own_tries[z], scratch.mixtures.freqs[0]
+    own_hits, own_tries, freqs = state.own_hits[z], state.own_tries[z], scratch.mixtures.freqs
     n_longer = 0
     for q in range(n):
         if rungs[q] != 0 and (constants.whole or coded[q]):

@@ -26,7 +26,7 @@ from lhic.families.ax.planes.sparse import levels_worth_listing, max_listed
 from lhic.stream.varint import Reader, unzigzag, write_varint, zigzag
 
 MAX_LEVELS = 1 << 16
-MAX_MODEL_VALUE = 1 << 15
+MODEL_VALUES = np.iinfo(np.int16)
 CENTRES = 9
 """A plane's zero is at 0, 1, .. 8 eighths of its range: near its median without the cost of saying where."""
 
@@ -108,13 +108,13 @@ class Band:
 
 def centre_position(n_positions: int, centre: int) -> int:
     """Position that is the model's zero."""
-    return (n_positions - 1) * centre // (CENTRES - 1)
+    return n_positions * centre // (CENTRES - 1)
 
 
 def centre_fits(n_positions: int, centre: int) -> bool:
-    """Whether no model value leaves -2^15 .. 2^15."""
+    """Whether all model values are int16."""
     zero = centre_position(n_positions, centre)
-    return max(zero, n_positions - 1 - zero) <= MAX_MODEL_VALUE
+    return -zero >= MODEL_VALUES.min and n_positions - 1 - zero <= MODEL_VALUES.max
 
 
 # --- deciding ---------------------------------------------------------------------------------------------------------

@@ -56,6 +56,7 @@ BATCHES_OF_DEVICE = 4  # in memory together, so that the host has something to d
 COPIES = 3  # of each sample: the tile, what it decodes to, and on the way to values
 VALUE_BYTES = 16  # a value and its level, and an interval
 SIDEWAYS_BYTES = 24  # the same, values and levels also turned
+CODER_BYTES = 16  # of a sample of a group that is being coded: intervals checked, and words
 BAND_BYTES = 1000  # what is said of a band
 PIXEL_BYTES = 48  # of the band that is being described
 
@@ -123,6 +124,7 @@ class AxModel(Model):
             needed += state_bytes(self.table, self.settings.epoch, planes, n_recent)
             needed += threads * scratch_bytes(self.settings, *planes[1:])
             group = group_planes(n_rows * n_columns)
+            needed += CODER_BYTES * min(threads * group, n_planes) * n_rows * n_columns
             n_learners = min(schedule.groups_at_once(threads) + 1, -(-n_planes // group) - 1)  # none of the last
             needed += n_learners * learner_bytes(self.settings, group, *planes[1:])
         return needed

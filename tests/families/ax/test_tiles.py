@@ -10,6 +10,7 @@ from lhic.coder.mixture import MEAN_LIMIT, SCALE_MAX, Mixture, reference_sigmoid
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu import coder, fit, predict
 from lhic.families.ax.cpu.arithmetic import log2_16
+from lhic.families.ax.cpu.cdf import SEARCHED
 from lhic.families.ax.cpu.mixture import FACTORS, mixtures_of
 from lhic.families.ax.cpu.state import new_mixtures, new_scratch
 from lhic.families.ax.experts import CONSTANT, DETAIL, INSIDE, NEIGHBOUR, SAMPLE
@@ -110,7 +111,7 @@ def test_mixtures_and_intervals_are_those_of_the_format(case):
 
 def with_candidates(mixtures, rng, values, n):
     """The same mixtures with a last component as of samples that may repeat others."""
-    found = new_mixtures(len(mixtures.weights) + 1, mixtures.weights.shape[1] - 4)
+    found = new_mixtures(len(mixtures.weights) + 1, mixtures.weights.shape[1] - SEARCHED)
     found.parts[:-1], found.near[:], found.spread[:] = mixtures.parts, mixtures.near, mixtures.spread
     found.parts[-1, 0], found.parts[-1, 1] = 0, FACTORS[0]
     weight = rng.choice([4, 200, 8000, 2**14 - 32], n)

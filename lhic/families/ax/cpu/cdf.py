@@ -1,4 +1,4 @@
-"""Cumulative frequencies of four samples at once, and the decoder's search on them (docs/format_lhic_ax.md, section 7).
+"""Cumulative frequencies of some samples at once, and the decoder's search on them (docs/format_lhic_ax.md, section 7).
 
 Distances and the sigmoid's arguments are float64, exact because a distance times a mantissa is below 2^42, and a power
 of two times that loses nothing; the rest are integers.
@@ -41,7 +41,7 @@ from lhic.kernels.vectors import (
     where,
 )
 
-_INTEGERS, _LONGS, _DOUBLES = vector(INT32, LANES), vector(INDEX, LANES), vector(DOUBLE, LANES)
+SEARCHED = 2 * LANES  # samples of a search: what one half waits for, the other does
 _ARGUMENT_MAX = SIGMOID_OCTAVES << ARGUMENT_BITS
 FRACTION_BITS = ARGUMENT_BITS - TABLE_BITS
 # Value at the left of each cell, and in the upper half the difference to its right.
@@ -70,13 +70,17 @@ class Plane(NamedTuple):
     n_components: ir.Value
     row: ir.Value
     q: ir.Value
+    lanes: int = LANES
+
+    def kind(self, scalar: ir.Type) -> ir.VectorType:
+        return vector(scalar, self.lanes)
 
     def edges(self, builder, level: Vector) -> Vector:
         """Boundary between a level and the one before it, in 1/256 of a model value (float64)."""
         is_dense = builder.icmp_signed("==", self.table, constant(0))
         with builder.if_else(is_dense) as (dense, sparse):
             with dense:
-                first = Vector(builder, builder.trunc(self.first, INT32)).spread(LANES)
+                first = Vector(builder, builder.trunc(self.first, INT32)).spread(self.lanes)
                 one = ((first + level) << MEAN_BITS) - (1 << (MEAN_BITS - 1))
                 after_one = builder.basic_block
             with sparse:
@@ -85,13 +89,13 @@ class Plane(NamedTuple):
                 below = table_entries(builder, self.table, inside - 1, INDEX)
                 other = (above + below).to(INT32) << (MEAN_BITS - 1)
                 after_other = builder.basic_block
-        found = builder.phi(_INTEGERS)
+        found = builder.phi(self.kind(INT32))
         found.add_incoming(one.value, after_one)
         found.add_incoming(other.value, after_other)
         return Vector(builder, found).to(DOUBLE)
 
     def levels(self, builder) -> Vector:
-        return Vector(builder, builder.trunc(self.n_levels, INT32)).spread(LANES)
+        return Vector(builder, builder.trunc(self.n_levels, INT32)).spread(self.lanes)
 
     def cumulative(self, builder, levels: list[Vector]) -> list[Vector]:
         """F of some levels of each sample, int32."""
@@ -100,15 +104,15 @@ class Plane(NamedTuple):
         def component(k, values):
             before = builder.mul(k, self.row)
             line = builder.add(before, self.q)
-            mean = load(builder, self.parts, builder.add(line, before), _DOUBLES)
-            factor = load(builder, self.parts, builder.add(builder.add(line, before), self.row), _DOUBLES)
-            weight = load(builder, self.weights, line, _LONGS) & _LOW_HALF
+            mean = load(builder, self.parts, builder.add(line, before), self.kind(DOUBLE))
+            factor = load(builder, self.parts, builder.add(builder.add(line, before), self.row), self.kind(DOUBLE))
+            weight = load(builder, self.weights, line, self.kind(INDEX)) & _LOW_HALF
             return [
                 (Vector(builder, value) + weight * sigmoid(builder, edge - mean, factor)[0]).value
                 for value, edge in zip(values, edges, strict=True)
             ]
 
-        sums = loop(builder, self.n_components, 1, [same(_LONGS, 0)] * len(edges), component)
+        sums = loop(builder, self.n_components, 1, [same(self.kind(INDEX), 0)] * len(edges), component)
         return [self._frequency(builder, Vector(builder, c), x) for c, x in zip(sums, levels, strict=True)]
 
     def _frequency(self, builder, sum_of_sigmoids: Vector, level: Vector) -> Vector:
@@ -138,7 +142,7 @@ def interval_tile(builder, level, starts, freqs, first, n_levels, table, parts, 
     Arguments: addresses of level, int32; those of `Plane`; levels must be within the plane's.
     """
     plane = Plane(first, n_levels, table, parts, weights, n_components, row, q)
-    here = load(builder, level, q, _INTEGERS)
+    here = load(builder, level, q, plane.kind(INT32))
     start, end = plane.cumulative(builder, [here, here + 1])
     store(builder, start, starts, q)
     store(builder, end - start, freqs, q)
@@ -146,14 +150,15 @@ def interval_tile(builder, level, starts, freqs, first, n_levels, table, parts, 
 
 @kernel
 def guess_tile(builder, slots, near, spread, values, q):
-    """Model value at which a logistic has the slot, int32, for the columns q .. q + 3; decides nothing.
+    """Model value at which a logistic has the slot, int32, for SEARCHED columns from q on; decides nothing.
 
-    Arguments: addresses of 4 int32 each, slots and values; near, spread : float64, of the logistics.
+    Arguments: addresses of as many int32 each, slots and values; near, spread : float64, of the logistics.
     """
-    share = load(builder, slots, constant(0), _INTEGERS).to(DOUBLE) * 2.0**-PRECISION
+    integers, doubles = vector(INT32, SEARCHED), vector(DOUBLE, SEARCHED)
+    share = load(builder, slots, constant(0), integers).to(DOUBLE) * 2.0**-PRECISION
     share = share.maximum(_LEAST_SHARE).minimum(1 - _LEAST_SHARE)
     octaves = log2(share / (share.like(1.0) - share))
-    value = load(builder, near, q, _DOUBLES) + octaves * load(builder, spread, q, _DOUBLES)
+    value = load(builder, near, q, doubles) + octaves * load(builder, spread, q, doubles)
     value = (value * 2.0**-MEAN_BITS + 0.5).floor().minimum(2.0**16).maximum(-(2.0**16))
     store(builder, value.to(INT32), values, constant(0))
 
@@ -163,27 +168,27 @@ def search_tile(
     builder, slots, levels, starts, freqs, repeated, first, n_levels, table, parts, weights, q, n_components, row,
     has_candidates,
 ):  # fmt: skip
-    """Levels whose intervals hold the slots, for the columns q .. q + 3: where they begin and how long they are.
+    """Levels whose intervals hold the slots, for SEARCHED columns from q on: where they begin and how long they are.
 
-    Arguments: addresses of 4 int32 each: slots, negative where nothing is searched; the level where a search begins,
-    which is replaced by the one found; starts and freqs; the candidates' levels.  Whether there are candidates, then
-    the last components.  The others as for `interval_tile`.
+    Arguments: addresses of as many int32 each: slots, negative where nothing is searched; the levels where a search
+    begins, which are replaced by those found; starts and freqs; the candidates' levels.  Whether there are candidates,
+    then the last components.  The others as for `interval_tile`.
 
     A look takes both edges of a level.  Where the slot is beyond one of them, the next level is that where a logistic
     with the mixture's value and slope at this edge has the slot, the candidate's share taken off.  Kept throughout:
     F(low) <= slot < F(high); each look takes a level at least off what is between them.
     """
-    plane = Plane(first, n_levels, table, parts, weights, n_components, row, q)
-    zero = constant(0)
-    slot, level, repeated_level = (load(builder, address, zero, _INTEGERS) for address in (slots, levels, repeated))
+    plane = Plane(first, n_levels, table, parts, weights, n_components, row, q, SEARCHED)
+    zero, integers = constant(0), plane.kind(INT32)
+    slot, level, repeated_level = (load(builder, address, zero, integers) for address in (slots, levels, repeated))
     low, high = slot.like(0), where(slot < 0, slot.like(0), plane.levels(builder))
     last = builder.mul(builder.sub(n_components, constant(1)), row)
     line = builder.add(last, q)
-    repeats = Vector(builder, builder.trunc(has_candidates, INT32)).spread(LANES) > 0
-    candidate = load(builder, parts, builder.add(line, last), _DOUBLES)
-    share = load(builder, weights, line, _LONGS).to(INT32).to(DOUBLE) * 2.0**-WEIGHT_BITS
+    repeats = Vector(builder, builder.trunc(has_candidates, INT32)).spread(SEARCHED) > 0
+    candidate = load(builder, parts, builder.add(line, last), plane.kind(DOUBLE))
+    share = load(builder, weights, line, plane.kind(INDEX)).to(INT32).to(DOUBLE) * 2.0**-WEIGHT_BITS
     share = where(repeats, share, 0.0)
-    rest = (share.like(1.0) - share).maximum(_LEAST_SHARE)
+    growth = share.like(1.0) / (share.like(1.0) - share).maximum(_LEAST_SHARE)  # of the others without its share
 
     def is_open(values):
         return (Vector(builder, values[1]) > Vector(builder, values[0])).any()
@@ -200,12 +205,12 @@ def search_tile(
         taken = where(edge > candidate, share, 0.0)
 
         def part(value):
-            found = ((value - level).to(DOUBLE) * 2.0**-PRECISION - taken) / rest
+            found = ((value - level).to(DOUBLE) * 2.0**-PRECISION - taken) * growth
             return found.maximum(_LEAST_SHARE).minimum(1 - _LEAST_SHARE)
 
         at, goal = part(value), part(slot)
         between = where((edge_here < candidate).both(edge_after > candidate), share, 0.0)
-        rise = (((after - here).to(DOUBLE) * 2.0**-PRECISION - between) / rest).maximum(_LEAST_SHARE)
+        rise = (((after - here).to(DOUBLE) * 2.0**-PRECISION - between) * growth).maximum(_LEAST_SHARE)
         spread = at * (at.like(1.0) - at)
         steps = log2(goal * (goal.like(1.0) - at) / (at * (goal.like(1.0) - goal))) * _LN_2 * spread / rise
         steps = steps.floor().minimum(2.0**16).maximum(-(2.0**16)).to(INT32)

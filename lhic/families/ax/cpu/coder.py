@@ -9,7 +9,7 @@ import numpy as np
 
 from lhic.coder.mixture import MEAN_BITS
 from lhic.coder.rans_kernels import advance, peek
-from lhic.families.ax.cpu.cdf import guess_tile, interval_tile, search_tile
+from lhic.families.ax.cpu.cdf import SEARCHED, guess_tile, interval_tile, search_tile
 from lhic.families.ax.cpu.mixture import LANES
 from lhic.families.ax.spec import PRECISION
 from lhic.kernels.jit import njit
@@ -55,27 +55,31 @@ def decode_wave(z, levels, mixtures, repeats, coded, n, states, words, cursor):
     repeats : whether the last component is a candidate
     """
     n_lanes = states.size
-    at_once = min(LANES, n_lanes)
+    at_once = min(SEARCHED, n_lanes)
     n_components, row = mixtures.weights.shape
     first, n_levels = levels.first[z], levels.n_levels[z]
     table = table_address(z, levels)
     search, candidates = mixtures.search, mixtures.parts[n_components - 1, 0]
     at = address(search)
-    line = 4 * LANES
+    line = 4 * SEARCHED
     for q in range(0, n, at_once):
         n_here = min(at_once, n - q)
         lane = cursor[0] % n_lanes
-        for s in range(LANES):
+        for s in range(SEARCHED):
             search[SLOT, s] = -1
             if s < n_here and coded[q + s]:
                 search[SLOT, s] = peek(states, lane, PRECISION)
                 lane = lane + 1 if lane + 1 < n_lanes else 0
         guess_tile(at + SLOT * line, address(mixtures.near), address(mixtures.spread), at + VALUE * line, q)
-        for s in range(LANES):
-            search[LEVEL, s] = level_near(np.int64(search[VALUE, s]), z, levels)
-        if repeats:
-            for s in range(LANES):
-                search[REPEATED, s] = level_near(np.int64(candidates[q + s]) >> MEAN_BITS, z, levels)
+        for s in range(SEARCHED):
+            value = np.int64(search[VALUE, s])
+            repeated = np.int64(candidates[q + s]) >> MEAN_BITS
+            if table:
+                search[LEVEL, s] = level_near(value, z, levels)
+                search[REPEATED, s] = level_near(repeated, z, levels) if repeats else 0
+            else:
+                search[LEVEL, s] = min(max(value - first, np.int64(0)), n_levels - 1)
+                search[REPEATED, s] = min(max(repeated - first, np.int64(0)), n_levels - 1)
         search_tile(
             at + SLOT * line, at + LEVEL * line, at + START * line, at + FREQ * line, at + REPEATED * line, first,
             n_levels, table, address(mixtures.parts), address(mixtures.weights), q, n_components, row,
@@ -101,12 +105,9 @@ def model_value(level, z, levels):
 
 @njit
 def level_near(value, z, levels):
-    """A level whose model value is near `value`; decides where a search begins, never what it finds."""
-    n = levels.n_levels[z]
+    """Level of a sparse plane whose model value is near `value`: where a search begins, which decides nothing."""
     start = levels.table_start[z]
-    if start < 0:
-        return min(max(value - levels.first[z], np.int64(0)), n - 1)
-    low, high = np.int64(0), n - 1
+    low, high = np.int64(0), levels.n_levels[z] - 1
     while low < high:
         middle = (low + high + 1) >> 1
         if levels.table[start + middle] <= value:

@@ -10,6 +10,7 @@ import numpy as np
 
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu import alone
+from lhic.families.ax.cpu.cdf import SEARCHED
 from lhic.families.ax.cpu.coder import N_SEARCH
 from lhic.families.ax.cpu.fit import padded
 from lhic.families.ax.cpu.tiles import COLUMNS, GRAM_ROWS, QUAD
@@ -93,7 +94,7 @@ class Mixtures(NamedTuple):
     near, spread : float64 (n,), logistic from which a search guesses: mean, and where odds double, in 1/256
     levels : int32 (n,), to encode, or as decoded
     starts, freqs : int32 (n,), their intervals; when decoding freqs alone
-    search : int32 (N_SEARCH, QUAD), of `coder.decode_wave`
+    search : int32 (N_SEARCH, SEARCHED), of `coder.decode_wave`
     """
 
     parts: np.ndarray
@@ -219,13 +220,13 @@ def _sizes(
 
 def new_mixtures(components: int, n: int) -> Mixtures:
     """For n samples of a wave; a tile may reach beyond the last."""
-    n += QUAD
+    n += SEARCHED
     return Mixtures(
         np.zeros((components, 2, n)),
         np.zeros((components, n), np.int64),
         *(np.zeros(n) for _ in range(2)),
         *(np.zeros(n, np.int32) for _ in range(3)),
-        np.zeros((N_SEARCH, QUAD), np.int32),
+        np.zeros((N_SEARCH, SEARCHED), np.int32),
     )
 
 

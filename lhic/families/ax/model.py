@@ -45,7 +45,7 @@ from lhic.stream.tiles import Section, TileGrid
 from lhic.stream.varint import Reader, write_varint
 
 MAX_LANES = 8
-LANE_SAMPLES = 1 << 15  # samples of a group for each of its lanes, whose state takes 8 bytes
+LANE_SAMPLES = 1 << 14  # samples of a group for each of its lanes, whose state takes 8 bytes
 TUNING_SAMPLES = 150_000  # of one tile
 HELD_OUT = 5  # one of so many says what tuning saves
 SAMPLES_A_WEIGHT = 16  # of a cube, at least: a weight's change takes some 4 bits, a sample saves 0.3 at best

@@ -56,7 +56,7 @@ BATCHES_OF_DEVICE = 4  # in memory together, so that the host has something to d
 COPIES = 3  # of each sample: the tile, what it decodes to, and on the way to values
 VALUE_BYTES = 16  # a value and its level, and an interval
 SIDEWAYS_BYTES = 24  # the same, values and levels also turned
-CODER_BYTES = 16  # of a sample of a group that is being coded: intervals checked, and words
+CODER_BYTES = 36  # of a sample of a group that is being coded: its interval as int64 while it is checked, and so on
 BAND_BYTES = 1000  # what is said of a band
 PIXEL_BYTES = 48  # of the band that is being described
 

@@ -1146,12 +1146,7 @@ def solve(g: np.ndarray, m: np.ndarray) -> np.ndarray:
     s = g.copy()
     s[np.diag_indices(n)] += 1024 + np.diag(g) * 2.0**-23
     for k in range(n):
-        if s[k, k] > g[k, k] * 2.0**-36:
-            f[k, k] = np.sqrt(s[k, k])
-        else:
-            f[k, :k] = 0
-            f[k, k] = 2.0**40
-            s[k + 1 :, k] = g[k + 1 :, k]
+        f[k, k] = np.sqrt(s[k, k])
         f[k + 1 :, k] = s[k + 1 :, k] / f[k, k]
         s[k + 1 :, k + 1 :] -= np.outer(f[k + 1 :, k], f[k + 1 :, k])
     y = m
@@ -1230,11 +1225,11 @@ class Plane:
         self.e = 0
         self.magnitude = [1024]
         self.error = [np.full(n_experts, 1024)]
-        self.ratio, self.count = [np.full(80, 1024)], [np.full(80, 4)]
+        self.ratio, self.count = [np.full(60, 1024)], [np.full(60, 4)]
         self.hits, self.tries = [FIRST_HITS], [np.full(16, 8)]
         self.n_coded = self.sum_r = 0
         self.sum_error = np.zeros(n_experts, np.int64)
-        self.sum_count, self.sum_ratio = np.zeros(80, np.int64), np.zeros(80, np.int64)
+        self.sum_count, self.sum_ratio = np.zeros(60, np.int64), np.zeros(60, np.int64)
         self.sum_tries, self.sum_hits = np.zeros(16, np.int64), np.zeros(16, np.int64)
 
     def mag(self, b: int = 0) -> int:
@@ -1298,7 +1293,7 @@ class Plane:
         wave.around = SUM_WEIGHTS @ np.abs(self.at(wave, RESIDUAL, 0, NEAREST))
         wave.expected = a * self.mag() >> 10
         wave.raw = np.maximum(10 * wave.around + 11 * wave.expected >> 4, 24)
-        wave.error_class = np.minimum(log(wave.raw) >> 3, 79)
+        wave.error_class = log(wave.raw) >> 3
         ratio, count = self.ratio[self.e][wave.error_class], self.count[self.e][wave.error_class]
         wave.scale = np.maximum(wave.raw * ratio // (256 * count), 12)
 
@@ -1377,8 +1372,8 @@ class Plane:
         """Write the pictures and add to the sums; `coded` is false for pixels of the mask, `width` as in 8.2."""
         i, j, mag = wave.i, wave.j, self.mag()
         detail = x - wave.mean
-        r = np.clip(64 * x - wave.base, -(2**22), 2**22)
-        errors = np.minimum(np.abs(64 * x - wave.p), 2**22)
+        r = 64 * x - wave.base
+        errors = np.abs(64 * x - wave.p)
         # 8.1: runs; no neighbour is in the same wave
         for q, run, run_before in zip(self.at(wave, SAMPLE, 0, CAUSAL), self.runs, self.runs_before, strict=False):
             run[i, j] = np.where(x == q, np.minimum(run_before[i, j] + 1, 127), 0)
@@ -1386,11 +1381,11 @@ class Plane:
         self.pictures.put(self.z, i, j, np.array([x, detail, r, *errors]))
         # 5.3: activity
         a = self.activity_before[i, j]
-        new = a + (13 * (np.minimum((np.abs(r) << 14) // mag, 2**14) - a) >> 6)
-        self.activity[i, j] = np.where(coded, new, a)
+        self.activity[i, j] = a + (13 * (np.minimum((np.abs(r) << 14) // mag, 2**14) - a) >> 6)
         # 4.3: normal equations
         w = np.where(coded, 1 + 31 * mag**2 // (mag**2 + wave.scale**2), 0)
-        for k, expert in enumerate(self.network.experts):
+        u = 2 * i[0] + j[0]
+        for k, expert in enumerate(self.network.experts if u < 64 or u % 2 == 1 else ()):
             self.gram[k] += (w * wave.inputs[k]) @ wave.inputs[k].T
             self.moment[k] += wave.inputs[k] @ (w * (detail if expert.predicts_detail else x))
         # 5.1: sums of the tables
@@ -1679,7 +1674,7 @@ def decode_wave(
     i, j = wave_pixels(u, *mask.shape)
     wave = plane.describe(i, j)
     mixtures = plane.mixtures(wave)
-    x = np.clip(wave.base + 32 >> 6, plane.low, plane.high)  # 5.5: what pixels of the mask take
+    x = wave.base + 32 >> 6  # 5.5: what pixels of the mask take
     width = np.ones(len(i), np.int64)
     pixels, of_samples = np.flatnonzero(~mask[i, j]), []
     for pixel in pixels:

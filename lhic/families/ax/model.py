@@ -45,7 +45,7 @@ from lhic.stream.tiles import Section, TileGrid
 from lhic.stream.varint import Reader, write_varint
 
 MAX_LANES = 8
-LANE_SAMPLES = 1 << 15  # samples of a group for each of its lanes, whose state takes 8 bytes
+LANE_SAMPLES = 1 << 14  # samples of a group for each of its lanes, whose state takes 8 bytes
 TUNING_SAMPLES = 150_000  # of one tile
 HELD_OUT = 5  # one of so many says what tuning saves
 SAMPLES_A_WEIGHT = 16  # of a cube, at least: a weight's change takes some 4 bits, a sample saves 0.3 at best
@@ -56,6 +56,7 @@ BATCHES_OF_DEVICE = 4  # in memory together, so that the host has something to d
 COPIES = 3  # of each sample: the tile, what it decodes to, and on the way to values
 VALUE_BYTES = 16  # a value and its level, and an interval
 SIDEWAYS_BYTES = 24  # the same, values and levels also turned
+CODER_BYTES = 36  # of a sample of a group that is being coded: its interval as int64 while it is checked, and so on
 BAND_BYTES = 1000  # what is said of a band
 PIXEL_BYTES = 48  # of the band that is being described
 
@@ -123,6 +124,7 @@ class AxModel(Model):
             needed += state_bytes(self.table, self.settings.epoch, planes, n_recent)
             needed += threads * scratch_bytes(self.settings, *planes[1:])
             group = group_planes(n_rows * n_columns)
+            needed += CODER_BYTES * min(threads * group, n_planes) * n_rows * n_columns
             n_learners = min(schedule.groups_at_once(threads) + 1, -(-n_planes // group) - 1)  # none of the last
             needed += n_learners * learner_bytes(self.settings, group, *planes[1:])
         return needed
@@ -416,11 +418,11 @@ class _Job:
         return found
 
     def _runner(self, first: int, end: int):
-        coding = self.coding(first, end)
+        coding: walk.Coding | None = self.coding(first, end)
         model, net, size = self.model, self.net, self.settings.group_planes
 
         def run(first_step: int, end_step: int) -> None:
-            nonlocal net
+            nonlocal net, coding
             scratch = self._borrow()
             where = first, end, first_step, end_step, model.settings.epoch
             what = self.levels, self._state, scratch, coding
@@ -437,8 +439,14 @@ class _Job:
                 self._learners.pop(first - size, None)  # nobody else reads it
             if not whole:
                 raise self.decoders[first // self.settings.group_planes].words_ran_out()
+            if end_step == schedule.n_steps(self.shape, end - first):
+                self.has_walked(first // size)
+                coding = None
 
         return run
+
+    def has_walked(self, number: int) -> None:
+        """Called by the thread that took the last step of a group."""
 
     def _borrow(self) -> Scratch:
         try:
@@ -465,8 +473,8 @@ class _EncodeJob(_Job):
             check_nodata(tile, self.decoded, nodata, settings.max_error)
         self.planes = planes
         self.values = np.ascontiguousarray(self.oriented(planes.values), np.int32)
-        self.codings: list[walk.Coding] = []
-        self.parts: list[bytes] | None = None  # of the samples section, where a device has coded them itself
+        self.codings: dict[int, walk.Coding] = {}  # of groups that are not coded yet, by number
+        self.parts: dict[int, bytes] = {}  # of the samples section, by number
 
     @cached_property
     def level_of(self) -> np.ndarray:
@@ -476,27 +484,33 @@ class _EncodeJob(_Job):
     def coding(self, first: int, end: int) -> walk.Coding:
         n_symbols = (end - first) * self.shape[0] * self.shape[1]
         starts, freqs = (np.empty(n_symbols, np.uint32) for _ in range(2))
-        self.codings.append(walk.Coding(self.values, self.level_of, starts, freqs, np.zeros(1, np.int64)))
-        return self.codings[-1]
+        coding = walk.Coding(self.values, self.level_of, starts, freqs, np.zeros(1, np.int64))
+        self.codings[first // self.settings.group_planes] = coding
+        return coding
 
     def bit_costs(self) -> np.ndarray:
         """Bits of each value, float64 (P, h, w)."""
         costs = np.zeros(self.values.shape)
         coded = ~self.oriented(self.layout.mask)
-        for number, coding in enumerate(self.codings):
+        for number, coding in self.codings.items():
             first = number * self.settings.group_planes
             end = min(first + self.settings.group_planes, self.n_planes)
             bits = PRECISION - np.log2(coding.freqs[: coding.n_symbols[0]].astype(np.float64))
             costs[_coding_order(first, end, coded)] = bits
         return self.oriented(costs)
 
+    def has_walked(self, number: int) -> None:
+        """Code a group's intervals at once, beside the other groups' walks, and forget them."""
+        if self.wants_intervals:
+            return
+        coding = self.codings.pop(number)
+        encoder = RansEncoder(self.settings.n_lanes, PRECISION)
+        n_symbols = int(coding.n_symbols[0])
+        encoder.push(coding.starts[:n_symbols], coding.freqs[:n_symbols])
+        self.parts[number] = encoder.finish()
+
     def encoded(self) -> Encoded:
-        parts = self.parts or []
-        for coding in self.codings:
-            encoder = RansEncoder(self.settings.n_lanes, PRECISION)
-            n_symbols = int(coding.n_symbols[0])
-            encoder.push(coding.starts[:n_symbols], coding.freqs[:n_symbols])
-            parts.append(encoder.finish())
+        parts = [self.parts[number] for number in range(len(self.parts))]
         sections = self.side, b"".join(write_varint(len(part)) for part in parts), b"".join(parts)
         return Encoded(sections, self.decoded)
 

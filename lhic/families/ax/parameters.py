@@ -22,7 +22,7 @@ LANES = (1, 1024)
 
 def group_planes(n_pixels: int) -> int:
     """Planes in a group of a tile, as our encoder chooses them."""
-    return 16 if n_pixels >= 1024 else 64
+    return 8 if n_pixels >= 1024 else 64
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,7 @@ def settings_of(group_planes: int = 3, n_lanes: int = 1) -> StreamParameters:
 def job_of(kind: type, model: ax_model.AxModel, tile: np.ndarray, settings: StreamParameters):
     """A job that has run."""
     job = kind(model, tile, settings, 1)
+    job.wants_intervals = True
     model._run([job], settings, Work())
     return job
 
@@ -100,7 +101,7 @@ def intervals(model: ax_model.AxModel, tile: np.ndarray, settings: StreamParamet
     """Starts and freqs, int64 (n, 2), of each group."""
     job = job_of(ax_model._EncodeJob, model, tile, settings)
     found = []
-    for one in job.codings:
+    for one in job.codings.values():
         n = int(one.n_symbols[0])
         found.append(np.stack([one.starts[:n], one.freqs[:n]], 1).astype(np.int64))
     return found

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from lhic.coder import RansDecoder, RansEncoder
 from lhic.coder.mixture import MEAN_LIMIT, SCALE_MAX, Mixture, reference_sigmoid, reference_weights
+from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu import coder, fit, predict
 from lhic.families.ax.cpu.arithmetic import log2_16
 from lhic.families.ax.cpu.cdf import SEARCHED
 from lhic.families.ax.cpu.mixture import FACTORS, mixtures_of
-from lhic.families.ax.cpu.state import new_mixtures
+from lhic.families.ax.cpu.state import new_mixtures, new_scratch
 from lhic.families.ax.experts import CONSTANT, DETAIL, INSIDE, NEIGHBOUR, SAMPLE
 from lhic.families.ax.levels import Levels
 from lhic.families.ax.spec import LOG_TABLE, POWER_TABLE, PRECISION, TOTAL
@@ -179,11 +180,12 @@ REGRESSORS = [
 def test_predictions_and_inputs_are_sums_over_the_pictures(z, n):
     rng = np.random.default_rng(n)
     samples, details = (rng.choice([-(2**15), 2**15, 77], (4, 60, 50)).astype(np.int32) for _ in range(2))
+    weights = rng.integers(1, 33, 48).astype(float)
     wave, n_columns = 22, 20
     u, row = wave + WAVE_MARGIN, ROW_MARGIN
     samples[z, u - 2, row - 2] = 0  # what is not known yet
     regressors = np.array(REGRESSORS)
-    means = rng.integers(-(2**15), 2**15, 48).astype(float)
+    means = (samples[z, u, row : row + 48] - details[z, u, row : row + 48]).astype(float)
     coefficients = rng.choice([-(2.0**26), 2.0**26, 12345.0], len(regressors))
     inputs = np.zeros((len(regressors), n), np.int64)
     for r, (kind, back, du, di) in enumerate(REGRESSORS):
@@ -202,9 +204,12 @@ def test_predictions_and_inputs_are_sums_over_the_pictures(z, n):
     predict.predict(regressors, coefficients, *where, np.zeros(64, np.int64), np.zeros(66), found)
     assert found[:n].tolist() == (coefficients.astype(np.int64) @ inputs >> 14).tolist()
     samples[z, u - 2, row - 2] = 99  # known by now, but it was not then
-    gathered = np.zeros((64, 60))
-    fit.gather(regressors, *where, 4, gathered)
-    assert np.array_equal(gathered[: len(regressors), 4 : 4 + n], inputs)
+    scratch = new_scratch(AxConfig(), 70, 70)
+    fit.gather(regressors, False, samples, details, weights, z, u, row, n, n_columns, 8, scratch)
+    target = samples[z, u, row : row + n]
+    assert np.array_equal(scratch.inputs[: len(regressors), 8 : 8 + n], inputs)
+    assert np.array_equal(scratch.weighted[: len(regressors) + 1, 8 : 8 + n], np.vstack([inputs, target]) * weights[:n])
+    assert not scratch.weighted[: len(regressors) + 1, 8 + n : 8 + (n + 7) // 8 * 8].any()
 
 
 @pytest.mark.parametrize("n_regressors", [1, 2, 3, 4, 5, 14, 33, 48])
@@ -216,7 +221,10 @@ def test_normal_equations_are_sums_of_products(n_regressors, n):
     targets, weights = rng.integers(-(2**16), 2**16, 32).astype(float), rng.integers(1, 33, 32).astype(float)
     weights[n:] = 0
     gram, moment = np.ones((side, side)), np.ones(side)
-    fit.accumulate(inputs, targets, weights, n_regressors, n, gram, moment, np.zeros((4, 32)))
+    weighted = np.zeros((64, 32))
+    weighted[:n_regressors] = (inputs * weights)[:n_regressors]
+    weighted[n_regressors] = targets * weights
+    fit.accumulate(inputs, weighted, n_regressors, (n + 3) // 4 * 4, gram, moment)
     own = inputs[:n_regressors]
     expected = 1 + (own * weights) @ own.T
     lower = np.tril_indices(n_regressors)

@@ -89,7 +89,7 @@ def _block_for(mode):
                 if wave < 0 or wave >= waves:
                     continue
                 if wave == 0:
-                    begin_plane(z, state)
+                    begin_plane(z, table, state)
                 first, n = wave_rows(wave, n_rows, n_columns)
                 now = wave // epoch
                 if n > 0:
@@ -119,7 +119,7 @@ def _block_for(mode):
                         i = first + q
                         j = wave - 2 * i
                         if not coded[q]:
-                            value = pixel.filled_value(np.int64(scratch.base[q]), state.low[z], state.high[z])
+                            value = pixel.filled_value(np.int64(scratch.base[q]))
                         elif mode == DECODE:
                             value = model_value(np.int64(scratch.mixtures.levels[q]), z, levels)
                         else:
@@ -129,7 +129,7 @@ def _block_for(mode):
                         scratch.targets[q] = value
                     if period:
                         teach_wave(z, wave, n, coded, levels, net, learner, scratch)
-                    learn_wave(z, wave, first, n, n_rows, n_columns, now, table, state, scratch)
+                    learn_wave(z, wave, first, n, n_rows, n_columns, table, state, scratch)
                 if (wave + 1) % epoch == 0 and wave + 1 < waves:
                     end_epoch(z, now, n_rows, n_columns, table, state, scratch)
         if period:

@@ -60,7 +60,7 @@ def encode_jobs(model, jobs: Sequence, settings: StreamParameters, device: torch
     batch.walk(code, step.end_epochs, change)
     coder = StreamEncoder(batch, jobs, settings.group_planes, settings.n_lanes)
     for job, parts in zip(jobs, coder.parts(found), strict=True):
-        job.parts = parts
+        job.parts = dict(enumerate(parts))
 
 
 @torch.no_grad()

@@ -118,7 +118,7 @@ class Step:
             self.adaptation.teach(self)
         learn.learn_wave[self.grid](
             batch.t, batch.buffer, batch.offsets, self.given, self.widths, self.is_coded, batch.exists,
-            batch.low, batch.high, self.base, self.scale, self.mean, self.predictions, self.raw,
+            self.base, self.scale, self.mean, self.predictions, self.raw,
             self.level, self.activity, self.magnitude, self.candidate, self.run_level, self.repeat_weight,
             batch.own_magnitude, batch.own_count, batch.own_error, batch.own_ratio, batch.own_ratio_count,
             batch.own_hits, batch.own_tries, self.weights,

@@ -1,4 +1,4 @@
-"""Experiments: lhic-ax trained without each scene and sensor, or with one part changed; floats; windows."""
+"""Experiments: lhic-ax without a scene or sensor, with one part changed, on other copies; floats; windows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from lhic.errors import UsageError
 EXPERIMENTS = {
     "cross-validation": "cross_validate",
     "ablations": "ablate",
+    "copies": "compare_copies",
     "floats": "measure_floats",
     "windows": "measure_windows",
 }

@@ -55,7 +55,8 @@ def compare_copies(config_path: Path, out: Path) -> list[dict]:
             bits |= {name: _bits(net, cubes[name]) for name in left_out}
             for name in IMITATIONS:
                 rng = np.random.default_rng([SEED_OF_TESTS, *name.encode()])
-                bits[f"{fold}, {name}"] = _bits(net, imitation(name, cubes[left_out[0]], rng))
+                corner = cubes[left_out[0]][:, : settings["corner"], : settings["corner"]]
+                bits[f"{fold}, {name}"] = _bits(net, imitation(name, corner, rng))
         row = {"name": change["name"], **bits, "seconds": time.perf_counter() - started}
         rows.append(row | changes_of(row, (rows or [row])[0], folds) | origin())
         written(out, rows, copies_table(rows, folds))

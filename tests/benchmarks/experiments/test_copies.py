@@ -24,7 +24,9 @@ def settings_of(tmp_path, rows):
     model = dataclasses.replace(CONFIG, adaptation=0).to_dict()
     rows = [row | {"model": model} for row in rows]
     path.write_text(
-        yaml.safe_dump({"root": str(tmp_path), "crop": 20, "folds": folds, "training": training, "rows": rows})
+        yaml.safe_dump(
+            {"root": str(tmp_path), "crop": 20, "corner": 12, "folds": folds, "training": training, "rows": rows}
+        )
     )
     return path
 

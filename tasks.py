@@ -130,7 +130,7 @@ def train(context, config="configs/lhic-ax.yml", device="auto"):
 
 @task(
     help={
-        "name": "cross-validation, ablations, copies, floats or windows",
+        "name": "cross-validation, ablations, copies, noise-floor, floats or windows",
         "out": "folder below results/; default: local/<name>",
     }
 )

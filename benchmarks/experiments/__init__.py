@@ -12,6 +12,7 @@ EXPERIMENTS = {
     "ablations": "ablate",
     "copies": "compare_copies",
     "floats": "measure_floats",
+    "noise-floor": "measure_floors",
     "windows": "measure_windows",
 }
 

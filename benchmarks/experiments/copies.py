@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 import lhic
@@ -23,12 +24,13 @@ from lhic.train.ax import IMITATIONS, AxNet, Observations, imitation, observe_it
 SEED_OF_TESTS = 2026  # of the imitations that are coded; no training has this seed
 
 
-def compare_copies(config_path: Path, out: Path) -> list[dict]:
+def compare_copies(config_path: Path, out: Path, keep: bool = False) -> list[dict]:
     """Train each row once without each sensor, and code what was left out.
 
     Returns a row for each row of the configuration: name, bits per sample of each cube (in streams that begin anew,
     of crops) and of the imitations of each sensor, ``sensors_percent`` and ``imitations_percent``: mean change
     against the first row of the cubes and of their imitations, each sensor counting as one; also written to `out`.
+    keep : take rows that are there already as they are
 
     Raises
     ------
@@ -40,8 +42,13 @@ def compare_copies(config_path: Path, out: Path) -> list[dict]:
     if len({change["name"] for change in settings["rows"]}) < len(settings["rows"]):
         raise ConfigError("rows: expected each name once")
     cubes = {name: item.load() for name, item in items.items()}
+    stored = out / "rows.parquet"
+    there = {row["name"]: row for row in pd.read_parquet(stored).to_dict("records")} if keep and stored.exists() else {}
     rows: list[dict] = []
     for change in tqdm(settings["rows"], desc="copies", unit="row"):
+        if change["name"] in there:
+            rows.append(there[change["name"]])
+            continue
         observations = settings["training"]["observations"] | {"imitations": change.get("imitations", ())}
         training = training_of(
             settings, change | {"training": {"observations": observations} | change.get("training", {})}

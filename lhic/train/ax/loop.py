@@ -13,7 +13,7 @@ import io
 import json
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,11 +24,13 @@ from tqdm import tqdm
 
 from lhic.data import Item
 from lhic.errors import CheckpointError, ConfigError
+from lhic.families import ax
 from lhic.families.ax.integer_net import check_bounds
 from lhic.families.ax.observe import Observations, observe
 from lhic.families.registry import resolve_device
 from lhic.families.weights import Weights, load_weights, save_weights
 from lhic.io.atomic import atomic_write
+from lhic.train.ax import augment
 from lhic.train.ax.augment import changed_copy, imitation
 from lhic.train.ax.config import AxTrainConfig
 from lhic.train.ax.network import AxNet, code_length
@@ -97,8 +99,8 @@ def train(config: AxTrainConfig, device: str, folder: Path, progress: bool = Tru
 def observe_item(item: Item, config: AxTrainConfig) -> tuple[str, Observations, list[Observations]]:
     """SHA-256 of a cube, its observations, and those of its changed copies.
 
-    Each depends on the cube, the configured experts, the seed and what copy it is, so with ``cache`` they are kept
-    from run to run.
+    Each depends on the cube, the configured experts, the seed, what copy it is and the code, so with ``cache`` they are
+    kept from run to run.
     """
     cube = item.load()
     sha256 = _sha256(cube)
@@ -147,11 +149,19 @@ def samples_of(observations: list[Observations]) -> Samples:
     return Samples(*(torch.from_numpy(np.concatenate(field)) for field in fields))
 
 
+@cache
+def _code() -> str:
+    """Hash of the sources on which observations depend."""
+    package = Path(ax.__file__).parent
+    sources = [*sorted(package.rglob("*.py")), Path(augment.__file__)]
+    return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in sources)).hexdigest()
+
+
 def _cache_key(sha256: str, config: AxTrainConfig, what: str, n_samples: int) -> str:
     architecture = config.architecture().to_dict()
     others = "width", "depth", "components", "tuning_steps", "adaptation"  # on which observations do not depend
     experts = {k: v for k, v in architecture.items() if k not in others}
-    text = json.dumps([sha256, experts, what, n_samples, config.seed], sort_keys=True)
+    text = json.dumps([_code(), sha256, experts, what, n_samples, config.seed], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 

@@ -39,6 +39,8 @@ def test_each_row_codes_what_was_left_out(tmp_path):
     assert gaps["A_percent"] == pytest.approx(100 * (gaps["one"] / before["one"] - 1))
     table = (tmp_path / "out" / "table.md").read_text()
     assert table.count("\n") == 4 and "eight bits" in table
+    kept = compare_copies(path, tmp_path / "out", keep=True)
+    assert [row["seconds"] for row in kept] == [before["seconds"], gaps["seconds"]]
 
 
 def test_changes_are_means_over_sensors():

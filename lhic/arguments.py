@@ -44,6 +44,7 @@ def finite_number(value: Any, name: str) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise UsageError(f"{name}: expected a number, found {value!r:.60}")
-    if not 0 <= value < math.inf:
+    number = float(value)
+    if not 0 <= number < math.inf:
         raise UsageError(f"{name}: expected a finite number of at least 0, found {value}")
-    return float(value)
+    return number

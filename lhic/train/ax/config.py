@@ -15,12 +15,13 @@ from lhic.train.config import SourceConfig, Sources
 class ObservationConfig(Config):
     """How many samples are taken, of each cube as it is and of changed copies of it (`lhic.train.ax.augment`).
 
-    imitations : names of those of which each cube has one more copy
+    imitations : names of those of which each cube has one more copy; by default those that networks were seen to learn
+        from (docs/training.md)
     """
 
     samples: Count = 150_000
     copies: Natural = 8
-    imitations: tuple[str, ...] = ()
+    imitations: tuple[str, ...] = ("few_lines", "columns", "laboratory", "gaps", "eight_bits")
     samples_of_copy: Count = 20_000
 
     @field_validator("imitations")

@@ -31,7 +31,7 @@ def test_weights_curves_and_tables_are_written_at_the_end(tmp_path):
     for name in ("lhic-ax-a", "lhic-ax-b"):
         content = {"name": name, "family": "lhic-ax", "model": CONFIG.to_dict(), "steps": 5, "batch": 128}
         content["train"] = [{"kind": "corpus", "root": str(tmp_path / "cubes")}]
-        content["observations"] = {"samples": 1000, "copies": 1, "samples_of_copy": 200}
+        content["observations"] = {"samples": 1000, "copies": 1, "imitations": [], "samples_of_copy": 200}
         (tmp_path / "configs" / f"{name}.yml").write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigError, match="lhic-ax-c: expected one of lhic-ax-a, lhic-ax-b"):
         train_presets(["lhic-ax-a", "lhic-ax-c"], tmp_path)

@@ -208,7 +208,7 @@ def test_a_constant_network_learns_biases_alone(cube, tmp_path):
         "batch": 256,
         "lr": 0.05,
     }
-    content["observations"] = {"samples": 4000, "copies": 0}
+    content["observations"] = {"samples": 4000, "copies": 0, "imitations": []}
     (tmp_path / "constant.yml").write_text(yaml.safe_dump(content))
     net = lhic.load_model(run(tmp_path / "constant.yml", "cpu", tmp_path, progress=False).weights_path).net
     assert not any(array.any() for array in net[:-1])
@@ -220,7 +220,7 @@ def test_fine_tuning_starts_from_weights(cube, tmp_path):
     folder.mkdir()
     np.save(folder / "a.npy", cube)
     base = {"family": "lhic-ax", "model": SMALL, "train": [{"kind": "corpus", "root": str(folder)}], "batch": 256}
-    base["observations"] = {"samples": 4000, "copies": 0}
+    base["observations"] = {"samples": 4000, "copies": 0, "imitations": []}
     for name, extra in (("first", {"steps": 30}), ("second", {"steps": 1, "lr": 1e-9})):
         content = {**base, "name": name, **extra}
         if name == "second":

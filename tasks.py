@@ -155,12 +155,12 @@ def train_presets(context, preset=None):
 
 @task(
     help={
-        "name": "cross-validation, ablations, copies, noise-floor, floats or windows",
+        "name": "cross-validation, ablations, copies, noise-floor, floats, windows or large-scene",
         "out": "folder below results/; default: local/<name>",
     }
 )
 def experiment(context, name, out=""):
-    """Train lhic-ax without some scene, sensor or part of it; or measure what floats, or windows of a scene, take."""
+    """Train lhic-ax without some scene, sensor or part of it; or measure floats, windows, a large scene."""
     from benchmarks.experiments import run_experiment
 
     run_experiment(name, out)

@@ -1,4 +1,4 @@
-"""Experiments: lhic-ax without a scene or sensor, with one part changed, on other copies; floats; windows."""
+"""Experiments: lhic-ax without a scene, sensor or part, or on other copies; noise; floats; windows; a large scene."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ EXPERIMENTS = {
     "floats": "measure_floats",
     "noise-floor": "measure_floors",
     "windows": "measure_windows",
+    "large-scene": "measure_large_scene",
 }
 
 

@@ -53,6 +53,7 @@ from lhic.io.source import STANDARD, Source, open_source
 from lhic.io.threads import n_threads
 from lhic.stream.header import MAGIC, read_index
 from lhic.stream.metadata import write_metadata
+from lhic.stream.packed import MIN_BYTES, write_code
 
 EXIT_DATA = 1
 MANY_BITS = 10
@@ -663,6 +664,7 @@ def run_compile(options: argparse.Namespace) -> None:
         except BackendError as error:  # a library that coding by other models does without
             skipped.append(f"{entry.name} left out: {error}")
     RawModel().compile_kernels()
+    write_code(bytes(MIN_BYTES))  # the models above have imported numba, so this is compiled, too
     console.say(f"{folder}: all kernels, in {time.perf_counter() - started:.0f} s")
     for line in skipped:
         print(f"lhic: {line}", file=sys.stderr)

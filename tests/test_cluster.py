@@ -31,6 +31,20 @@ def two_workers(tmp_path_factory):
         yield found
 
 
+@pytest.fixture(autouse=True)
+def fails_rather_than_hangs():
+    """Without workers `run` waits for some."""
+
+    def end(number, frame):
+        raise AssertionError("nothing came back for five minutes")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(300)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 def options_of(**changed):
     return argparse.Namespace(**{"force": False, "device": "auto", "threads": None, "memory_budget": None, **changed})
 
@@ -49,14 +63,9 @@ def copy(options, job):
 
 
 def copy_and_die_once(options, job):
-    """The worker of file 3 dies, the first time before it wrote anything, the second after all of it."""
-    marks = [job.source + mark for mark in (".before", ".after")]
-    if job.source.endswith("3.in") and not os.path.exists(marks[0]):
-        open(marks[0], "w").close()
-        os.kill(os.getpid(), signal.SIGKILL)
+    """The worker of file 3 dies when it has written its output and told nobody yet."""
     outcome = copy(options, job)
     if job.source.endswith("3.in"):
-        open(marks[1], "w").close()
         os.kill(os.getpid(), signal.SIGKILL)
     return outcome
 
@@ -88,8 +97,8 @@ def test_files_go_to_workers_with_their_share(two_workers, tmp_path):
 def test_a_worker_that_dies_costs_what_it_had_begun(two_workers, tmp_path):
     jobs = jobs_in(tmp_path, 8)
     found = {o.job: o for o in cluster.run(two_workers.scheduler_address, jobs, copy_and_die_once, options_of())}
-    assert set(found) == set(jobs) and os.path.exists(jobs[3].source + ".after")
-    assert found[jobs[3]].status == "skipped", "it was done when the second worker died"
+    assert set(found) == set(jobs)
+    assert found[jobs[3]].status == "skipped", "it was done when its worker died"
     assert {outcome.error for outcome in found.values()} == {""}
     assert all((tmp_path / f"{number}.out").exists() for number in range(8))
 
@@ -145,6 +154,7 @@ def test_a_folder_there_and_back_though_a_worker_is_killed(stored_models, two_wo
     (folder / "bad.npy").write_bytes((folder / "0.npy").read_bytes()[:-1])
     monkeypatch.chdir(tmp_path)
     client = distributed.Client(two_workers, set_as_default=False)
+    client.wait_for_workers(2)
 
     def kill():
         while not list((tmp_path / "out").glob("*.lhic")):

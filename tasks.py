@@ -142,8 +142,20 @@ def train(context, config="configs/lhic-ax.yml", device="auto"):
 
 
 @task(
+    name="train-presets",
+    help={"preset": "name of one, repeatable; default: all that are shipped, and their twins that end in -unseen"},
+    iterable=["preset"],
+)
+def train_presets(context, preset=None):
+    """Train the shipped weights of lhic-ax anew, into ckpt/ with curves and tables; well over half an hour."""
+    from benchmarks.experiments.presets import train_presets
+
+    print("\n".join(str(path) for path in train_presets(list(preset or ()))))
+
+
+@task(
     help={
-        "name": "cross-validation, ablations, floats, windows or large-scene",
+        "name": "cross-validation, ablations, copies, noise-floor, floats, windows or large-scene",
         "out": "folder below results/; default: local/<name>",
     }
 )

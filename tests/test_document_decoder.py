@@ -148,7 +148,7 @@ def test_logarithm_and_power():
 def test_side_section():
     """format_lhic_ax_side.md, 7."""
     header = document_decoder.Header(np.dtype("u1"), False, (2, 1, 3), (1, 3), "lhic-ax", b"", b"", 3, [])
-    side = document_decoder.read_side(bytes.fromhex("00 0a 4c 00 0e 03 04"), header, 0, 1, 3)
+    side = document_decoder.read_side(bytes.fromhex("00 0a 4b 00 0e 03 04"), header, 0, 1, 3)
     assert not side.mask.any()
     dense, constant = side.bands
     assert [levels.tolist() for levels in document_decoder.levels_of(dense)] == [[-1, 0, 1]]

@@ -233,4 +233,4 @@ def test_nothing_large_is_made_of_little(monkeypatch):
 def test_the_example_of_the_format():
     """docs/format_lhic_ax_side.md, section 7."""
     planes, side = split_tile(np.array([[[7, 9, 8]], [[5, 5, 5]]], "uint8"))
-    assert side.hex(" ") == "00 0a 4c 00 0e 03 04" and planes.values.tolist() == [[[-1, 1, 0]]]
+    assert side.hex(" ") == "00 0a 4b 00 0e 03 04" and planes.values.tolist() == [[[-1, 1, 0]]]

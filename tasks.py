@@ -142,9 +142,21 @@ def train(context, config="configs/lhic-ax.yml", device="auto"):
 
 
 @task(
+    name="train-presets",
+    help={"preset": "name of one, repeatable; default: all that are shipped, and their twins that end in -unseen"},
+    iterable=["preset"],
+)
+def train_presets(context, preset=None):
+    """Train the shipped weights of lhic-ax anew, into ckpt/ with curves and tables; well over half an hour."""
+    from benchmarks.experiments.presets import train_presets
+
+    print("\n".join(str(path) for path in train_presets(list(preset or ()))))
+
+
+@task(
     help={
-        "name": "cross-validation, ablations, floats, windows, large-scene, bit-planes, spectral-transform, "
-        "published-size or published-size-whole",
+        "name": "cross-validation, ablations, copies, noise-floor, floats, windows, large-scene, bit-planes, "
+        "spectral-transform, published-size or published-size-whole",
         "out": "folder below results/; default: local/<name>",
     }
 )

@@ -9,8 +9,7 @@ from lhic.families.registry import DEFAULT_MODEL, list_models, load_model
 from lhic.formats import load_cube, save_cube
 from lhic.opened import StreamCube
 from lhic.opened import open_cube as open
-
-__version__ = "0.1.0"
+from lhic.release import __version__
 
 __all__ = [
     "DEFAULT_MODEL",

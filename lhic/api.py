@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from lhic.arguments import whole_number
+from lhic.arguments import finite_number, whole_number
 from lhic.comparison import Comparison, check_comparable
 from lhic.cube import VALUE_DTYPES, Cube, CubeSink, check_cube, check_layout, n_bytes_of
 from lhic.errors import CorruptStreamError, InvalidCubeError, MemoryBudgetError, UsageError, VerificationError, named
@@ -40,7 +40,7 @@ from lhic.io.threads import n_threads
 from lhic.picture import Preview, choose_bands, stretch
 from lhic.stream.auxiliary import HEADER_MARK, AuxiliaryEntry, Packed, pack_all, unpack
 from lhic.stream.header import MAX_AXIS, PREAMBLE, VERSION, Header, StreamIndex, read_index, stream_bytes
-from lhic.stream.metadata import nanometres, nodata_of, plain
+from lhic.stream.metadata import in_samples, nanometres, nodata_of, plain
 from lhic.stream.tiles import Stream, TileEntry, lazy_sections
 from lhic.stream.whole import StreamWriter, check_whole
 from lhic.values.find import find_plan
@@ -92,7 +92,8 @@ def encode(
     tile_shape : rows and columns of a tile, for lhic-ax: large ones take fewer bits, of small ones a window takes
         less decoding; default: about 128 x 128, or the whole of a small cube
     options : of the model's family, e.g. ``param_d=8`` for lhic-bp, ``max_error=2`` or ``tuning_steps=300`` for
-        lhic-ax. With floats and 64-bit integers any family takes ``max_error``, in the samples' own unit
+        lhic-ax. With floats and 64-bit integers any family takes ``max_error``, in the samples' own unit. Instead of it
+        ``max_error_physical=0.001`` is a bound in the unit of ``scale * sample + offset``, for metadata with a scale
 
     Returns
     -------
@@ -240,6 +241,7 @@ def _encode(
     beside: Sequence[Packed] = (),
 ) -> StreamIndex:
     """Write a stream to `file` once it is complete; its sections stay in the empty file `spool` until then."""
+    options = _in_samples(options, metadata, cube.dtype)
     if options.get("max_error") and isinstance(metadata.get("nodata"), list):
         raise UsageError("max_error: expected one nodata value for all bands, found a list of them")
     model, options = _with_values(model, cube, metadata, options, work)
@@ -250,6 +252,21 @@ def _encode(
     if fallback:
         writer = _shortest(cube, model, writer, work)
     return writer.finish(file, beside)
+
+
+def _in_samples(options: dict, metadata: dict, dtype: np.dtype) -> dict:
+    """The options with a bound in samples, if there is one in the metadata's unit."""
+    physical = options.get("max_error_physical")
+    if physical is None:
+        return options
+    if "max_error" in options:
+        raise UsageError("max_error_physical: expected no max_error beside it, found one")
+    exact = in_samples(finite_number(physical, "max_error_physical"), metadata)
+    of_samples: float = float(exact) if dtype.kind == "f" else math.floor(exact)
+    if of_samples > exact:
+        of_samples = math.nextafter(of_samples, 0)
+    others = {name: value for name, value in options.items() if name != "max_error_physical"}
+    return others | ({"max_error": of_samples} if of_samples else {})
 
 
 def _tiled(model: Model, tile_shape: Sequence[int] | None) -> Model:

@@ -135,6 +135,7 @@ def add_encode(commands) -> None:
   lhic encode cube.npy cube.lhic --metadata bands.json
   lhic encode cube.npy cube.lhic --max-error 2
   lhic encode reflectance.npy cube.lhic --max-error 1e-4
+  lhic encode scene.tif cube.lhic --max-error-physical 0.001
   lhic encode cube.npy cube.lhic --tuning-steps 300
   lhic encode scenes --out-dir streams --scheduler tcp://host:8786
   cat cube.npy | lhic encode - - | ssh host 'cat > cube.lhic'
@@ -154,6 +155,8 @@ def add_encode(commands) -> None:
     add("--param-d", type=int, metavar="D", help="bits in the lower of a sample's two parts (default: the model's)")
     bound = "let samples change by up to E, in their own unit (default: 0, lossless)"
     add("--max-error", type=_number, default=0, metavar="E", help=bound)
+    physical = "the same in the unit of the file's scale, reflectance say: scale * sample + offset changes by up to E"
+    add("--max-error-physical", type=_number, metavar="E", help=physical)
     tuning = "fit the network of lhic-ax to the cube by N steps, e.g. 300, and send what changed, where that pays "
     add("--tuning-steps", type=int, metavar="N", help=tuning + "(default: up to the model; decoding takes no longer)")
     tiles = "rows and columns of a tile (default: about 128x128); windows of small ones are read faster"
@@ -196,6 +199,7 @@ def _encode(options: argparse.Namespace) -> tuple[dict, int]:
         "param_d": options.param_d,
         "tuning_steps": options.tuning_steps,
         "max_error": options.max_error or None,
+        "max_error_physical": options.max_error_physical,
         "coder": options.coder,
     }
     extra = {name: value for name, value in wanted.items() if value is not None}  # no error is what every family does
@@ -211,7 +215,7 @@ def _encode(options: argparse.Namespace) -> tuple[dict, int]:
             keywords = {"overwrite": options.force, "threads": options.threads, "progress": progress, **extra}
             keywords["memory_budget"] = getattr(options, "memory_budget", None)
             found = lhic.encode_file(cube, options.output, options.model, options.device, **keywords)
-        if cube.dtype.kind == "f" and not options.max_error and found["bits_per_sample"] > MANY_BITS:
+        if cube.dtype.kind == "f" and not found["max_error"] and found["bits_per_sample"] > MANY_BITS:
             _tell_of_bounds(cube, options)
         return found, cube.nbytes
 

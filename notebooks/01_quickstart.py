@@ -73,29 +73,29 @@ print(f"{about['n_tiles']} tiles of {about['tile_shape']}, parameters {about['pa
 sizes.round(4)
 
 # %% [markdown]
-# ## The two planes
+# ## Upper and lower bits
 #
-# A sample is coded in two parts: the most significant bits (`msp`), then the rest (`lsp`). The pictures split the
-# samples less the least one, or less the stream's offset where a model has one.
+# The pictures split the samples, less the least one or the stream's offset, into upper bits (`msp`), which show the
+# scene, and lower ones (`lsp`), in which much is noise: where the model splits them, or at 8 bits if it codes them whole.
 
 # %%
-split_bits, offset = about["parameters"]["param_d"], about["parameters"].get("offset", int(cube.min()))
+split_bits, offset = about["parameters"].get("param_d", 8), about["parameters"].get("offset", int(cube.min()))
 shown = bands or sorted({n_bands // 4, n_bands // 2, 3 * n_bands // 4})
 planes = codec_figures.planes_figure(cube.astype(np.int64) - offset, shown, split_bits)
 figures.save_figure(
-    planes, figure_folder, "planes", f"Bands and their two planes, {split_bits} bits in the lower; {about_cube}."
+    planes, figure_folder, "planes", f"Bands and their upper and lower bits, {split_bits} in the lower; {about_cube}."
 )
 planes
 
 # %% [markdown]
 # ## Where the bits go, band by band
 #
-# `bit_costs` gives the width of each symbol's interval in bits, in both planes: what the entropy coder spends, sample
-# by sample. Their sum agrees with the coded sections, side information left out.
+# `bit_costs` gives the width of each symbol's interval in bits, of each part of a sample if there are several: what the
+# entropy coder spends, sample by sample. Their sum agrees with the coded sections, side information left out.
 
 # %%
-costs = lhic.load_model(model, device).bit_costs(cube)  # (2 planes, bands, rows, columns)
-by_band = pd.DataFrame(costs.sum(axis=(2, 3)).T, columns=["msp", "lsp"])
+costs = lhic.load_model(model, device).bit_costs(cube)  # (parts, bands, rows, columns)
+by_band = pd.DataFrame(costs.sum(axis=(2, 3)).T, columns=["msp", "lsp"] if len(costs) == 2 else ["samples"])
 print(f"bit costs: {by_band.to_numpy().sum() / 8:,.0f} bytes; all sections: {sections.sum().sum():,}")
 title = f"{model}, {item.name[-20:]}, 1 cube {cube.shape}"
 bits_by_band = codec_figures.bands_figure(by_band / (n_rows * n_columns), "bits per sample", stacked=True, title=title)
@@ -106,7 +106,7 @@ bits_by_band
 
 # %%
 by_band["spread of the samples"] = cube.reshape(n_bands, -1).std(axis=1)
-by_band["bits per sample"] = (by_band["msp"] + by_band["lsp"]) / (n_rows * n_columns)
+by_band["bits per sample"] = costs.mean(axis=(2, 3)).sum(axis=0)
 print("the five bands with the most bits")
 by_band.nlargest(5, "bits per sample").round(2)
 

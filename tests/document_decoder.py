@@ -15,10 +15,12 @@ Letters and names in formulas are those of the document at hand. Unless a commen
 integers, and `>>` binds weaker than `+ - *`, as it does in Python.
 """
 
+import contextlib
 import hashlib
 import json
 import math
 import re
+import sys
 import zlib
 from bisect import bisect_right
 from collections.abc import Callable
@@ -859,6 +861,7 @@ def read_side(section: bytes, header: Header, max_error: int, h: int, w: int) ->
     if part:
         require(len(part) == -(-h * w // 8), "side: size of the mask")
         mask = np.logical_xor.accumulate(bits_of(part, h * w).reshape(h, w), axis=0)
+        require(mask.any(), "side: mask without a pixel")
     # format_lhic_ax_side.md, 3
     longest = header.shape[0] * (26 + 5 * min(h * w, 65536)) + 5
     bands, nodata = read_bands(Reader(reader.packed(longest)), header, max_error, h * w, has_mask=len(part) > 0)
@@ -922,14 +925,14 @@ def read_bands(reader: Reader, header: Header, max_error: int, n_pixels: int, ha
         else:
             require(2 <= band.n_positions <= 65536, "side: number of positions")
             for p in (0, band.n_positions - 1):
-                require(-(2**15) <= model_value(p, band.n_positions, band.centre) <= 2**15, "side: model value")
+                require(-(2**15) <= model_value(p, band.n_positions, band.centre) < 2**15, "side: model value")
     reader.end()
     return bands, nodata
 
 
 def model_value(p: np.ndarray | int, n: int, centre: int) -> np.ndarray | int:
     """format_lhic_ax_side.md, 4: of the position(s) `p` of `n`."""
-    return p - (n - 1) * centre // 8
+    return p - n * centre // 8
 
 
 def split_sizes(band: Band) -> tuple[int, int]:
@@ -1143,12 +1146,7 @@ def solve(g: np.ndarray, m: np.ndarray) -> np.ndarray:
     s = g.copy()
     s[np.diag_indices(n)] += 1024 + np.diag(g) * 2.0**-23
     for k in range(n):
-        if s[k, k] > g[k, k] * 2.0**-36:
-            f[k, k] = np.sqrt(s[k, k])
-        else:
-            f[k, :k] = 0
-            f[k, k] = 2.0**40
-            s[k + 1 :, k] = g[k + 1 :, k]
+        f[k, k] = np.sqrt(s[k, k])
         f[k + 1 :, k] = s[k + 1 :, k] / f[k, k]
         s[k + 1 :, k + 1 :] -= np.outer(f[k + 1 :, k], f[k + 1 :, k])
     y = m
@@ -1176,7 +1174,7 @@ FIRST_HITS = 8 * np.array([16, 32, 64, 128, 256, 384, 512, 640, 704, 768, 832, 8
 
 @dataclass
 class Network:
-    """Configuration, with zeros for the names that it may lack, and tensors, format_lhic_ax.md, 1.1 and 6."""
+    """Configuration and tensors, format_lhic_ax.md, 1.1 and 6."""
 
     config: dict
     experts: list[Expert]
@@ -1199,7 +1197,9 @@ class Wave:
     raw: np.ndarray = field(init=False)
     error_class: np.ndarray = field(init=False)  # `class`
     scale: np.ndarray = field(init=False)
+    features: np.ndarray = field(init=False)  # features, pixels
     h: np.ndarray = field(init=False)  # of the last hidden layer: units, pixels
+    s: np.ndarray = field(init=False)  # sums of the last layer, pixels
     candidate: np.ndarray = field(init=False)
     rung: np.ndarray = field(init=False)
     weight: np.ndarray = field(init=False)
@@ -1225,11 +1225,11 @@ class Plane:
         self.e = 0
         self.magnitude = [1024]
         self.error = [np.full(n_experts, 1024)]
-        self.ratio, self.count = [np.full(80, 1024)], [np.full(80, 4)]
+        self.ratio, self.count = [np.full(60, 1024)], [np.full(60, 4)]
         self.hits, self.tries = [FIRST_HITS], [np.full(16, 8)]
         self.n_coded = self.sum_r = 0
         self.sum_error = np.zeros(n_experts, np.int64)
-        self.sum_count, self.sum_ratio = np.zeros(80, np.int64), np.zeros(80, np.int64)
+        self.sum_count, self.sum_ratio = np.zeros(60, np.int64), np.zeros(60, np.int64)
         self.sum_tries, self.sum_hits = np.zeros(16, np.int64), np.zeros(16, np.int64)
 
     def mag(self, b: int = 0) -> int:
@@ -1293,11 +1293,11 @@ class Plane:
         wave.around = SUM_WEIGHTS @ np.abs(self.at(wave, RESIDUAL, 0, NEAREST))
         wave.expected = a * self.mag() >> 10
         wave.raw = np.maximum(10 * wave.around + 11 * wave.expected >> 4, 24)
-        wave.error_class = np.minimum(log(wave.raw) >> 3, 79)
+        wave.error_class = log(wave.raw) >> 3
         ratio, count = self.ratio[self.e][wave.error_class], self.count[self.e][wave.error_class]
         wave.scale = np.maximum(wave.raw * ratio // (256 * count), 12)
 
-    def features(self, wave: Wave) -> np.ndarray:
+    def features_of(self, wave: Wave) -> np.ndarray:
         """format_lhic_ax.md, 5.4: features, pixels."""
         z, i, j, base = self.z, wave.i, wave.j, wave.base
         inv, ls, lm = 2**24 // wave.scale, log(wave.scale), log(self.mag())
@@ -1347,12 +1347,12 @@ class Plane:
     def mixtures(self, wave: Wave) -> list[list[tuple[int, int, int]]]:
         """format_lhic_ax.md, 6 and 8.3: for each pixel, the components as (m, c, w)."""
         tensors, K = self.network.tensors, self.network.config["components"]
-        h = self.features(wave)
-        h = np.clip(tensors["first"] @ h + tensors["biases"][0][:, None] >> 5, 0, 4095)
+        wave.features = self.features_of(wave)
+        h = np.clip(tensors["first"] @ wave.features + tensors["biases"][0][:, None] >> 5, 0, 4095)
         for middle, bias in zip(tensors["middle"], tensors["biases"][1:], strict=True):
             h = np.clip(middle @ h + bias[:, None] >> 8, 0, 4095)
         wave.h = h
-        s = tensors["last"] @ h + tensors["last_bias"][:, None]
+        wave.s = s = tensors["last"] @ h + tensors["last_bias"][:, None]
 
         m = np.clip(4 * wave.base + ((s[:K] >> 7) * wave.scale >> 10), -(2**25), 2**25).T.tolist()
         c = np.clip(2 * log(wave.scale) - 81 + (s[K : 2 * K] >> 10), 0, 800).T.tolist()
@@ -1372,8 +1372,8 @@ class Plane:
         """Write the pictures and add to the sums; `coded` is false for pixels of the mask, `width` as in 8.2."""
         i, j, mag = wave.i, wave.j, self.mag()
         detail = x - wave.mean
-        r = np.clip(64 * x - wave.base, -(2**22), 2**22)
-        errors = np.minimum(np.abs(64 * x - wave.p), 2**22)
+        r = 64 * x - wave.base
+        errors = np.abs(64 * x - wave.p)
         # 8.1: runs; no neighbour is in the same wave
         for q, run, run_before in zip(self.at(wave, SAMPLE, 0, CAUSAL), self.runs, self.runs_before, strict=False):
             run[i, j] = np.where(x == q, np.minimum(run_before[i, j] + 1, 127), 0)
@@ -1381,11 +1381,11 @@ class Plane:
         self.pictures.put(self.z, i, j, np.array([x, detail, r, *errors]))
         # 5.3: activity
         a = self.activity_before[i, j]
-        new = a + (13 * (np.minimum((np.abs(r) << 14) // mag, 2**14) - a) >> 6)
-        self.activity[i, j] = np.where(coded, new, a)
+        self.activity[i, j] = a + (13 * (np.minimum((np.abs(r) << 14) // mag, 2**14) - a) >> 6)
         # 4.3: normal equations
         w = np.where(coded, 1 + 31 * mag**2 // (mag**2 + wave.scale**2), 0)
-        for k, expert in enumerate(self.network.experts):
+        u = 2 * i[0] + j[0]
+        for k, expert in enumerate(self.network.experts if u < 64 or u % 2 == 1 else ()):
             self.gram[k] += (w * wave.inputs[k]) @ wave.inputs[k].T
             self.moment[k] += wave.inputs[k] @ (w * (detail if expert.predicts_detail else x))
         # 5.1: sums of the tables
@@ -1435,7 +1435,7 @@ class Plane:
 
 
 def cumulative_of_levels(components: list[tuple[int, int, int]], v: list[int]) -> Callable[[int], int]:
-    """`F` of format_lhic_ax.md, 7.1, for a plane with levels `v`."""
+    """`F` of format_lhic_ax.md, 7, for a plane with levels `v`."""
     n = len(v)
 
     @cache
@@ -1447,27 +1447,6 @@ def cumulative_of_levels(components: list[tuple[int, int, int]], v: list[int]) -
         return (C * (2**24 - n) >> 38) + level
 
     return F
-
-
-def decode_level(coded: CodedSection, F: Callable[[int], int], n: int, d: int) -> tuple[int, int]:
-    """format_lhic_ax.md, 7.2: a level, and the `width` of 8.2, with which it was coded."""
-    a, b, first_length = 0, n, 2**24
-    if n > 2**d:
-        block = symbol_at(coded.slot(), 0, -(-n // 2**d), lambda block: F(block << d))
-        a, b = block << d, min((block + 1) << d, n)
-        first_length = F(b) - F(a)
-        coded.take(F(a), first_length)
-
-    Fa, length = F(a), F(b) - F(a)
-
-    def start(level: int) -> int:
-        return (F(level) - Fa) * 2**24 // length
-
-    level = symbol_at(coded.slot(), a, b, start)
-    second_length = start(level + 1) - start(level)
-    coded.take(start(level), second_length)
-    # with the first length at 2^24 the product is the length of the only symbol
-    return level, max(first_length * second_length >> 24, 1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1541,12 +1520,11 @@ class Adaptation:
 # ---------------------------------------------------------------------------------------------------------------------
 
 CONFIG_RANGES = {
-    "detail_planes": range(49), "sample_planes": range(41), "short_planes": range(25), "spatial_neighbours": range(17),
-    "epoch": range(1, 65), "width": range(4, 513, 4), "depth": range(1, 5), "components": range(1, 17),
-}  # fmt: skip
-OPTIONAL_CONFIG_RANGES = {
-    "far_neighbours": range(15), "blend": range(33), "repeats": range(5), "adaptation": (0, 1, 2, 4),
-    "joint_planes": range(33), "joint_far": range(9),
+    "detail_planes": range(33), "sample_planes": range(29), "spatial_neighbours": range(17),
+    "far_neighbours": range(15), "short_planes": range(6), "joint_planes": range(33), "joint_far": range(9),
+    "epoch": range(1, 33),
+    "blend": range(17), "width": range(8, 97, 8), "depth": range(1, 4), "components": range(1, 9),
+    "adaptation": (0, 1, 2, 4), "repeats": range(5), "tuning_steps": range(100_001),
 }  # fmt: skip
 TENSOR_NAMES = ("first", "middle", "last", "biases", "last_bias")
 
@@ -1555,31 +1533,29 @@ TENSOR_NAMES = ("first", "middle", "last", "biases", "last_bias")
 class AxStream:
     """What is common to all tiles."""
 
-    d: int
     max_error: int
     G: int
     L: int
     network: Network
+    trace: "Trace | None" = None
 
 
 def read_ax_stream(header: Header, weights: Weights) -> AxStream:
     """format_lhic_ax.md, 1.1."""
     require(header.n_sections == 3, "lhic-ax: number of sections")
     reader = Reader(header.parameters)
-    d, max_error, G, L = (reader.varint() for _ in range(4))
-    require(1 <= d <= 16 and max_error <= 65535 and 1 <= G <= 4096 and 1 <= L <= 1024, "lhic-ax: parameters")
+    max_error, G, L = (reader.varint() for _ in range(3))
+    require(max_error <= 65535 and 1 <= G <= 4096 and 1 <= L <= 1024, "lhic-ax: parameters")
     network = read_network(weights)
     changes = reader.rest()
     if changes:
         change_network(network, Reader(changes))
-    return AxStream(d, max_error, G, L, network)
+    return AxStream(max_error, G, L, network)
 
 
 def read_network(weights: Weights) -> Network:
     """Configuration (format_lhic_ax.md, 1.1) and tensors (6). Names that are not known are refused."""
-    config = {**dict.fromkeys(OPTIONAL_CONFIG_RANGES, 0), **weights.config}
-    config.pop("tuning_steps", None)
-    ranges = CONFIG_RANGES | OPTIONAL_CONFIG_RANGES
+    config, ranges = weights.config, CONFIG_RANGES
     require(config.keys() == ranges.keys(), "lhic-ax: names in the configuration")
     require(all(type(config[key]) is int and config[key] in ranges[key] for key in ranges), "lhic-ax: configuration")
     require(config["spatial_neighbours"] > 0 or config["far_neighbours"] == 0, "lhic-ax: far without near neighbours")
@@ -1681,32 +1657,87 @@ def decode_planes(stream: AxStream, levels: list[np.ndarray], mask: np.ndarray, 
             for k, plane in enumerate(group):
                 u = t - 4 * k
                 if 0 <= u < n_waves:
-                    decode_wave(coded, stream.d, plane, mask, u, adaptation)
+                    decode_wave(coded, plane, mask, u, adaptation, stream.trace)
                     if u + 1 < n_waves and (u + 1) % stream.network.config["epoch"] == 0:
                         plane.begin_epoch()
+                        if stream.trace:
+                            stream.trace.epoch(plane)
         if adaptation.a:
             adaptation.change()
         coded.end()
     return [pictures.samples(z) for z in range(len(planes))]
 
 
-def decode_wave(coded: CodedSection, d: int, plane: Plane, mask: np.ndarray, u: int, adaptation: Adaptation) -> None:
+def decode_wave(
+    coded: CodedSection, plane: Plane, mask: np.ndarray, u: int, adaptation: Adaptation, trace: "Trace | None"
+) -> None:
     i, j = wave_pixels(u, *mask.shape)
     wave = plane.describe(i, j)
     mixtures = plane.mixtures(wave)
-    x = np.clip(wave.base + 32 >> 6, plane.low, plane.high)  # 5.5: what pixels of the mask take
+    x = wave.base + 32 >> 6  # 5.5: what pixels of the mask take
     width = np.ones(len(i), np.int64)
     pixels, of_samples = np.flatnonzero(~mask[i, j]), []
     for pixel in pixels:
         F = cumulative_of_levels(mixtures[pixel], plane.levels)
-        level, width[pixel] = decode_level(coded, F, len(plane.levels), d)
-        x[pixel] = plane.levels[level]
+        state = coded.states[coded.lane]
+        level = decode_symbol(coded, F, len(plane.levels))
+        if trace:
+            trace.sample(plane, wave, pixel, mixtures[pixel], state, level, F)
+        x[pixel], width[pixel] = plane.levels[level], F(level + 1) - F(level)
         if adaptation.a and u % 2 == 1:
             K = plane.network.config["components"]
             of_samples.append(gradients(mixtures[pixel], K, plane.levels, level))
     if of_samples:
         adaptation.teach(wave.h[:, pixels], of_samples)
     plane.learn(wave, x, ~mask[i, j], width)
+
+
+class TraceEnds(Exception):
+    """All samples that a trace is to have are there."""
+
+
+class Trace:
+    """Lines that say what is found on the way to the first samples, and at the ends of the first epochs."""
+
+    def __init__(self, n_samples: int = 50, n_epochs: int = 3):
+        self.n_samples, self.n_epochs = n_samples, n_epochs
+        self.lines: list[str] = []
+
+    def put(self, name: str, values: object) -> None:
+        numbers = np.ravel(values).tolist()
+        self.lines.append(f"  {name} = {' '.join(map(str, numbers))}")
+
+    def sample(
+        self, plane: Plane, wave: Wave, pixel: int, components: list, state: int, level: int, F: Callable[[int], int]
+    ) -> None:
+        if self.n_samples == 0:
+            raise TraceEnds
+        self.n_samples -= 1
+        self.lines.append(f"sample: z = {plane.z}, i = {wave.i[pixel]}, j = {wave.j[pixel]}")
+        for name in ("mean", "p", "near", "base", "around", "expected", "raw", "error_class", "scale"):
+            self.put(name.replace("error_", ""), getattr(wave, name)[..., pixel])
+        if plane.network.config["repeats"]:
+            for name in ("candidate", "rung", "weight"):
+                self.put(name, getattr(wave, name)[pixel])
+        for name in ("features", "h", "s"):
+            self.put(name, getattr(wave, name)[:, pixel])
+        for name, values in zip("mcw", zip(*components, strict=True), strict=True):
+            self.put(name, values)
+        self.put("state", state)
+        self.put("slot", state % 2**24)
+        self.put("level", level)
+        self.put("interval", (F(level), F(level + 1)))
+        self.put("x", plane.levels[level])
+
+    def epoch(self, plane: Plane) -> None:
+        if self.n_epochs == 0:
+            return
+        self.n_epochs -= 1
+        self.lines.append(f"epoch: z = {plane.z}, e = {plane.e} begins")
+        for coefficients in plane.coefficients:
+            self.put("coefficients", coefficients)
+        for name in ("magnitude", "error", "ratio", "count", "hits", "tries"):
+            self.put(name, getattr(plane, name)[-1])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -2121,8 +2152,11 @@ class PlaneNetworks:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def decode(stream: bytes, weights_folders: list[Path]) -> np.ndarray:
-    """The cube of a stream, bands by rows by columns; `DecodeError` where the documents say that it is rejected."""
+def decode(stream: bytes, weights_folders: list[Path], trace: Trace | None = None) -> np.ndarray:
+    """The cube of a stream, bands by rows by columns; `DecodeError` where the documents say that it is rejected.
+
+    trace : of the family lhic-ax, takes note of what is found on the way
+    """
     header, sections = read_container(stream)
     # format_values.md
     has_values = header.family not in ("raw", "shuffled") and header.values is not None
@@ -2141,7 +2175,9 @@ def decode(stream: bytes, weights_folders: list[Path]) -> np.ndarray:
         check_shuffled(header)
         family, decode_tile = (), decode_shuffled_tile
     elif header.family == "lhic-ax":
-        family, decode_tile = (read_ax_stream(header, find_weights(header, weights_folders)),), decode_ax_tile
+        ax_stream = read_ax_stream(header, find_weights(header, weights_folders))
+        ax_stream.trace = trace
+        family, decode_tile = (ax_stream,), decode_ax_tile
     elif header.family == "lhic-bp":
         family, decode_tile = (read_bp_stream(header, find_weights(header, weights_folders)),), decode_bp_tile
     else:
@@ -2157,3 +2193,21 @@ def decode(stream: bytes, weights_folders: list[Path]) -> np.ndarray:
         require(zlib.crc32(samples.tobytes()) == tile.samples_crc, "samples_crc")
         cube[:, tile.rows, tile.columns] = samples
     return cube.astype(true_dtype.newbyteorder(">")) if header.big_endian else cube
+
+
+def trace_of(stream: bytes, weights_folders: list[Path]) -> list[str]:
+    """Lines of `Trace` for a stream of the family lhic-ax."""
+    trace = Trace()
+    with contextlib.suppress(TraceEnds):
+        decode(stream, weights_folders, trace)
+    return trace.lines
+
+
+def main() -> None:
+    """``python -m tests.document_decoder STREAM FOLDER...``: trace of a stream of lhic-ax, weights in the folders."""
+    path, *folders = map(Path, sys.argv[1:])
+    print("\n".join(trace_of(path.read_bytes(), folders)))
+
+
+if __name__ == "__main__":
+    main()

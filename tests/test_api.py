@@ -1,5 +1,7 @@
 """The facade with a family that needs no network: routing, checksums, errors."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -80,7 +82,7 @@ def test_weights_must_match(stored_models):
 
 def test_unknown_family(stored_models):
     header = Header(np.dtype("int8"), (1, 1, 1), 1, 1, "x", "future", b"", b"", {})
-    with pytest.raises(ModelMismatchError, match="future"):
+    with pytest.raises(ModelMismatchError, match=f"lhic {lhic.__version__} reads .*'future': the release that wrote"):
         lhic.decode(write_stream(header, [(b"a",)], [0]))
 
 
@@ -110,6 +112,43 @@ def test_near_lossless(stored_models):
     assert np.array_equal(again, cube // 5 * 5) and lhic.inspect(stream)["max_error"] == 4
     assert np.array_equal(lhic.decode_tile(stream, 3), again[:, 8:, 8:])
     assert lhic.inspect(store(cube))["max_error"] == 0
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint32", "int64", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("bound", "scale"), [(0.3, 0.1), (0.001, 1e-4), (0.02, [1e-3, -2e-3, 0, 5e-4, 1e-3]), (7, 2), (1e-6, 1e-4)]
+)
+def test_a_bound_in_the_unit_of_the_scale_holds_for_every_sample(dtype, bound, scale):
+    """And as many whole steps are used as it allows, in the band of the greatest scale."""
+    rng = np.random.default_rng(4)
+    cube = rng.integers(0, 2000, (5, 14, 12)).astype(dtype)
+    cube += (rng.random(cube.shape) < 0.5).astype(dtype)
+    cube[:, 3:5] = 0
+    metadata = {"scale": scale, "offset": 5, "nodata": 0}
+    stream = lhic.encode(cube, "lhic-ax-turbo", metadata=metadata, max_error_physical=bound)
+    again = lhic.decode(stream)
+    greatest = Fraction(0)
+    for samples, others, one in zip(cube, again, scale if isinstance(scale, list) else [scale] * 5, strict=True):
+        pairs = zip(samples.ravel().tolist(), others.ravel().tolist(), strict=True)
+        greatest = max(greatest, max(abs(Fraction(a) - Fraction(b)) for a, b in pairs) * abs(Fraction(str(one))))
+    exact = Fraction(str(bound))
+    step = max(abs(Fraction(str(one))) for one in (scale if isinstance(scale, list) else [scale]))
+    assert greatest <= exact and (greatest > 0 or step > exact) and np.array_equal(again == 0, cube == 0)
+    if np.dtype(dtype).kind != "f":
+        assert lhic.inspect(stream)["max_error"] == exact // step
+
+
+def test_a_bound_in_a_unit_that_nobody_stated_is_refused():
+    cube = np.arange(60, dtype="int16").reshape(3, 4, 5)
+    for more, words in (
+        ({}, "max_error_physical: expected a scale in the metadata, found none"),
+        ({"metadata": {"scale": 0}}, "expected a scale"),
+        ({"metadata": {"scale": 2}, "max_error": 1}, "expected no max_error beside it"),
+        ({"metadata": {"scale": 2}, "max_error_physical": -1}, "max_error_physical: expected a finite number"),
+        ({"metadata": {"scale": 2}, "max_error_physical": "1"}, "max_error_physical: expected a number, found '1'"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            lhic.encode(cube, "lhic-ax-turbo", **{"max_error_physical": 0.5, **more})
 
 
 # --- what streams from elsewhere may announce -------------------------------------------------------------------------

@@ -85,6 +85,17 @@ def test_near_lossless(stored_models, cube_file, tmp_path, capsys):
     check_failure(capsys, tmp_path, 2, ["lhic-bp", "max_error"], *refused)
 
 
+def test_near_lossless_in_the_unit_of_the_scale(stored_models, cube_file, tmp_path, capsys):
+    stream, again = tmp_path / "cube.lhic", tmp_path / "again.npy"
+    (tmp_path / "scale.json").write_text('{"scale": 0.1}')
+    encode = ["encode", cube_file, stream, "--model", "stored", "--quiet", "--max-error-physical", "0.3"]
+    check_failure(capsys, tmp_path, 2, ["expected a scale in the metadata"], *encode)
+    code, out, _ = run(capsys, *encode, "--metadata", tmp_path / "scale.json")
+    assert code == 0 and "near-lossless, |error| <= 3" in out
+    code, out, _ = run(capsys, "decode", stream, again, "--verify", cube_file, "--quiet")
+    assert code == 0 and "within 3 of the original (largest error: 3)" in out
+
+
 def test_tuning(cube_file, tmp_path, capsys):
     stream, again = tmp_path / "cube.lhic", tmp_path / "again.npy"
     encode = ["encode", cube_file, stream, "--quiet"]

@@ -92,7 +92,7 @@ def test_import_needs_neither_torch_nor_triton_nor_numba():
 def test_coding_needs_no_library_of_the_extras():
     code = (
         "import lhic, numpy, tests.golden.make as golden;"
-        "stream = (golden.FOLDER / 'v3_lhic_ax' / 'land_uint16.lhic').read_bytes();"
+        "stream = (golden.FOLDER / 'lhic_ax' / 'land_uint16.lhic').read_bytes();"
         "cube, options = golden.cubes()['land_uint16'];"
         "assert numpy.array_equal(lhic.decode(stream), cube);"
         "assert lhic.encode(cube, device='auto', **options) == stream"
@@ -113,7 +113,7 @@ CALLS = {
 @pytest.mark.parametrize("extra", CALLS)
 def test_a_missing_library_is_told_with_the_extra_that_brings_it(extra, tmp_path):
     np.save(tmp_path / "cube.npy", np.arange(60, dtype="int16").reshape(3, 4, 5))
-    shutil.copy(REPOSITORY / "tests" / "golden" / "v1_raw" / "land_uint16.lhic", tmp_path / "stream.lhic")
+    shutil.copy(REPOSITORY / "tests" / "golden" / "raw" / "land_uint16.lhic", tmp_path / "stream.lhic")
     known = {"cube.npy", "stream.lhic", "out", "out.png"}
     arguments = [str(tmp_path / part) if part in known else part for part in CALLS[extra]]
     done = python(without(*OPTIONAL) + "from lhic.cli import main; sys.exit(main(sys.argv[1:]))", *arguments)

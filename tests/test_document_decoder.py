@@ -13,8 +13,9 @@ from tests.document_decoder import DecodeError, decode
 from tests.golden.make import beside, cubes, pinned_cubes, tuned_cube, value_cubes
 
 GOLDEN = Path(__file__).parent / "golden"
-STREAMS = sorted(GOLDEN.glob("v*/*.lhic"))
-WEIGHTS = [Path(__file__).parents[1] / "ckpt", *sorted(GOLDEN.glob("v*"))]
+STREAMS = sorted(GOLDEN.glob("*/*.lhic"))
+TRACED = "planes_48"
+WEIGHTS = [Path(__file__).parents[1] / "ckpt", *sorted({path.parent for path in STREAMS})]
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,13 @@ def test_golden_streams(path, expected):
         assert cube.tobytes() == expected[path.stem].tobytes()
 
 
+def test_the_trace_of_a_stream_is_what_is_found_on_the_way():
+    """`python -m tests.document_decoder` prints it, for whoever writes a decoder."""
+    folder = GOLDEN / "lhic_ax_tiny"
+    lines = document_decoder.trace_of((folder / f"{TRACED}.lhic").read_bytes(), [folder])
+    assert (folder / f"{TRACED}.trace.txt").read_text().splitlines() == lines
+
+
 def test_there_are_golden_streams():
     families = {document_decoder.read_container(path.read_bytes())[0].family for path in STREAMS}
     assert families == {"raw", "shuffled", "lhic-ax", "lhic-bp"}
@@ -55,7 +63,7 @@ def test_no_part_of_the_package_is_used():
     assert not imported & {"lhic", "torch", "tests", "importlib"}
 
 
-SMALL = sorted([*GOLDEN.glob("v*/one_sample_uint8.lhic"), *GOLDEN.glob("v1_auxiliary/*.lhic")])
+SMALL = sorted([*GOLDEN.glob("*/one_sample_uint8.lhic"), *GOLDEN.glob("auxiliary/*.lhic")])
 
 
 @pytest.mark.parametrize("path", SMALL, ids=lambda path: path.parent.name)
@@ -74,7 +82,7 @@ def test_damaged_streams_are_rejected(path):
 
 def test_weights_must_be_at_hand(tmp_path):
     with pytest.raises(DecodeError, match="model mismatch"):
-        decode((GOLDEN / "v1_lhic_ax/one_sample_uint8.lhic").read_bytes(), [tmp_path])
+        decode((GOLDEN / "lhic_ax/one_sample_uint8.lhic").read_bytes(), [tmp_path])
 
 
 # --- examples and checksums that the documents give ---
@@ -140,7 +148,7 @@ def test_logarithm_and_power():
 def test_side_section():
     """format_lhic_ax_side.md, 7."""
     header = document_decoder.Header(np.dtype("u1"), False, (2, 1, 3), (1, 3), "lhic-ax", b"", b"", 3, [])
-    side = document_decoder.read_side(bytes.fromhex("00 0a 4c 00 0e 03 04"), header, 0, 1, 3)
+    side = document_decoder.read_side(bytes.fromhex("00 0a 4b 00 0e 03 04"), header, 0, 1, 3)
     assert not side.mask.any()
     dense, constant = side.bands
     assert [levels.tolist() for levels in document_decoder.levels_of(dense)] == [[-1, 0, 1]]

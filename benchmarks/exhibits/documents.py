@@ -3,6 +3,7 @@
 A document holds ``<!-- table: results/.../name.md -->`` and ``<!-- end of table -->``, or
 ``<!-- figure: results/.../name.svg -->`` and ``<!-- end of figure -->``; what stands between is replaced: by the table
 with its caption, or by the figure with the caption that lies in it.  Sources are paths from the repository's root.
+``<!-- weights: ckpt/lhic-ax*.safetensors -->`` gets tables of all files of that pattern.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from posixpath import relpath
 
 from benchmarks.exhibits.figures import read_caption
 from benchmarks.exhibits.key_numbers import key_numbers
+from benchmarks.exhibits.weights_tables import weights_tables
 from benchmarks.measure.files import write_file
 from benchmarks.measure.provenance import REPOSITORY
 from lhic.errors import UsageError
 
-DOCUMENTS = "README.md", "results/README.md", "docs/explore.md"
+DOCUMENTS = "README.md", "results/README.md", "docs/explore.md", "ckpt/README.md"
 KEY_NUMBERS = "results/key_numbers.md"
 BLOCK = re.compile(
-    r"(?P<start><!-- (?P<kind>table|figure): (?P<source>\S+) -->\n).*?(?P<end><!-- end of (?P=kind) -->)", re.DOTALL
+    r"(?P<start><!-- (?P<kind>table|figure|weights): (?P<source>\S+) -->\n).*?(?P<end><!-- end of (?P=kind) -->)",
+    re.DOTALL,
 )
 
 
@@ -36,6 +39,8 @@ def filled(text: str, root: Path = REPOSITORY, folder: str = ".") -> str:
     """
 
     def fill(block: re.Match) -> str:
+        if block["kind"] == "weights":
+            return f"{block['start']}\n{weights_tables(root.glob(block['source']))}\n\n{block['end']}"
         source = root / block["source"]
         if not source.is_file():
             kind = block["kind"]

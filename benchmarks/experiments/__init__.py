@@ -1,4 +1,4 @@
-"""Experiments: lhic-ax without each scene and sensor, or with one part changed; floats; windows; a large scene;
+"""Experiments: lhic-ax without a scene, sensor or part, or on other copies; noise; floats; windows; a large scene;
 ideas of other learned codecs; LHIC-BP at its published size."""
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from lhic.errors import UsageError
 EXPERIMENTS = {
     "cross-validation": "cross_validate",
     "ablations": "ablate",
+    "copies": "compare_copies",
     "floats": "measure_floats",
+    "noise-floor": "measure_floors",
     "windows": "measure_windows",
     "large-scene": "measure_large_scene",
     "bit-planes": "measure_bit_planes",

@@ -31,8 +31,8 @@ def ablate(config_path: Path, out: Path, keep: bool = False) -> list[dict]:
     """Train and test each row of an ablation configuration.
 
     Returns a row for each: name, bits of each test cube, mean, change in percent against the row that it names (else
-    the first), multiply-accumulates of the network, microseconds of CPU time that a sample takes besides the network
-    (where crops are measured), a remark; also written to `out`.
+    the first), multiply-accumulates of the network, microseconds of CPU time that a sample takes: besides the network
+    (where crops are measured), and to encode (where streams are); a remark; also written to `out`.
     keep : take rows that are there already as they are
 
     Raises
@@ -62,6 +62,7 @@ def measured(trial: Trial) -> dict:
     bits = MEASURES[measure](trial)
     row = {"name": trial.change["name"], **bits, "mean": float(np.mean(list(bits.values()))), "change_percent": 0.0}
     row |= {"against": "", "macs": trial.net.macs, "walk_us": trial.walk_us() if measure == "crops" else np.nan}
+    row |= {"encode_us": trial.encode_us}
     return row | {"remark": "", "seconds": time.perf_counter() - started} | origin()
 
 
@@ -70,22 +71,26 @@ def ablation_table(rows: list[dict], tests: list[str]) -> str:
     lines = []
     for row in rows:
         bits = [f"{row[name]:.3f}" for name in tests]
-        walk = "" if np.isnan(row["walk_us"]) else f"{row['walk_us']:.2f}"
+        times = ["" if np.isnan(row[name]) else f"{row[name]:.2f}" for name in ("walk_us", "encode_us")]
         other = row["against"] not in (rows[0]["name"], row["name"])
         remarks = [f"against: {row['against']}"] * other + [row["remark"]] * bool(row["remark"])
         change = f"{row['change_percent']:+.2f} %"
         lines.append(
-            [row["name"], *bits, f"{row['mean']:.4f}", change, f"{row['macs']:,.0f}", walk, "; ".join(remarks)]
+            [row["name"], *bits, f"{row['mean']:.4f}", change, f"{row['macs']:,.0f}", *times, "; ".join(remarks)]
         )
-    head = ["variant", *tests, "mean", "change", "MACs", "rest, us", ""]
+    head = ["variant", *tests, "mean", "change", "MACs", "rest, us", "encode, us", ""]
     return markdown(head, lines, right=range(1, len(head) - 1))
 
 
 class Trial:
-    """A row's cubes and network; `done` keeps what rows share."""
+    """A row's cubes and network; `done` keeps what rows share.
+
+    encode_us : CPU time of a sample of the streams that were made
+    """
 
     def __init__(self, settings: dict, change: dict, done: dict[str, object]):
         self.settings, self.change, self.done = settings, change, done
+        self.encode_us = np.nan
         self.training = training_of(settings, change)
         self.crop = int(change.get("crop", settings["crop"]))
 
@@ -110,6 +115,15 @@ class Trial:
             return trained(self.training, own, copies, self.change.get("rounded", True))
 
         return self.once("network", make)
+
+    def streams(self, cubes: list[np.ndarray], **options) -> list[bytes]:
+        """Of the row's network, timed."""
+        model = self.net.as_model("trial")
+        lhic.encode(cubes[0][:1], model, **options)  # compiles
+        started = time.process_time()
+        streams = [lhic.encode(cube, model, **options) for cube in cubes]
+        self.encode_us = 1e6 * (time.process_time() - started) / sum(cube.size for cube in cubes)
+        return streams
 
     def walk_us(self) -> float:
         """CPU time of a sample besides the network, in first bands of the first test cube: the best of some walks."""
@@ -140,15 +154,17 @@ def _tiles(trial: Trial) -> dict[str, float]:
     size = trial.change["tile"]
 
     def make() -> dict[str, float]:
-        model, bits = trial.net.as_model("trial"), {}
-        for name, item in trial.items("test").items():
-            cube = item.load()
+        cubes = {name: item.load() for name, item in trial.items("test").items()}
+        names, tiles = [], []
+        for name, cube in cubes.items():
             n_rows, n_columns = (size, size) if size else cube.shape[1:]
-            corners = [(i, j) for i in range(0, cube.shape[1], n_rows) for j in range(0, cube.shape[2], n_columns)]
-            tiles = [np.ascontiguousarray(cube[:, i : i + n_rows, j : j + n_columns]) for i, j in corners]
-            streams = [lhic.encode(tile, model, tuning_steps=0, fallback=False) for tile in tiles]
-            sections = sum(int(np.sum(lhic.inspect(stream)["tiles"])) for stream in streams)
-            bits[name] = 8 * sections / cube.size
+            for i in range(0, cube.shape[1], n_rows):
+                for j in range(0, cube.shape[2], n_columns):
+                    names.append(name)
+                    tiles.append(np.ascontiguousarray(cube[:, i : i + n_rows, j : j + n_columns]))
+        bits = dict.fromkeys(cubes, 0.0)
+        for name, stream in zip(names, trial.streams(tiles, tuning_steps=0, fallback=False), strict=True):
+            bits[name] += 8 * int(np.sum(lhic.inspect(stream)["tiles"])) / cubes[name].size
         return bits
 
     return trial.once(f"tiles of {size}", make)
@@ -157,12 +173,13 @@ def _tiles(trial: Trial) -> dict[str, float]:
 def _tuned(trial: Trial) -> dict[str, float]:
     """Whole cubes, to each of which the encoder fits the network; ``tuning_steps`` : the option of `lhic.encode`."""
     whole = _tiles(Trial(trial.settings, trial.change | {"tile": 0}, trial.done))
-    model, bits = trial.net.as_model("trial"), {}
-    for name, item in trial.items("test").items():
-        cube = item.load()
-        plain, tuned = (len(lhic.encode(cube, model, tuning_steps=n)) for n in (0, trial.change["tuning_steps"]))
-        bits[name] = whole[name] + 8 * (tuned - plain) / cube.size
-    return bits
+    cubes = {name: item.load() for name, item in trial.items("test").items()}
+    n_plain, n_tuned = (
+        [len(stream) for stream in trial.streams(list(cubes.values()), tuning_steps=steps)]
+        for steps in (0, trial.change["tuning_steps"])
+    )
+    saved = dict(zip(cubes, np.subtract(n_plain, n_tuned).tolist(), strict=True))
+    return {name: whole[name] - 8 * saved[name] / cube.size for name, cube in cubes.items()}
 
 
 MEASURES = {"crops": _crops, "tiles": _tiles, "tuned": _tuned}

@@ -19,6 +19,7 @@ from lhic.errors import BackendError, CheckpointError, ModelMismatchError, Usage
 from lhic.extras import needs
 from lhic.families.family import Family, Model
 from lhic.families.weights import load_weights, read_description
+from lhic.release import __version__
 
 FAMILIES = {
     "lhic-bp": "lhic.families.bp",
@@ -188,7 +189,10 @@ def as_model(model: str | os.PathLike | Model, device: str) -> Model:
 def family_of(name: str) -> Family:
     """The family of a stream; `ModelMismatchError` if this version lacks it."""
     if name not in FAMILIES:
-        raise ModelMismatchError(f"header: expected a family among {', '.join(FAMILIES)}, found {name!r}")
+        raise ModelMismatchError(
+            f"header: expected a family that lhic {__version__} reads ({', '.join(FAMILIES)}), found {name!r}: "
+            "the release that wrote this stream can read it"
+        )
     return importlib.import_module(FAMILIES[name]).family
 
 
@@ -228,6 +232,12 @@ def _find(name: str, weights_hash: bytes) -> Path:
                 strange.append(path)
     passed = f" (no lhic weights: {', '.join(map(str, strange))})" if strange else ""
     raise ModelMismatchError(
-        f"model {name!r}: expected weights with SHA-256 {weights_hash.hex()[:16]}..., found no such file; pass it with "
-        f"--model PATH or put its folder into LHIC_CKPT{passed}"
+        f"model {name!r}: expected weights with SHA-256 {weights_hash.hex()[:16]}..., found no such file"
+        f"{_of_name(name)}; pass it with --model PATH or put its folder into LHIC_CKPT{passed}"
     )
+
+
+def _of_name(name: str) -> str:
+    """What is known of weights that are not there though others of their name are."""
+    found = [entry.sha256[:16] for _, entry in _files(name) if entry and entry.name == name]
+    return f": {name} of lhic {__version__} has {found[0]}..., another release wrote this stream" if found else ""

@@ -15,6 +15,7 @@ import numpy as np
 
 from lhic.cube import DTYPES, VALUE_DTYPES
 from lhic.errors import CorruptStreamError, ForeignStreamError, TruncatedStreamError, UnsupportedVersionError
+from lhic.release import __version__
 from lhic.stream import auxiliary
 from lhic.stream.auxiliary import AuxiliaryEntry, Packed
 from lhic.stream.metadata import read_metadata, write_metadata
@@ -160,7 +161,8 @@ def _read_preamble(stream: Stream) -> tuple[int, int, int]:
     found = bytes(stream[len(MAGIC) : len(MAGIC) + 1])
     if found > bytes([VERSION]):
         raise UnsupportedVersionError(
-            f"preamble: expected format version {VERSION}, found {found[0]}: a newer lhic wrote this stream"
+            f"preamble: expected format version {VERSION}, which lhic {__version__} reads, found {found[0]}: "
+            "a later release wrote this stream and can read it"
         )
     if len(stream) < PREAMBLE.size:
         raise TruncatedStreamError(f"preamble: expected {PREAMBLE.size} bytes, found {len(stream)}")

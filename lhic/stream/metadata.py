@@ -10,11 +10,12 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from lhic.errors import CorruptStreamError, InvalidCubeError
+from lhic.errors import CorruptStreamError, InvalidCubeError, UsageError
 from lhic.stream.packed import read_packed, write_packed
 from lhic.stream.varint import Reader
 
@@ -111,6 +112,29 @@ def nodata_of(metadata: dict, dtype: np.dtype) -> int | float | None:
         return float(nodata)
     limits = np.iinfo(dtype)
     return int(nodata) if nodata == int(nodata) and limits.min <= nodata <= limits.max else None
+
+
+def in_samples(difference: float, metadata: dict) -> Fraction:
+    """The greatest difference of samples that is at most `difference` in the quantity, ``scale * sample + offset``.
+
+    Where bands have scales of their own that is the least of their bounds, so that it holds in each.  Numbers are taken
+    for the decimals that they are written as: 0.3 over a scale of 0.1 is 3, which it is not in binary64.
+
+    Raises
+    ------
+    UsageError
+        The metadata have no scale other than 0.
+
+    Examples
+    --------
+    >>> in_samples(0.3, {"scale": 0.1}), in_samples(0.01, {"scale": [0.001, -0.002]})
+    (Fraction(3, 1), Fraction(5, 1))
+    """
+    scale = metadata.get("scale", 0)
+    scales = [abs(Fraction(repr(float(one)))) for one in (scale if isinstance(scale, list) else [scale])]
+    if not any(scales):
+        raise UsageError("max_error_physical: expected a scale in the metadata, found none")
+    return Fraction(repr(float(difference))) / max(scales)
 
 
 def _value(value: Any, where: str, depth: int = 0) -> Any:

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lhic.arguments import whole_number
+from lhic.arguments import finite_number, whole_number
 from lhic.cube import DTYPES, Cube
-from lhic.errors import UsageError
 from lhic.values.maps import Kind, Map, bits_of
 from lhic.values.plan import MAX_SPECIALS, Plan, special_mask
 from lhic.values.steps import MAX_NUMBER, WHOLE, find_map, power_of_two
@@ -80,11 +79,7 @@ def checked_bound(max_error: object, dtype: np.dtype) -> float:
     """The bound as a number; `UsageError` if samples of this dtype cannot have it."""
     if dtype.kind != "f":
         return float(whole_number(max_error, "max_error", 0, 0 if dtype.kind == "b" else 2**53))
-    if isinstance(max_error, bool) or not isinstance(max_error, int | float | np.number):
-        raise UsageError(f"max_error: expected a number, found {max_error!r:.60}")
-    if not 0 <= max_error < math.inf:
-        raise UsageError(f"max_error: expected a finite number of at least 0, found {max_error}")
-    return float(max_error)
+    return finite_number(max_error, "max_error")
 
 
 @dataclass

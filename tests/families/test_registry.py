@@ -1,5 +1,7 @@
 """Weights are found by name, then by hash; other files in their folders, and loaded models, do no harm."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -7,6 +9,7 @@ import safetensors.numpy
 import lhic
 from lhic.errors import CheckpointError, ModelMismatchError, UsageError
 from lhic.families.registry import list_models
+from lhic.families.weights import load_weights, save_weights
 
 CUBE = np.arange(3 * 4 * 5, dtype="int16").reshape(3, 4, 5)
 
@@ -36,6 +39,14 @@ def test_foreign_files_in_a_weights_folder_stop_nobody(stream, stored_models, fo
         lhic.encode(CUBE, "no-such-model")
     with pytest.raises(CheckpointError, match=r"another\.safetensors"):
         lhic.encode(CUBE, "another")
+
+
+def test_weights_of_another_release_under_the_name_are_told(stream, stored_models):
+    (stored_models / "stored.safetensors").unlink()
+    other = load_weights(stored_models / "stored-too.safetensors")
+    save_weights(stored_models / "stored.safetensors", replace(other, name="stored"))
+    with pytest.raises(ModelMismatchError, match=f"stored of lhic {lhic.__version__} has {other.sha256.hex()[:16]}"):
+        lhic.decode(stream)
 
 
 def test_foreign_files_are_named_when_nothing_fits(stream, stored_models, foreign_files):

@@ -1,13 +1,15 @@
-"""Golden streams: written once, decoded forever.
+"""Golden streams: what the documents of the format say, as bytes.
 
-One folder per format version and model.  A folder holds the streams of the cubes below and, for a model that is not
-shipped, its weights.  ``invoke golden`` calls `write_missing`, which never touches a file that exists; the tests decode
-every stream and compare what today's encoder writes byte by byte.  A stream that can no longer be read is a defect of
-the reader, whatever changed.
+One folder for each model.  A folder holds the streams of cubes below and, for a model that is not shipped, its
+weights.  ``invoke golden`` calls `write_missing`, which never touches a file that exists; the tests decode every stream
+and compare what today's encoder writes byte by byte.  Once the format is released, a stream that can no longer be read
+is a defect of the reader, whatever changed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,27 +27,20 @@ from lhic.families.weights import Weights, save_weights
 from lhic.io.atomic import atomic_write
 
 FOLDER = Path(__file__).parent
-TINY = FOLDER / "v1_lhic_bp_tiny" / "lhic-bp-tiny.safetensors"
-AX_TINY = FOLDER / "v1_lhic_ax_tiny" / "lhic-ax-tiny.safetensors"
-AX_TINY_2 = FOLDER / "v2_lhic_ax_tiny" / "lhic-ax-tiny-2.safetensors"
-AX_TINY_3 = FOLDER / "v3_lhic_ax_tiny" / "lhic-ax-tiny-3.safetensors"
+BP_TINY = FOLDER / "lhic_bp_tiny" / "lhic-bp-tiny.safetensors"
+AX_TINY = FOLDER / "lhic_ax_tiny" / "lhic-ax-tiny.safetensors"
 MODELS = {
-    "v1_lhic_bp_tiny": TINY,
-    "v1_lhic_bp_xs": "lhic-bp-xs",
-    "v1_lhic_ax_tiny": AX_TINY,
-    "v1_lhic_ax": "lhic-ax-1",
-    "v1_lhic_ax_fast": "lhic-ax-fast-1",
-    "v1_lhic_ax_max": "lhic-ax-max-1",
-    "v2_lhic_ax_tiny": AX_TINY_2,
-    "v2_lhic_ax": "lhic-ax-2",
-    "v2_lhic_ax_fast": "lhic-ax-fast-2",
-    "v2_lhic_ax_max": "lhic-ax-max-2",
-    "v2_lhic_ax_turbo": "lhic-ax-turbo",
-    "v3_lhic_ax_tiny": AX_TINY_3,
-    "v3_lhic_ax": "lhic-ax",
-    "v3_lhic_ax_fast": "lhic-ax-fast",
-    "v3_lhic_ax_max": "lhic-ax-max",
-    "v1_raw": RawModel(),
+    "lhic_bp_tiny": BP_TINY,
+    "lhic_bp_xs": "lhic-bp-xs",
+    "lhic_ax_tiny": AX_TINY,
+    "lhic_ax": "lhic-ax",
+    "lhic_ax_fast": "lhic-ax-fast",
+    "lhic_ax_max": "lhic-ax-max",
+    "lhic_ax_turbo": "lhic-ax-turbo",
+    "raw": RawModel(),
+    "values": AX_TINY,
+    "values_raw": RawModel(),
+    "values_shuffled": ShuffledModel(),
 }
 """Folder -> model, by path, by the name of shipped weights, or itself."""
 
@@ -62,8 +57,8 @@ def cubes() -> dict[str, tuple[np.ndarray, dict]]:
     return {
         "land_uint16": (land.astype("uint16"), {}),
         "water_int16_nodata": (gaps.astype("int16"), {"metadata": METADATA}),
-        "wide_int32": ((land * 25 - 12_000).astype("int32"), {"param_d": 10}),
-        "one_sample_uint8": (np.full((1, 1, 1), 200, "uint8"), {"param_d": 4}),
+        "wide_int32": ((land * 25 - 12_000).astype("int32"), {}),
+        "one_sample_uint8": (np.full((1, 1, 1), 200, "uint8"), {}),
         "thin_big_endian": (land[:, :1, :].astype(">i2"), {}),
     }
 
@@ -74,36 +69,43 @@ def pinned_cubes() -> dict[str, tuple[np.ndarray, dict]]:
     The cubes above hold six bands, one group, one lane and one tile.  These pin what reaches farther: regressors up to
     32 planes back, groups that follow one another, lanes, tiles at an edge, and every kind of band.
     """
-    band, row, column = np.ogrid[0:48, 0:24, 0:26]
+    band, row, column = np.ogrid[0:48, 0:16, 0:18]
     noise = (band * 7919 + row * 104729 + column * 1299709) * 2654435761 % 2**32 >> 20  # 0..4095, irregular
     smooth = 700 + 13 * row + 5 * column + (band * 37) % 90 * (row + column) // 8
     scene = smooth + noise // 100
     scene[1::7] += noise[1::7] // 9  # some bands are noisier, so that experts differ
-    nodata = np.broadcast_to((row < 5) | ((2 * row + column) % 11 == 0), (9, 24, 26))
+    nodata = np.broadcast_to((row < 5) | ((2 * row + column) % 11 == 0), (9, 16, 18))
     part = scene[:9] - 800
     part[2] = 41  # one value wherever there is data
     part[4, 7, 9] = -30_000  # isolated, below
     part[5, 8, 3] = 30_000  # and above
     part[6] = 7 * (part[6] // 7)  # gaps in the histogram
-    part[6, 20, 20] = 30_001
+    part[6, 12, 12] = 30_001
     wide = scene[:6].astype("int64") * 40_009 % 2**31  # many values: two planes
     ranked = np.where(noise[:6] % 5 > 2, 3_000_000_000, 17) + (noise[:6] % 40) * 1_000_003  # few, far apart
     wide[1::2] = ranked[1::2] % 2**32
-    twice = scene[:40, :, :26].copy()
+    twice = scene[:40].copy()
     twice[:, 1::3] = twice[:, 0:-1:3]  # rows and columns that stand twice
     twice[:, :, 4::5] = twice[:, :, 3:-1:5]
     signed = scene[:12] % 251 - 125
+    ends = noise[:2, :9, :8] * 16
+    ends[:, 3, 4:8] = 0, 1, 65_534, 65_535  # all model values that there are
+    quiet = band[:9] + np.where((band[:9] > 5) & (noise[:9] % 5 == 0), 7, 5)  # nothing is expected, then comes noise
+    quiet[:, 3, 4] += 1
     return {
         "planes_48": (scene.astype("uint16"), {"group_planes": 7, "n_lanes": 3}),
         "tall_planes": (scene[:40, :, :9].astype("uint16"), {"group_planes": 64}),
         "kinds_int16": (np.where(nodata, -32768, part).astype("int16"), {"group_planes": 4, "n_lanes": 2}),
-        "wide_uint32": (wide[:, :17, :19].astype("uint32"), {"group_planes": 3, "n_lanes": 5}),
-        "repeats_int16": (twice.astype(">i2"), {"group_planes": 16, "n_lanes": 1, "lower_bits": 4}),
-        "tiles_int16": ((scene[:20] - 900).astype("int16"), {"tile": (9, 8), "group_planes": 6, "lower_bits": 16}),
+        "wide_uint32": (wide.astype("uint32"), {"group_planes": 3, "n_lanes": 5}),
+        "repeats_int16": (twice.astype(">i2"), {"group_planes": 16, "n_lanes": 1}),
+        "tiles_int16": ((scene[:20] - 900).astype("int16"), {"tile": (9, 8), "group_planes": 6}),
         "pixels_uint16": (scene[:30, :3, :4].astype("uint16"), {"tile": (1, 1)}),
         "bound_3_int8": (signed.astype("int8"), {"max_error": 3, "group_planes": 5, "n_lanes": 2}),
-        "bound_2_nodata": (np.where(nodata, -32768, part).astype("int16"), {"max_error": 2, "tile": (24, 13)}),
-        "bound_900_int32": (wide[:4, :11, :12].astype("int32"), {"max_error": 900, "lower_bits": 12}),
+        "bound_2_nodata": (np.where(nodata, -32768, part).astype("int16"), {"max_error": 2, "tile": (16, 9)}),
+        "ends_uint16": (ends.astype("uint16"), {}),
+        "quiet_uint8": (quiet.astype("uint8"), {}),
+        "large_tile_uint8": ((signed[:2, :9, :8] + 125).astype("uint8"), {"tile": (700, 900)}),
+        "bound_900_int32": (wide[:4, :11, :12].astype("int32"), {"max_error": 900}),
     }
 
 
@@ -133,17 +135,22 @@ def value_cubes() -> dict[str, tuple[np.ndarray, dict]]:
     }
 
 
-VALUES = {"v1_values": AX_TINY_2, "v1_values_raw": RawModel(), "v1_values_shuffled": ShuffledModel()}
-"""Folder -> model of the streams of `value_cubes`."""
+BP_OPTIONS = {"wide_int32": {"param_d": 10}, "one_sample_uint8": {"param_d": 4}}
+PRESETS = ("land_uint16", "water_int16_nodata", "one_sample_uint8")
+"""Of `cubes`, for shipped weights of lhic-ax, of which all that is pinned by those that are not is the same."""
 
-PINNED = {
-    "v2_lhic_ax_pinned": "lhic-ax-2",
-    "v2_lhic_ax_tiny_pinned": AX_TINY_2,
-    "v2_lhic_ax_turbo_pinned": "lhic-ax-turbo",
-    "v3_lhic_ax_pinned": "lhic-ax",
-    "v3_lhic_ax_tiny_pinned": AX_TINY_3,
-}
-"""Folder -> model of the streams of `pinned_cubes`."""
+CASES = [
+    (folder, name)
+    for folder in MODELS
+    if not folder.startswith("values")
+    for name in (PRESETS if folder.startswith("lhic_ax") and folder != "lhic_ax_tiny" else cubes())
+]
+VALUE_CASES = [(folder, name) for folder in MODELS if folder.startswith("values") for name in value_cubes()]
+PINNED_CASES = [("lhic_ax_tiny", name) for name in pinned_cubes()]
+PINNED_CASES += [
+    ("lhic_ax_turbo", name) for name in pinned_cubes() if name not in ("pixels_uint16", "large_tile_uint8")
+]
+PINNED_CASES += [("lhic_ax", name) for name in ("planes_48", "kinds_int16", "repeats_int16")]
 
 
 class PinnedModel(AxModel):
@@ -152,10 +159,7 @@ class PinnedModel(AxModel):
     def __init__(self, model: AxModel, tile: tuple[int, int] | None = None, **parameters: int):
         super().__init__(model.name, model.settings, model.net, model.weights_hash, model.device)
         self.tile = tile
-        lower_bits = 8 if model.net.last.any() else 16  # turbo's walk is for one symbol a sample
-        self.parameters = StreamParameters(
-            **{"lower_bits": lower_bits, "max_error": 0, "group_planes": 16, "n_lanes": 1} | parameters
-        )
+        self.parameters = StreamParameters(**{"max_error": 0, "group_planes": 16, "n_lanes": 1} | parameters)
 
     def tile_shape(self, n_rows: int, n_columns: int) -> tuple[int, int]:
         return self.tile or (n_rows, n_columns)
@@ -169,8 +173,8 @@ def encode_pinned(cube: np.ndarray, model: str | Path, settings: dict, device: s
     return lhic.encode(cube, PinnedModel(lhic.load_model(model, device), **settings), fallback=False)
 
 
-TUNED = FOLDER / "v2_lhic_ax_tiny" / "tuned_uint16.lhic"
-"""A stream with changed weights; to find these is a matter of floats, so other encoders may write others."""
+TUNED = FOLDER / "lhic_ax_tiny" / "tuned_uint16.lhic"
+"""A stream with changed weights, as the encoder here finds them."""
 
 
 def tuned_cube() -> np.ndarray:
@@ -179,7 +183,7 @@ def tuned_cube() -> np.ndarray:
     return (900 + 11 * row + 7 * (column // 2) + 40 * band + (texture - texture[:, :, ::-1]) // 4).astype("uint16")
 
 
-BESIDE = FOLDER / "v1_auxiliary" / "beside_uint16.lhic"
+BESIDE = FOLDER / "auxiliary" / "beside_uint16.lhic"
 """A stream with auxiliary sections, and every key of the metadata."""
 
 
@@ -210,49 +214,37 @@ def encode_beside() -> bytes:
     return lhic.encode(cube, RawModel(), metadata=metadata, auxiliary=arrays)
 
 
+def stream_of(folder: str, name: str, device: str = "cpu") -> bytes:
+    """What today's encoder writes for one of the cases."""
+    if (folder, name) in PINNED_CASES:
+        cube, settings = pinned_cubes()[name]
+        return encode_pinned(cube, MODELS[folder], settings, device)
+    cube, options = (value_cubes() if (folder, name) in VALUE_CASES else cubes())[name]
+    if folder.startswith("lhic_bp"):
+        options = options | BP_OPTIONS.get(name, {})
+    return encode(cube, MODELS[folder], options, device)
+
+
+def tuned_stream() -> bytes:
+    return encode(tuned_cube(), AX_TINY, {"tuning_steps": 60})
+
+
 def write_missing() -> None:
     """Write weights and streams that are not there yet."""
-    made = {
-        TINY: tiny_weights,
-        AX_TINY: tiny_ax_weights,
-        AX_TINY_2: tiny_ax_weights_2,
-        AX_TINY_3: tiny_ax_weights_3,
-    }
-    for path, weights in made.items():
+    for path, weights in ((BP_TINY, tiny_weights), (AX_TINY, tiny_ax_weights)):
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
             save_weights(path, weights())
-    for folder, model in MODELS.items():
-        (FOLDER / folder).mkdir(exist_ok=True)
-        for name, (cube, options) in cubes().items():
-            path = FOLDER / folder / f"{name}.lhic"
-            if not path.exists():
-                with atomic_write(path) as file:
-                    file.write(encode(cube, model, options))
-                print(f"written: {path.relative_to(FOLDER)}")
-    for folder, model in VALUES.items():
-        (FOLDER / folder).mkdir(exist_ok=True)
-        for name, (cube, options) in value_cubes().items():
-            path = FOLDER / folder / f"{name}.lhic"
-            if not path.exists():
-                with atomic_write(path) as file:
-                    file.write(encode(cube, model, options))
-                print(f"written: {path.relative_to(FOLDER)}")
-    for folder, model in PINNED.items():
-        (FOLDER / folder).mkdir(exist_ok=True)
-        for name, (cube, settings) in pinned_cubes().items():
-            path = FOLDER / folder / f"{name}.lhic"
-            if not path.exists():
-                with atomic_write(path) as file:
-                    file.write(encode_pinned(cube, model, settings))
-                print(f"written: {path.relative_to(FOLDER)}")
-    if not BESIDE.exists():
-        BESIDE.parent.mkdir(exist_ok=True)
-        with atomic_write(BESIDE) as file:
-            file.write(encode_beside())
-    if not TUNED.exists():
-        with atomic_write(TUNED) as file:
-            file.write(encode(tuned_cube(), AX_TINY_2, {"tuning_steps": 60}))
+    made: dict[Path, Callable[[], bytes]] = {
+        FOLDER / folder / f"{name}.lhic": partial(stream_of, folder, name)
+        for folder, name in CASES + VALUE_CASES + PINNED_CASES
+    }
+    for path, stream in (made | {BESIDE: encode_beside, TUNED: tuned_stream}).items():
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            with atomic_write(path) as file:
+                file.write(stream())
+            print(f"written: {path.relative_to(FOLDER)}")
 
 
 def encode(cube: np.ndarray, model: str | Path | Model, options: dict, device: str = "cpu") -> bytes:
@@ -284,30 +276,15 @@ def tiny_weights() -> Weights:
     return Weights("lhic-bp-tiny", "lhic-bp", config.to_dict(), tensors, {"training": "none: golden streams only"})
 
 
-TINY_AX = {
-    "detail_planes": 2, "sample_planes": 2, "short_planes": 1, "spatial_neighbours": 6, "epoch": 4, "width": 8,
-    "depth": 2, "components": 3,
-}  # fmt: skip
-
-
 def tiny_ax_weights() -> Weights:
-    """The smallest lhic-ax with every kind of expert and layer of version 1, untrained."""
-    return _tiny_ax("lhic-ax-tiny", AxConfig(**TINY_AX, far_neighbours=0, repeats=0, blend=0, adaptation=0))
+    """The smallest lhic-ax with every kind of expert and layer; made by formulas, so that no generator decides.
 
-
-def tiny_ax_weights_2() -> Weights:
-    """The same with the parts of version 2."""
-    return _tiny_ax("lhic-ax-tiny-2", AxConfig(**TINY_AX, far_neighbours=14, repeats=4, blend=8, adaptation=0))
-
-
-def tiny_ax_weights_3() -> Weights:
-    """The same with those of version 3; its last layer has room to change."""
-    config = AxConfig(**TINY_AX, far_neighbours=14, repeats=4, blend=8, adaptation=2)
-    return _tiny_ax("lhic-ax-tiny-3", config)
-
-
-def _tiny_ax(name: str, config: AxConfig) -> Weights:
-    """Formulas, so that no generator decides."""
+    Its last layer has room to change.
+    """
+    config = AxConfig(
+        detail_planes=2, sample_planes=2, short_planes=1, spatial_neighbours=6, far_neighbours=14, joint_planes=1,
+        joint_far=2, epoch=4, width=8, depth=2, components=3, repeats=4, blend=8, adaptation=2,
+    )  # fmt: skip
     tensors = {}
     for number, (tensor, shape) in enumerate(sorted(shapes(config).items())):
         index = np.arange(np.prod(shape), dtype=np.int64).reshape(shape)
@@ -315,4 +292,4 @@ def _tiny_ax(name: str, config: AxConfig) -> Weights:
         tensors[tensor] = ((index * 7919 + number * 104729 + 17) * 2654435761 % 2**32 % (2 * limit) - limit).astype(
             "int32"
         )
-    return Weights(name, "lhic-ax", config.to_dict(), tensors, {"training": "none: golden streams only"})
+    return Weights("lhic-ax-tiny", "lhic-ax", config.to_dict(), tensors, {"training": "none: golden streams only"})

@@ -5,60 +5,58 @@ import pytest
 
 import lhic
 from tests.golden.make import (
-    AX_TINY_2,
+    AX_TINY,
     BESIDE,
+    CASES,
     FOLDER,
     METADATA,
     MODELS,
-    PINNED,
+    PINNED_CASES,
     TUNED,
-    VALUES,
+    VALUE_CASES,
     beside,
     cubes,
-    encode,
     encode_beside,
-    encode_pinned,
     pinned_cubes,
+    stream_of,
     tuned_cube,
+    tuned_stream,
     value_cubes,
 )
 
-CASES = [(folder, name) for folder in MODELS for name in cubes()]
-VALUE_CASES = [(folder, name) for folder in VALUES for name in value_cubes()]
-PINNED_CASES = [(folder, name) for folder in PINNED for name in pinned_cubes()]
+
+def committed(folder, name):
+    return (FOLDER / folder / f"{name}.lhic").read_bytes()
 
 
 @pytest.mark.parametrize("folder,name", CASES)
 def test_golden_stream(folder, name):
-    stream = (FOLDER / folder / f"{name}.lhic").read_bytes()
-    cube, options = cubes()[name]
+    stream, (cube, options) = committed(folder, name), cubes()[name]
     again = lhic.decode(stream, device="cpu", model=MODELS[folder])
     assert again.dtype == cube.dtype and np.array_equal(again, cube)
-    assert encode(cube, MODELS[folder], options) == stream
+    assert stream_of(folder, name) == stream
     if options.get("metadata"):
         assert lhic.inspect(stream)["metadata"] == METADATA
 
 
 @pytest.mark.parametrize("folder,name", PINNED_CASES)
 def test_pinned_stream(folder, name):
-    stream = (FOLDER / folder / f"{name}.lhic").read_bytes()
-    cube, settings = pinned_cubes()[name]
-    _check_pinned(lhic.decode(stream, device="cpu", model=PINNED[folder]), cube, settings)
-    assert encode_pinned(cube, PINNED[folder], settings) == stream
+    stream, (cube, settings) = committed(folder, name), pinned_cubes()[name]
+    _check_pinned(lhic.decode(stream, device="cpu", model=MODELS[folder]), cube, settings)
+    assert stream_of(folder, name) == stream
 
 
 @pytest.mark.parametrize("folder,name", VALUE_CASES)
 def test_stream_of_values(folder, name):
-    if folder == "v1_values_shuffled":
+    if folder == "values_shuffled":
         pytest.importorskip("zstandard", reason="needs the extra floats")
-    stream = (FOLDER / folder / f"{name}.lhic").read_bytes()
-    cube, options = value_cubes()[name]
-    again = lhic.decode(stream, device="cpu", model=VALUES[folder])
+    stream, (cube, _) = committed(folder, name), value_cubes()[name]
+    again = lhic.decode(stream, device="cpu", model=MODELS[folder])
     assert again.dtype == cube.dtype
     bound = lhic.inspect(stream)["max_error"]
     assert np.abs(again - cube).max() <= bound if bound else again.tobytes() == cube.tobytes()
-    if folder != "v1_values_shuffled":  # other versions of Zstandard may write others
-        assert encode(cube, VALUES[folder], options) == stream
+    if folder != "values_shuffled":  # other versions of Zstandard may write others
+        assert stream_of(folder, name) == stream
 
 
 def _check_pinned(again, cube, settings):
@@ -70,7 +68,8 @@ def _check_pinned(again, cube, settings):
 def test_golden_stream_with_changed_weights():
     stream = TUNED.read_bytes()
     assert lhic.inspect(stream)["parameters"]["bytes of changed weights"] > 50
-    assert np.array_equal(lhic.decode(stream, device="cpu", model=AX_TINY_2), tuned_cube())
+    assert np.array_equal(lhic.decode(stream, device="cpu", model=AX_TINY), tuned_cube())
+    assert tuned_stream() == stream
 
 
 def test_golden_stream_with_auxiliary_sections():
@@ -88,20 +87,18 @@ def test_golden_stream_with_auxiliary_sections():
 @pytest.mark.gpu
 @pytest.mark.parametrize("folder,name", CASES)
 def test_golden_stream_on_a_gpu(folder, name, cuda):
-    stream = (FOLDER / folder / f"{name}.lhic").read_bytes()
-    cube, options = cubes()[name]
+    stream, (cube, _) = committed(folder, name), cubes()[name]
     assert np.array_equal(lhic.decode(stream, device="cuda", model=MODELS[folder]), cube)
-    again = encode(cube, MODELS[folder], options, device="cuda")
+    again = stream_of(folder, name, "cuda")
     assert np.array_equal(lhic.decode(again, device="cpu", model=MODELS[folder]), cube)
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("folder,name", PINNED_CASES)
 def test_pinned_stream_on_a_gpu(folder, name, cuda):
-    stream = (FOLDER / folder / f"{name}.lhic").read_bytes()
-    cube, settings = pinned_cubes()[name]
-    _check_pinned(lhic.decode(stream, device="cuda", model=PINNED[folder]), cube, settings)
-    assert encode_pinned(cube, PINNED[folder], settings, device="cuda") == stream
+    stream, (cube, settings) = committed(folder, name), pinned_cubes()[name]
+    _check_pinned(lhic.decode(stream, device="cuda", model=MODELS[folder]), cube, settings)
+    assert stream_of(folder, name, "cuda") == stream
 
 
 def test_nothing_is_missing_and_nothing_unknown():

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lhic
 from lhic.errors import (
     CorruptStreamError,
     ForeignStreamError,
@@ -109,7 +110,7 @@ def test_foreign_and_newer_streams():
         read_index(b"PK\3\4" + bytes(100))
     newer = bytearray(stream())
     newer[8] = 2
-    with pytest.raises(UnsupportedVersionError, match="found 2"):
+    with pytest.raises(UnsupportedVersionError, match=f"lhic {lhic.__version__} reads, found 2: a later release"):
         read_index(bytes(newer))
     newer[8] = 0
     with pytest.raises(CorruptStreamError):

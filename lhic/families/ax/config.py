@@ -21,9 +21,6 @@ from lhic.families.ax.experts import (
 )
 from lhic.families.ax.spec import CAUSAL
 
-# Parts that the first weights did not know; a configuration without them has 0.
-LATER = ("far_neighbours", "repeats", "blend", "joint_planes", "joint_far", "tuning_steps", "adaptation")
-
 LIMITS = {
     "detail_planes": (0, 32),
     "sample_planes": (0, 28),
@@ -87,7 +84,6 @@ class AxConfig:
     def from_dict(cls, values: dict) -> AxConfig:
         """Raises `ConfigError` for an unknown, missing or impossible value."""
         names = {field.name for field in fields(cls)}
-        values = dict.fromkeys(LATER, 0) | values
         if set(values) != names:
             odd = sorted(set(values) ^ names)[0]
             raise ConfigError(
@@ -113,8 +109,8 @@ class AxConfig:
         return config
 
     def to_dict(self) -> dict:
-        """Later parts that are left out are not named, so that first weights keep their identity."""
-        return {name: value for name, value in asdict(self).items() if value or name not in LATER}
+        """By name, all of them: what `from_dict` takes."""
+        return asdict(self)
 
     def experts(self) -> list[Expert]:
         """The experts in the order in which the network sees them."""

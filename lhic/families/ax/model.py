@@ -31,7 +31,6 @@ from lhic.families.ax.levels import levels_of
 from lhic.families.ax.observe import draw, observe
 from lhic.families.ax.parameters import (
     FAMILY,
-    LOWER_BITS,
     MAX_CHANGES_BYTES,
     MAX_TILE_PIXELS,
     StreamParameters,
@@ -46,8 +45,7 @@ from lhic.stream.tiles import Section, TileGrid
 from lhic.stream.varint import Reader, write_varint
 
 MAX_LANES = 8
-LANE_SAMPLES = 1 << 15  # samples of a group for each of its lanes, whose state takes 8 bytes
-DEFAULT_LOWER_BITS = 8
+LANE_SAMPLES = 1 << 14  # samples of a group for each of its lanes, whose state takes 8 bytes
 TUNING_SAMPLES = 150_000  # of one tile
 HELD_OUT = 5  # one of so many says what tuning saves
 SAMPLES_A_WEIGHT = 16  # of a cube, at least: a weight's change takes some 4 bits, a sample saves 0.3 at best
@@ -56,8 +54,9 @@ SAMPLES_ON_DEVICE = 1 << 26  # a GPU wants many tiles at once; its own memory is
 BATCHES_OF_DEVICE = 4  # in memory together, so that the host has something to do beside it
 # Memory of a tile beside what the walk remembers:
 COPIES = 3  # of each sample: the tile, what it decodes to, and on the way to values
-VALUE_BYTES = 24  # a value and its level, and two intervals
-SIDEWAYS_BYTES = 32  # the same, values and levels also turned
+VALUE_BYTES = 16  # a value and its level, and an interval
+SIDEWAYS_BYTES = 24  # the same, values and levels also turned
+CODER_BYTES = 36  # of a sample of a group that is being coded: its interval as int64 while it is checked, and so on
 BAND_BYTES = 1000  # what is said of a band
 PIXEL_BYTES = 48  # of the band that is being described
 
@@ -125,6 +124,7 @@ class AxModel(Model):
             needed += state_bytes(self.table, self.settings.epoch, planes, n_recent)
             needed += threads * scratch_bytes(self.settings, *planes[1:])
             group = group_planes(n_rows * n_columns)
+            needed += CODER_BYTES * min(threads * group, n_planes) * n_rows * n_columns
             n_learners = min(schedule.groups_at_once(threads) + 1, -(-n_planes // group) - 1)  # none of the last
             needed += n_learners * learner_bytes(self.settings, group, *planes[1:])
         return needed
@@ -134,33 +134,26 @@ class AxModel(Model):
         cube: Cube,
         work: Work,
         *,
-        param_d: int | None = None,
         max_error: int = 0,
         tuning_steps: int | None = None,
         **unknown,
     ) -> bytes:
         """Stream parameters.
 
-        Options: ``param_d``, bits of the lower part of a level, default: 8, or 16, which is one symbol a sample, where
-        the network says the same everywhere; ``max_error``, greatest absolute error;
-        ``tuning_steps``, for which the network is fitted to the cube, default: the model's.
+        Options: ``max_error``, greatest absolute error; ``tuning_steps``, for which the network is fitted to the cube,
+        default: the model's.
         """
         if unknown:
-            raise UsageError(
-                f"{self.name}: expected options param_d, max_error, tuning_steps; found {sorted(unknown)[0]!r}"
-            )
+            raise UsageError(f"{self.name}: expected options max_error, tuning_steps; found {sorted(unknown)[0]!r}")
         steps = self.settings.tuning_steps if tuning_steps is None else tuning_steps
         steps = whole_number(steps, "tuning_steps", *LIMITS["tuning_steps"])
-        if param_d is None:
-            param_d = DEFAULT_LOWER_BITS if self.net.last.any() else LOWER_BITS[1]
-        param_d = whole_number(param_d, "param_d", *LOWER_BITS)
         max_error = whole_number(max_error, "max_error", 0, MAX_ERROR)
         tile = self.tile_shape(*cube.shape[1:])
         n_planes = group_planes(tile[0] * tile[1])
         n_samples = tile[0] * tile[1] * min(n_planes, cube.shape[0])
         n_lanes = 1 << min(max(n_samples // LANE_SAMPLES, 1).bit_length() - 1, MAX_LANES.bit_length() - 1)
         tuned = self._tuned(cube, steps, max_error, work) if steps else b""
-        return StreamParameters(param_d, max_error, n_planes, n_lanes, tuned).to_bytes()
+        return StreamParameters(max_error, n_planes, n_lanes, tuned).to_bytes()
 
     def _tuned(self, cube: Cube, n_steps: int, max_error: int, work: Work) -> bytes:
         """Changes of the network's weights that save more bits than they take, for certain, or nothing.
@@ -270,25 +263,24 @@ class AxModel(Model):
         return tiles
 
     def bit_costs(self, cube: np.ndarray, **options) -> np.ndarray:
-        """Where the bits go: what each symbol costs, before the coder's own overhead of well below 0.1 %.
+        """Where the bits go: what each sample costs, before the coder's own overhead of well below 0.1 %.
 
         cube : as for `lhic.encode`
 
         Returns
         -------
-        float64 (2, S, H, W), bits; plane 0 is the upper part of a level, 1 the lower. Constant bands cost nothing
+        float64 (1, S, H, W), bits: of a sample's one part.  Constant bands cost nothing
         """
         work = Work()
         settings = StreamParameters.from_bytes(self.plan(cube, work, **options))
-        costs = np.zeros((2, *cube.shape))
+        costs = np.zeros(cube.shape)
         _, n_rows, n_columns = cube.shape
         for tile in TileGrid(n_rows, n_columns, *self.tile_shape(n_rows, n_columns)):
             job = _EncodeJob(self, np.ascontiguousarray(cube[tile.window]), settings, work.threads)
             job.wants_intervals = True
             self._run([job], settings, work)
-            own = costs[(slice(None), *tile.window)]
-            np.add.at(own.swapaxes(0, 1), job.layout.band, job.bit_costs().swapaxes(0, 1))
-        return costs
+            np.add.at(costs[tile.window], job.layout.band, job.bit_costs())
+        return costs[None]
 
     def _code(
         self, tiles: Sequence, sizes: Sequence[int], prepare: Callable, finish: Callable,
@@ -383,8 +375,7 @@ class _Job:
         self.n_samples = int(np.prod(tile.shape))
         self.n_ticked = 0
         self.levels = levels_of(tile)
-        what = model.settings, self.net, self.levels, tile.mask, settings.lower_bits
-        self.alone = walk_alone.constants_of(*what)
+        self.alone = walk_alone.constants_of(model.settings, self.net, tile.mask)
         self._state: State | None = None
         self._left = 0
         self._scratch: list[Scratch] = []
@@ -427,11 +418,11 @@ class _Job:
         return found
 
     def _runner(self, first: int, end: int):
-        coding = self.coding(first, end)
+        coding: walk.Coding | None = self.coding(first, end)
         model, net, size = self.model, self.net, self.settings.group_planes
 
         def run(first_step: int, end_step: int) -> None:
-            nonlocal net
+            nonlocal net, coding
             scratch = self._borrow()
             where = first, end, first_step, end_step, model.settings.epoch
             what = self.levels, self._state, scratch, coding
@@ -440,8 +431,7 @@ class _Job:
                     before, is_last = self._learners.get(first - size), end == self.n_planes
                     self._learners[first] = new_learner(model.settings, net, size, self.shape, before, is_last)
                     net = learning_net(net, self._learners[first])
-                lower_bits, learner = self.settings.lower_bits, self._learners[first]
-                whole = walk.walk_block(self.mode, *where, lower_bits, model.table, net, *what, learner)
+                whole = walk.walk_block(self.mode, *where, model.table, net, *what, self._learners[first])
             else:
                 whole = walk_alone.walk_block(self.mode, *where, model.table, self.alone, *what)
             self._scratch.append(scratch)
@@ -449,8 +439,14 @@ class _Job:
                 self._learners.pop(first - size, None)  # nobody else reads it
             if not whole:
                 raise self.decoders[first // self.settings.group_planes].words_ran_out()
+            if end_step == schedule.n_steps(self.shape, end - first):
+                self.has_walked(first // size)
+                coding = None
 
         return run
+
+    def has_walked(self, number: int) -> None:
+        """Called by the thread that took the last step of a group."""
 
     def _borrow(self) -> Scratch:
         try:
@@ -477,8 +473,8 @@ class _EncodeJob(_Job):
             check_nodata(tile, self.decoded, nodata, settings.max_error)
         self.planes = planes
         self.values = np.ascontiguousarray(self.oriented(planes.values), np.int32)
-        self.codings: list[walk.Coding] = []
-        self.parts: list[bytes] | None = None  # of the samples section, where a device has coded them itself
+        self.codings: dict[int, walk.Coding] = {}  # of groups that are not coded yet, by number
+        self.parts: dict[int, bytes] = {}  # of the samples section, by number
 
     @cached_property
     def level_of(self) -> np.ndarray:
@@ -486,33 +482,35 @@ class _EncodeJob(_Job):
         return self.oriented(_levels_of(self.planes))
 
     def coding(self, first: int, end: int) -> walk.Coding:
-        n_symbols = 2 * (end - first) * self.shape[0] * self.shape[1]
+        n_symbols = (end - first) * self.shape[0] * self.shape[1]
         starts, freqs = (np.empty(n_symbols, np.uint32) for _ in range(2))
-        self.codings.append(walk.Coding(self.values, self.level_of, starts, freqs, np.zeros(1, np.int64)))
-        return self.codings[-1]
+        coding = walk.Coding(self.values, self.level_of, starts, freqs, np.zeros(1, np.int64))
+        self.codings[first // self.settings.group_planes] = coding
+        return coding
 
     def bit_costs(self) -> np.ndarray:
-        """Bits of each value, float64 (2 parts, P, h, w)."""
-        costs = np.zeros((2, *self.values.shape))
+        """Bits of each value, float64 (P, h, w)."""
+        costs = np.zeros(self.values.shape)
         coded = ~self.oriented(self.layout.mask)
-        for number, coding in enumerate(self.codings):
+        for number, coding in self.codings.items():
             first = number * self.settings.group_planes
             end = min(first + self.settings.group_planes, self.n_planes)
             bits = PRECISION - np.log2(coding.freqs[: coding.n_symbols[0]].astype(np.float64))
-            order = _coding_order(first, end, coded)
-            upper = self.levels.n_levels[order[0]] > 1 << self.settings.lower_bits
-            position = np.cumsum(1 + upper) - 1  # of the lower part's symbol
-            costs[(1, *order)] = bits[position]
-            costs[0][tuple(axis[upper] for axis in order)] = bits[position[upper] - 1]
-        return np.stack([self.oriented(part) for part in costs])
+            costs[_coding_order(first, end, coded)] = bits
+        return self.oriented(costs)
+
+    def has_walked(self, number: int) -> None:
+        """Code a group's intervals at once, beside the other groups' walks, and forget them."""
+        if self.wants_intervals:
+            return
+        coding = self.codings.pop(number)
+        encoder = RansEncoder(self.settings.n_lanes, PRECISION)
+        n_symbols = int(coding.n_symbols[0])
+        encoder.push(coding.starts[:n_symbols], coding.freqs[:n_symbols])
+        self.parts[number] = encoder.finish()
 
     def encoded(self) -> Encoded:
-        parts = self.parts or []
-        for coding in self.codings:
-            encoder = RansEncoder(self.settings.n_lanes, PRECISION)
-            n_symbols = int(coding.n_symbols[0])
-            encoder.push(coding.starts[:n_symbols], coding.freqs[:n_symbols])
-            parts.append(encoder.finish())
+        parts = [self.parts[number] for number in range(len(self.parts))]
         sections = self.side, b"".join(write_varint(len(part)) for part in parts), b"".join(parts)
         return Encoded(sections, self.decoded)
 

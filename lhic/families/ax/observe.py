@@ -97,7 +97,7 @@ def observe(
         def run(begin: int, stop: int) -> None:
             scratch = idle.pop() if idle else new_scratch(config, n_rows, n_columns)
             what = table, net, levels, state, scratch, coding, learner
-            walk.walk_block(walk.OBSERVE, first, end, begin, stop, config.epoch, 8, *what)
+            walk.walk_block(walk.OBSERVE, first, end, begin, stop, config.epoch, *what)
             idle.append(scratch)
 
         return schedule.Group(first, end, run)

@@ -20,15 +20,13 @@ from lhic.families.ax.spec import (
     LONGEST_RUN,
     MAX_ACTIVITY,
     MAX_BELOW,
-    MAX_ERROR,
     MAX_INVERSE,
     MAX_NEAR,
     MAX_RATIO,
     MIN_RAW_SCALE,
     MIN_SCALE,
-    N_LEVELS,
-    PRECISION,
     PRIOR_COUNT,
+    THINNED_FROM,
     WEIGHT_STEPS,
 )
 
@@ -58,6 +56,11 @@ def causal_mean(west, north, northwest, northeast):
 def limited_prediction(prediction, share, mean, low, high):
     """share : 64 of an expert that predicts the sample less the mean, else 0"""
     return min(max(prediction + share * mean, 64 * low), 64 * high)
+
+
+def teaches_experts(wave):
+    """Whether its samples add to the normal equations."""
+    return (wave < THINNED_FROM) | (wave % 2 == 1)
 
 
 def sample_weight(magnitude, scale):
@@ -120,7 +123,7 @@ def raw_scale(around, expected):
 
 
 def scale_level(log_raw):
-    return min(log_raw >> 3, N_LEVELS - 1)
+    return log_raw >> 3
 
 
 def corrected_scale(raw, ratio, count):
@@ -128,11 +131,11 @@ def corrected_scale(raw, ratio, count):
 
 
 def residual_of(value, base):
-    return min(max(64 * value - base, -MAX_ERROR), MAX_ERROR)
+    return 64 * value - base
 
 
 def error_of(value, prediction):
-    return min(abs(64 * value - prediction), MAX_ERROR)
+    return abs(64 * value - prediction)
 
 
 def next_activity(activity, size, magnitude):
@@ -182,26 +185,8 @@ def slope_feature(log_slope, log_scale):
 # --- 5.5 Pixels of the mask -------------------------------------------------------------------------------------------
 
 
-def filled_value(base, low, high):
-    return min(max((base + 32) >> 6, low), high)
-
-
-# --- 7.2 Upper and lower part -----------------------------------------------------------------------------------------
-
-
-def stretched(value, start, width):
-    """Of a level's F in the cell that begins at F = start."""
-    return quotient((value - start) << PRECISION, width)
-
-
-def slot_in_cell(slot, width):
-    """The greatest F, less that of the cell, whose stretched value is not above the slot."""
-    return ((slot + 1) * width - 1) >> PRECISION
-
-
-def coded_width(cell_width, width):
-    """Probability with which both parts of a sample were coded (8.2)."""
-    return max(cell_width * width >> PRECISION, 1)
+def filled_value(base):
+    return (base + 32) >> 6
 
 
 # --- 8. Repeats -------------------------------------------------------------------------------------------------------

@@ -16,9 +16,13 @@ from typing import NamedTuple
 from lhic.families.ax.spec import FAR_PLANES, NEAR_PLANES, PLANE_LAG
 from lhic.families.ax.wavefront import n_waves
 
-BLOCK = 32  # steps of a group in one piece of work
 AHEAD = 3  # waves that earlier planes must be ahead of a plane
 PLANES_BACK = NEAR_PLANES + FAR_PLANES  # farthest plane back that is read of what is kept for recent planes only
+
+
+def block_steps(n_threads: int) -> int:
+    """Steps of a group in one piece of work: fewer where threads would wait, more where calls would cost more."""
+    return 32 if n_threads <= 2 else 16
 
 
 def groups_at_once(n_threads: int) -> int:
@@ -79,7 +83,9 @@ class Schedule:
 
     def __init__(self, tiles: Sequence[tuple[tuple[int, int], list[Group]]], n_threads: int):
         self.failure: BaseException | None = None
-        self._tiles = [_Tile(shape, groups, groups_at_once(n_threads)) for shape, groups in tiles]
+        self._tiles = [
+            _Tile(shape, groups, groups_at_once(n_threads), block_steps(n_threads)) for shape, groups in tiles
+        ]
         self._ready = [(number, g) for number, tile in enumerate(self._tiles) for g in tile.begin()]  # is a heap
         self._n_left = sum(len(tile.groups) for tile in self._tiles)  # groups
         self._finished: list[tuple[int, Group]] = []  # and not reported
@@ -136,10 +142,10 @@ class Schedule:
 class _Tile:
     """How far a tile's groups are."""
 
-    def __init__(self, shape: tuple[int, int], groups: list[Group], at_once: int):
-        self.groups, self._at_once = groups, at_once
+    def __init__(self, shape: tuple[int, int], groups: list[Group], at_once: int, block: int):
+        self.groups, self._at_once, self._block = groups, at_once, block
         self._n_steps = [n_steps(shape, group.end - group.first) for group in groups]
-        self._n_blocks = [-(-n // BLOCK) for n in self._n_steps]
+        self._n_blocks = [-(-n // block) for n in self._n_steps]
         self._n_done = [0] * len(groups)  # blocks of each group
         self._taken = [False] * len(groups)  # ready or running
         self._first = 0  # unfinished group
@@ -150,8 +156,8 @@ class _Tile:
 
     def run(self, g: int) -> None:
         """Run the next block of a group."""
-        begin = self._n_done[g] * BLOCK
-        self.groups[g].run(begin, min(begin + BLOCK, self._n_steps[g]))
+        begin = self._n_done[g] * self._block
+        self.groups[g].run(begin, min(begin + self._block, self._n_steps[g]))
 
     def is_finished(self, g: int) -> bool:
         return self._n_done[g] == self._n_blocks[g]
@@ -178,5 +184,5 @@ class _Tile:
     def _needed(self, g: int) -> int:
         """Blocks of the group before that must be done: its last plane is to be `AHEAD` waves ahead."""
         before = self.groups[g - 1]
-        last_step = (self._n_done[g] + 1) * BLOCK - 1 + AHEAD + PLANE_LAG * (before.end - before.first - 1)
-        return last_step // BLOCK + 1
+        last_step = (self._n_done[g] + 1) * self._block - 1 + AHEAD + PLANE_LAG * (before.end - before.first - 1)
+        return last_step // self._block + 1

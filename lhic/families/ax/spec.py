@@ -66,19 +66,17 @@ COEFFICIENT_LIMIT = 2.0**26  # |coefficient| <= 64
 PREDICTION_BITS = 6  # predictions in 1/64
 RIDGE = 1024.0
 RELATIVE_RIDGE = 2.0**-23
-DEGENERATE = 2.0**-36  # a pivot this small against its diagonal says nothing
-DEGENERATE_ROOT = 2.0**40  # and this stands for its root
 FORGET_SHIFT = 4  # an expert that forgets keeps 15/16 per epoch
 WEIGHT_STEPS = 31  # weights 1 .. 32
+THINNED_FROM = 64  # wave from which on every other one alone adds to the normal equations
 
 # --- 5. Context -------------------------------------------------------------------------------------------------------
 
-MAX_ERROR = 1 << 22  # |residual| and errors are clipped to this, in 1/64
 UNIT = 1024  # magnitudes, scales and activities in 1/1024
 FIRST_MAGNITUDE = 1024  # expected error before anything is known
 PRIOR_COUNT = 32  # samples that the earlier plane's mean counts for
 MIN_MAGNITUDE = 16
-N_LEVELS = 80  # of the expected error, half an octave each
+N_LEVELS = 60  # of the expected error, half an octave each
 FIRST_RATIO = 256  # error as found against expected, 1/256
 FIRST_COUNT = 4
 MAX_RATIO = 32 * FIRST_RATIO

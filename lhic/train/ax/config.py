@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lhic.families.ax.config import AxConfig
 from lhic.settings import Config, Count, Natural, Positive
+from lhic.train.ax.augment import IMITATIONS
 from lhic.train.config import SourceConfig, Sources
 
 
 class ObservationConfig(Config):
-    """How many samples are taken, of each cube as it is and of changed copies of it (`lhic.train.ax.augment`)."""
+    """How many samples are taken, of each cube as it is and of changed copies of it (`lhic.train.ax.augment`).
+
+    imitations : names of those of which each cube has one more copy; by default those that networks were seen to learn
+        from (docs/training.md)
+    """
 
     samples: Count = 150_000
     copies: Natural = 8
+    imitations: tuple[str, ...] = ("few_lines", "columns", "laboratory", "gaps", "eight_bits")
     samples_of_copy: Count = 20_000
+
+    @field_validator("imitations")
+    @classmethod
+    def _imitations_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in IMITATIONS:
+                raise ValueError(f"expected among {', '.join(IMITATIONS)}, found {name!r}")
+        return names
 
 
 class AxTrainConfig(Config):

@@ -12,6 +12,8 @@ import hashlib
 import io
 import json
 import time
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,12 +24,14 @@ from tqdm import tqdm
 
 from lhic.data import Item
 from lhic.errors import CheckpointError, ConfigError
+from lhic.families import ax
 from lhic.families.ax.integer_net import check_bounds
 from lhic.families.ax.observe import Observations, observe
 from lhic.families.registry import resolve_device
 from lhic.families.weights import Weights, load_weights, save_weights
 from lhic.io.atomic import atomic_write
-from lhic.train.ax.augment import changed_copy
+from lhic.train.ax import augment
+from lhic.train.ax.augment import changed_copy, imitation
 from lhic.train.ax.config import AxTrainConfig
 from lhic.train.ax.network import AxNet, code_length
 from lhic.train.sources import expand, open_sources
@@ -95,23 +99,33 @@ def train(config: AxTrainConfig, device: str, folder: Path, progress: bool = Tru
 def observe_item(item: Item, config: AxTrainConfig) -> tuple[str, Observations, list[Observations]]:
     """SHA-256 of a cube, its observations, and those of its changed copies.
 
-    They depend on the cube, the configured experts and the seed alone, so with ``cache`` they are kept from run to run.
+    Each depends on the cube, the configured experts, the seed, what copy it is and the code, so with ``cache`` they are
+    kept from run to run.
     """
     cube = item.load()
     sha256 = _sha256(cube)
-    key = _cache_key(sha256, config)
-    path = Path(expand(config.cache)) / f"{key}.npz" if config.cache else None
-    if path is not None and path.is_file():
-        return sha256, *_read_cache(path)
-    architecture, wanted = config.architecture(), config.observations
+    wanted = config.observations
     seed = [config.seed, int(sha256[:8], 16)]
-    own = observe(cube, architecture, wanted.samples, np.random.default_rng(seed))
-    copies = []
-    for copy in range(wanted.copies):
-        rng = np.random.default_rng([*seed, copy])
-        copies.append(observe(changed_copy(cube, rng), architecture, wanted.samples_of_copy, rng))
-    if path is not None:
-        _write_cache(path, [own, *copies])
+
+    def seen(what: str, n_samples: int, rng: np.random.Generator, change: Callable | None = None) -> Observations:
+        path = (
+            Path(expand(config.cache)) / f"{_cache_key(sha256, config, what, n_samples)}.npz" if config.cache else None
+        )
+        if path is not None and path.is_file():
+            return _read_cache(path)
+        found = observe(change(cube, rng) if change else cube, config.architecture(), n_samples, rng)
+        if path is not None:
+            _write_cache(path, found)
+        return found
+
+    own = seen("own", wanted.samples, np.random.default_rng(seed))
+    copies = [
+        seen(f"copy {n}", wanted.samples_of_copy, np.random.default_rng([*seed, n]), changed_copy)
+        for n in range(wanted.copies)
+    ]
+    for name in wanted.imitations:
+        rng = np.random.default_rng([*seed, *name.encode()])
+        copies.append(seen(name, wanted.samples_of_copy, rng, partial(imitation, name)))
     return sha256, own, copies
 
 
@@ -135,27 +149,32 @@ def samples_of(observations: list[Observations]) -> Samples:
     return Samples(*(torch.from_numpy(np.concatenate(field)) for field in fields))
 
 
-def _cache_key(sha256: str, config: AxTrainConfig) -> str:
+@cache
+def _code() -> str:
+    """Hash of the sources on which observations depend."""
+    package = Path(ax.__file__).parent
+    sources = [*sorted(package.rglob("*.py")), Path(augment.__file__)]
+    return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in sources)).hexdigest()
+
+
+def _cache_key(sha256: str, config: AxTrainConfig, what: str, n_samples: int) -> str:
     architecture = config.architecture().to_dict()
     others = "width", "depth", "components", "tuning_steps", "adaptation"  # on which observations do not depend
     experts = {k: v for k, v in architecture.items() if k not in others}
-    what = json.dumps([sha256, experts, config.observations.to_json(), config.seed], sort_keys=True)
-    return hashlib.sha256(what.encode()).hexdigest()[:24]
+    text = json.dumps([_code(), sha256, experts, what, n_samples, config.seed], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def _write_cache(path: Path, observations: list[Observations]) -> None:
+def _write_cache(path: Path, seen: Observations) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {f"{n}_{name}": value for n, seen in enumerate(observations) for name, value in seen._asdict().items()}
     with atomic_write(path, overwrite=True) as file:
-        np.savez(file, **arrays)
+        np.savez(file, **seen._asdict())
 
 
-def _read_cache(path: Path) -> tuple[Observations, list[Observations]]:
+def _read_cache(path: Path) -> Observations:
     with np.load(path, allow_pickle=False) as arrays:
-        n = len(arrays.files) // len(Observations._fields)
-        found = [Observations(*(arrays[f"{k}_{name}"] for name in Observations._fields)) for k in range(n)]
-    own, *copies = (seen._replace(share=float(seen.share)) for seen in found)
-    return own, copies
+        found = Observations(*(arrays[name] for name in Observations._fields))
+    return found._replace(share=float(found.share))
 
 
 def _sha256(cube: np.ndarray) -> str:

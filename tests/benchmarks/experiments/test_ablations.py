@@ -35,7 +35,7 @@ def test_every_measure_gives_a_row(tmp_path):
         {"name": "tuned", "model": model, "measure": "tuned", "tuning_steps": 5, "against": "whole"},
     ]
     assert {row.get("measure", "crops") for row in rows} == set(MEASURES)
-    observations = {"samples": 2000, "copies": 1, "samples_of_copy": 500}
+    observations = {"samples": 2000, "copies": 1, "imitations": [], "samples_of_copy": 500}
     training = {"steps": 20, "batch": 256, "threads": 1, "observations": observations}
     settings = {"root": str(tmp_path), "crop": 32, "train": ["one"], "test": ["two"], "training": training}
     path = tmp_path / "ablations.yml"
@@ -48,7 +48,8 @@ def test_every_measure_gives_a_row(tmp_path):
         100 * (found["tiles"]["mean"] / found["whole"]["mean"] - 1)
     )
     assert found["default"]["walk_us"] == found["float"]["walk_us"] > 0
-    assert not found["tuned"]["walk_us"] > 0  # not measured
+    assert not found["tuned"]["walk_us"] > 0 and not found["default"]["encode_us"] > 0  # not measured
+    assert found["tuned"]["encode_us"] > found["whole"]["encode_us"] > 0
     table = (tmp_path / "out" / "table.md").read_text()
     assert table.count("\n") == 2 + len(rows) and "against: whole; small" in table
 

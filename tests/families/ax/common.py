@@ -27,7 +27,7 @@ CONFIGS = {
     "joint among others": dataclasses.replace(SMALL, joint_planes=1, joint_far=8),
     "adaptation": dataclasses.replace(SMALL, depth=2, adaptation=4),
     "adaptation at each step": AxConfig(0, 0, 1, 2, 4, 8, 1, 2, far_neighbours=0, repeats=0, blend=0, adaptation=1),
-    "as the first weights": dataclasses.replace(SMALL, far_neighbours=0, repeats=0, blend=0),
+    "near neighbours alone": dataclasses.replace(SMALL, far_neighbours=0, repeats=0, blend=0),
 }
 
 
@@ -85,13 +85,14 @@ def extreme_tiles() -> dict[str, np.ndarray]:
     }
 
 
-def settings_of(group_planes: int = 3, lower_bits: int = 8, n_lanes: int = 1) -> StreamParameters:
-    return StreamParameters(lower_bits, 0, group_planes, n_lanes)
+def settings_of(group_planes: int = 3, n_lanes: int = 1) -> StreamParameters:
+    return StreamParameters(0, group_planes, n_lanes)
 
 
 def job_of(kind: type, model: ax_model.AxModel, tile: np.ndarray, settings: StreamParameters):
     """A job that has run."""
     job = kind(model, tile, settings, 1)
+    job.wants_intervals = True
     model._run([job], settings, Work())
     return job
 
@@ -100,7 +101,7 @@ def intervals(model: ax_model.AxModel, tile: np.ndarray, settings: StreamParamet
     """Starts and freqs, int64 (n, 2), of each group."""
     job = job_of(ax_model._EncodeJob, model, tile, settings)
     found = []
-    for one in job.codings:
+    for one in job.codings.values():
         n = int(one.n_symbols[0])
         found.append(np.stack([one.starts[:n], one.freqs[:n]], 1).astype(np.int64))
     return found

@@ -15,12 +15,12 @@ def test_costs_add_up_to_the_sections_and_lie_where_the_surprise_is(shape):
     cube[3, 5:] += rng.integers(-60, 61, cube[3, 5:].shape).astype("int16")
     cube[[0, *range(2, len(cube))], 2:4, :5] = -32768
     model = lhic.load_model("lhic-ax")
-    costs = model.bit_costs(cube, param_d=5)
-    assert costs.shape == (2, *cube.shape) and (costs >= 0).all()
+    costs = model.bit_costs(cube)
+    assert costs.shape == (1, *cube.shape) and (costs >= 0).all()
     mask = split_tile(cube)[0].mask
     assert mask.sum() == 10
     assert not costs[:, 1].any() and not costs[:, :, mask].any()
     assert costs[:, 3, 5:].sum(axis=0).mean() > 1.3 * costs[:, 5, 5:].sum(axis=0).mean()
-    sections = coded(model, [cube], model.plan(cube, Work(), param_d=5))[0]
+    sections = coded(model, [cube], model.plan(cube, Work()))[0]
     states = 8 * -(-(shape[0] - 1) // 64)
     assert costs.sum() / 8 == pytest.approx(len(sections[2]) - states, abs=8 + 0.01 * len(sections[2]))

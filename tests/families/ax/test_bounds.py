@@ -62,10 +62,12 @@ def test_normal_equations_of_the_largest_tile_are_exact():
     part = 1 << 12
     for start in range(0, MAX_TILE_PIXELS, part):
         here = slice(start, start + part)
-        fit.accumulate(
-            inputs[:, here].copy(), inputs[0, here].copy(), weights[here].copy(), n_regressors, part, gram, moment,
-            np.empty((4, part)),
-        )  # fmt: skip
+        weighted = np.zeros((n_regressors + 4, part))
+        weighted[:n_regressors], weighted[n_regressors] = (
+            inputs[:, here] * weights[here],
+            inputs[0, here] * weights[here],
+        )
+        fit.accumulate(inputs[:, here].copy(), weighted, n_regressors, part, gram, moment)
     whole = inputs.astype(np.int64).tolist(), weights.astype(np.int64).tolist()
     for a in range(n_regressors):
         for b in range(a + 1):
@@ -102,11 +104,7 @@ def plainly_solved(g: list, m: list) -> list[int]:
         s = g[i][i] + (1024 + g[i][i] * 2.0**-23)
         for k in range(i):
             s = s - f[i][k] * f[i][k]
-        if s > g[i][i] * 2.0**-36:
-            f[i][i] = sqrt(s)
-        else:
-            f[i] = [0.0] * n
-            f[i][i] = 2.0**40
+        f[i][i] = sqrt(s)
     for i in range(n):
         s = m[i]
         for k in range(i):

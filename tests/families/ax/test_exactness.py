@@ -30,11 +30,6 @@ def test_the_documents_decode_other_configurations(name, tile, tmp_path):
     check_against_the_documents(CONFIGS[name], extreme_tiles()[tile][:2], tmp_path, share=0.1)
 
 
-@pytest.mark.parametrize("lower_bits", [1, 5, 16])
-def test_the_documents_decode_other_partitions(lower_bits, tmp_path):
-    check_against_the_documents(SMALL, extreme_tiles()["ramp"][:2], tmp_path, 0.05, param_d=lower_bits)
-
-
 def test_threads_and_neighbouring_tiles_change_nothing():
     rng = np.random.default_rng(3)
     tiles = [rng.normal(0, 40, (11, h, w)).cumsum(0).astype("int16") for h, w in ((33, 40), (24, 24), (40, 9))]

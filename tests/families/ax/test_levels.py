@@ -37,14 +37,14 @@ def check(tile: np.ndarray, max_error: int = 0) -> tuple[Planes, bytes]:
 def check_values(planes: Planes) -> None:
     n_planes = len(planes.band)
     assert planes.values.shape == (n_planes, *planes.shape[1:]) and planes.values.dtype == np.int32
-    assert not n_planes or np.abs(planes.values).max() <= 2**15
+    assert np.array_equal(planes.values.astype(np.int16), planes.values)
     assert ((planes.n_levels >= 2) & (planes.n_levels <= 65_536)).all()
     starts = np.append(planes.table_start[planes.table_start >= 0], len(planes.table))
     assert starts[0] == 0 and np.array_equal(np.diff(starts), planes.n_levels[planes.table_start >= 0])
     for values, first, n, start in zip(planes.values, planes.first, planes.n_levels, planes.table_start, strict=True):
         data = values[~planes.mask]
         levels = first + np.arange(n) if start < 0 else planes.table[start : start + n]
-        assert (np.diff(levels) > 0).all() and levels[0] == first and np.abs(levels[[0, -1]]).max() <= 2**15
+        assert (np.diff(levels) > 0).all() and levels[0] == first and levels[0] >= -(2**15) and levels[-1] < 2**15
         assert np.isin(data, levels).all()
 
 
@@ -91,6 +91,19 @@ def land(rng, n_bands, n_rows, n_columns, dtype="int16"):
     texture = rng.normal(0, 100, (n_rows, n_columns))
     gains = np.linspace(1, 2, n_bands)[:, None, None]
     return (900 + gains * texture + rng.normal(0, 5, (n_bands, n_rows, n_columns))).astype(dtype)
+
+
+def test_all_model_values_that_there_are():
+    ends = np.array([[[0, 1, 65_534, 65_535]]], "uint16")
+    assert check(ends)[0].values.ravel().tolist() == [-(2**15), 1 - 2**15, 2**15 - 2, 2**15 - 1]
+
+
+def test_a_mask_without_a_pixel_is_refused():
+    tile = np.array([[[7, 9, 8]]], "uint8")
+    _, side = split_tile(tile)
+    assert side[:1] == b"\0"
+    with pytest.raises(CorruptStreamError, match="expected a pixel without data"):
+        read_side(write_packed(b"\0") + side[1:], tile.shape, tile.dtype)
 
 
 def test_side_section_is_small():
@@ -220,4 +233,4 @@ def test_nothing_large_is_made_of_little(monkeypatch):
 def test_the_example_of_the_format():
     """docs/format_lhic_ax_side.md, section 7."""
     planes, side = split_tile(np.array([[[7, 9, 8]], [[5, 5, 5]]], "uint8"))
-    assert side.hex(" ") == "00 0a 4c 00 0e 03 04" and planes.values.tolist() == [[[-1, 1, 0]]]
+    assert side.hex(" ") == "00 0a 4b 00 0e 03 04" and planes.values.tolist() == [[[-1, 1, 0]]]

@@ -12,7 +12,7 @@ import pytest
 
 import lhic
 from lhic.families.ax import schedule
-from lhic.families.ax.schedule import AHEAD, BLOCK, Group, Schedule, groups_at_once, run_groups
+from lhic.families.ax.schedule import AHEAD, Group, Schedule, block_steps, groups_at_once, run_groups
 from lhic.families.ax.spec import PLANE_LAG
 from lhic.families.ax.wavefront import n_waves
 
@@ -92,7 +92,7 @@ def test_effort_is_linear_in_groups(monkeypatch):
     for n in (500, 1000):
         asked.clear()
         run_groups([((1, 2), groups_of(n, lambda *_: None, planes=64))], 2, lambda tile, group: None)
-        n_blocks = n * -(-(n_waves(1, 2) + PLANE_LAG * 63) // BLOCK)
+        n_blocks = n * -(-(n_waves(1, 2) + PLANE_LAG * 63) // block_steps(2))
         assert len(asked) <= 3 * n_blocks
 
 

@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 
 from lhic.coder import RansDecoder, RansEncoder
 from lhic.coder.mixture import MEAN_LIMIT, SCALE_MAX, Mixture, reference_sigmoid, reference_weights
+from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu import coder, fit, predict
 from lhic.families.ax.cpu.arithmetic import log2_16
-from lhic.families.ax.cpu.mixture import mixtures_of
-from lhic.families.ax.cpu.state import new_mixtures
+from lhic.families.ax.cpu.cdf import SEARCHED
+from lhic.families.ax.cpu.mixture import FACTORS, mixtures_of
+from lhic.families.ax.cpu.state import new_mixtures, new_scratch
 from lhic.families.ax.experts import CONSTANT, DETAIL, INSIDE, NEIGHBOUR, SAMPLE
 from lhic.families.ax.levels import Levels
 from lhic.families.ax.spec import LOG_TABLE, POWER_TABLE, PRECISION, TOTAL
@@ -58,7 +60,7 @@ def plane(rng, n_levels: int, sparse: bool):
     """A plane of so many levels as plane 1 of 2, and the model values of its levels."""
     values = np.arange(n_levels) - n_levels // 2
     if sparse:
-        values = np.sort(rng.choice(2**16 + 1, n_levels, replace=False)) - 2**15
+        values = np.sort(rng.choice(2**16, n_levels, replace=False)) - 2**15
     table = np.concatenate([np.zeros(3, np.int64), values])
     starts = np.array([-1, 3 if sparse else -1])
     return Levels(np.array([0, values[0]]), np.array([2, n_levels]), starts, table.astype(np.int64)), values
@@ -84,14 +86,13 @@ cases = st.tuples(
     st.integers(1, 37),
     st.sampled_from([2, 3, 255, 256, 257, 700, 65_536]),
     st.booleans(),
-    st.sampled_from([1, 5, 8, 16]),
 )
 
 
 @given(cases)
 @settings(deadline=None)
 def test_mixtures_and_intervals_are_those_of_the_format(case):
-    seed, kind, components, n, n_levels, sparse, lower_bits = case
+    seed, kind, components, n, n_levels, sparse = case
     rng = np.random.default_rng(seed)
     sums = network_sums(rng, kind, components, n)
     mixtures, plain = made_mixtures(*sums), plain_mixture(*sums)
@@ -102,40 +103,46 @@ def test_mixtures_and_intervals_are_those_of_the_format(case):
     level[0], level[-1] = 0, n_levels - 1
     mixtures.levels[:n] = level
     coded = rng.random(n) < 0.8
-    starts, freqs = np.zeros(2 * n, np.uint32), np.zeros(2 * n, np.uint32)
-    used = coder.encode_wave(1, lower_bits, levels, mixtures, coded, n, starts, freqs, 0)
-    cell = level >> lower_bits << lower_bits
-    after = np.minimum(cell + (1 << lower_bits), n_levels)
-    low, high, below, above = (plain_frequency(plain, x, 1, levels, values) for x in (cell, after, level, level + 1))
-    expected = []
-    for q in np.flatnonzero(coded):
-        if n_levels > 1 << lower_bits:
-            expected.append((low[q], high[q] - low[q]))
-        start, end = ((int(x[q] - low[q]) << 24) // int(high[q] - low[q]) for x in (below, above))
-        expected.append((start, end - start))
-    assert list(zip(starts[:used].tolist(), freqs[:used].tolist(), strict=True)) == expected
+    starts, freqs = np.zeros(n, np.uint32), np.zeros(n, np.uint32)
+    used = coder.encode_wave(1, levels, mixtures, coded, n, starts, freqs, 0)
+    start, end = (plain_frequency(plain, x, 1, levels, values)[coded] for x in (level, level + 1))
+    assert starts[:used].tolist() == start.tolist() and freqs[:used].tolist() == (end - start).tolist()
 
 
-@given(cases, st.sampled_from([1, 2, 3, 4, 5, 8, 64]))
+def with_candidates(mixtures, rng, values, n):
+    """The same mixtures with a last component as of samples that may repeat others."""
+    found = new_mixtures(len(mixtures.weights) + 1, mixtures.weights.shape[1] - SEARCHED)
+    found.parts[:-1], found.near[:], found.spread[:] = mixtures.parts, mixtures.near, mixtures.spread
+    found.parts[-1, 0], found.parts[-1, 1] = 0, FACTORS[0]
+    weight = rng.choice([4, 200, 8000, 2**14 - 32], n)
+    found.parts[-1, 0, :n] = rng.choice(values, n) << 8
+    found.weights[:-1, :n] = mixtures.weights[:, :n] * (2**14 - weight) >> 14
+    found.weights[-1, :n] = 2**14 - found.weights[:-1, :n].sum(0)
+    return found
+
+
+@given(cases, st.sampled_from([1, 2, 3, 4, 5, 8, 64]), st.booleans())
 @settings(deadline=None)
-def test_levels_come_back_whatever_the_lanes(case, n_lanes):
-    seed, kind, components, n, n_levels, sparse, lower_bits = case
+def test_levels_come_back_whatever_the_lanes(case, n_lanes, repeats):
+    seed, kind, components, n, n_levels, sparse = case
     rng = np.random.default_rng(seed)
     mixtures = made_mixtures(*network_sums(rng, kind, components, n))
-    levels, _ = plane(rng, n_levels, sparse)
+    levels, values = plane(rng, n_levels, sparse)
+    if repeats:
+        mixtures = with_candidates(mixtures, rng, values, n)
     coded = rng.random(n) < 0.8
     encoder = RansEncoder(n_lanes, PRECISION)
-    waves = [rng.integers(0, n_levels, n) for _ in range(3)]
+    waves = [rng.integers(0, n_levels, n) for _ in range(2)]
+    near = (mixtures.parts[-1, 0, :n].astype(int) >> 8) + rng.integers(-1, 2, n)
+    waves.append(np.clip(np.searchsorted(values, near), 0, n_levels - 1))
     for level in waves:
         mixtures.levels[:n] = level
-        starts, freqs = np.zeros(2 * n, np.uint32), np.zeros(2 * n, np.uint32)
-        used = coder.encode_wave(1, lower_bits, levels, mixtures, coded, n, starts, freqs, 0)
+        starts, freqs = np.zeros(n, np.uint32), np.zeros(n, np.uint32)
+        used = coder.encode_wave(1, levels, mixtures, coded, n, starts, freqs, 0)
         encoder.push(starts[:used], freqs[:used])
     decoder = RansDecoder(encoder.finish(), n_lanes, PRECISION)
     for level in waves:
-        assert coder.decode_wave(
-            1, lower_bits, levels, mixtures, coded, n, decoder.states, decoder.words, decoder.cursor
-        )
+        assert coder.decode_wave(1, levels, mixtures, repeats, coded, n, decoder.states, decoder.words, decoder.cursor)
         assert np.array_equal(mixtures.levels[:n][coded], level[coded])
     decoder.finish()
 
@@ -147,7 +154,7 @@ def test_words_that_run_out_are_told():
     for n_lanes in (1, 8):
         states, cursor = np.full(n_lanes, 2**31), np.zeros(2, np.int64)
         words = np.zeros(2, np.uint32)
-        assert not coder.decode_wave(1, 8, levels, mixtures, np.ones(30, bool), 30, states, words, cursor)
+        assert not coder.decode_wave(1, levels, mixtures, False, np.ones(30, bool), 30, states, words, cursor)
 
 
 def test_the_logarithm_and_the_power_are_those_of_the_format():
@@ -173,11 +180,12 @@ REGRESSORS = [
 def test_predictions_and_inputs_are_sums_over_the_pictures(z, n):
     rng = np.random.default_rng(n)
     samples, details = (rng.choice([-(2**15), 2**15, 77], (4, 60, 50)).astype(np.int32) for _ in range(2))
+    weights = rng.integers(1, 33, 48).astype(float)
     wave, n_columns = 22, 20
     u, row = wave + WAVE_MARGIN, ROW_MARGIN
     samples[z, u - 2, row - 2] = 0  # what is not known yet
     regressors = np.array(REGRESSORS)
-    means = rng.integers(-(2**15), 2**15, 48).astype(float)
+    means = (samples[z, u, row : row + 48] - details[z, u, row : row + 48]).astype(float)
     coefficients = rng.choice([-(2.0**26), 2.0**26, 12345.0], len(regressors))
     inputs = np.zeros((len(regressors), n), np.int64)
     for r, (kind, back, du, di) in enumerate(REGRESSORS):
@@ -196,9 +204,12 @@ def test_predictions_and_inputs_are_sums_over_the_pictures(z, n):
     predict.predict(regressors, coefficients, *where, np.zeros(64, np.int64), np.zeros(66), found)
     assert found[:n].tolist() == (coefficients.astype(np.int64) @ inputs >> 14).tolist()
     samples[z, u - 2, row - 2] = 99  # known by now, but it was not then
-    gathered = np.zeros((64, 60))
-    fit.gather(regressors, *where, 4, gathered)
-    assert np.array_equal(gathered[: len(regressors), 4 : 4 + n], inputs)
+    scratch = new_scratch(AxConfig(), 70, 70)
+    fit.gather(regressors, False, samples, details, weights, z, u, row, n, n_columns, 8, scratch)
+    target = samples[z, u, row : row + n]
+    assert np.array_equal(scratch.inputs[: len(regressors), 8 : 8 + n], inputs)
+    assert np.array_equal(scratch.weighted[: len(regressors) + 1, 8 : 8 + n], np.vstack([inputs, target]) * weights[:n])
+    assert not scratch.weighted[: len(regressors) + 1, 8 + n : 8 + (n + 7) // 8 * 8].any()
 
 
 @pytest.mark.parametrize("n_regressors", [1, 2, 3, 4, 5, 14, 33, 48])
@@ -210,7 +221,10 @@ def test_normal_equations_are_sums_of_products(n_regressors, n):
     targets, weights = rng.integers(-(2**16), 2**16, 32).astype(float), rng.integers(1, 33, 32).astype(float)
     weights[n:] = 0
     gram, moment = np.ones((side, side)), np.ones(side)
-    fit.accumulate(inputs, targets, weights, n_regressors, n, gram, moment, np.zeros((4, 32)))
+    weighted = np.zeros((64, 32))
+    weighted[:n_regressors] = (inputs * weights)[:n_regressors]
+    weighted[n_regressors] = targets * weights
+    fit.accumulate(inputs, weighted, n_regressors, (n + 3) // 4 * 4, gram, moment)
     own = inputs[:n_regressors]
     expected = 1 + (own * weights) @ own.T
     lower = np.tril_indices(n_regressors)

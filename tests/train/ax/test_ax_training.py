@@ -15,7 +15,7 @@ from lhic.families.ax.observe import observe
 from lhic.families.family import Work
 from lhic.settings import read_yaml
 from lhic.train import run
-from lhic.train.ax.augment import changed_copy
+from lhic.train.ax.augment import IMITATIONS, changed_copy, imitation
 from lhic.train.ax.config import AxTrainConfig
 from lhic.train.ax.loop import bits_per_sample
 from lhic.train.ax.network import AxNet
@@ -63,6 +63,10 @@ def test_the_unseen_weights_leave_the_bundled_patch_out(preset):
         ({"model": {"width": 30}}, "multiple of 8"),
         ({"model": {"wide": 3}}, "'wide' amiss"),
         ({"observations": {"copies": -1}}, "observations.copies: expected greater than or equal to 0"),
+        (
+            {"observations": {"imitations": ["gap"]}},
+            "observations.imitations: .*expected among few_lines, .* found 'gap'",
+        ),
     ],
 )
 def test_impossible_configurations_are_refused(change, message):
@@ -129,6 +133,36 @@ def test_changed_copies_are_cubes_and_repeat(cube):
     assert len(shapes) > 1
 
 
+@pytest.mark.parametrize("name", IMITATIONS)
+def test_imitations_are_cubes_and_repeat(cube, name):
+    for one in (cube, cube[:1, :3, :2]):
+        copy = imitation(name, one, np.random.default_rng(1))
+        assert copy.dtype == np.int32 and copy.ndim == 3 and min(copy.shape) >= 1
+        assert np.array_equal(copy, imitation(name, one, np.random.default_rng(1)))
+
+
+def made(name, cube, n=6):
+    return [imitation(name, cube, np.random.default_rng(seed)) for seed in range(n)]
+
+
+def test_imitations_have_what_they_are_named_after(cube):
+    assert all(2 <= copy.shape[1] <= 8 for copy in made("few_lines", cube))
+    assert all(len(copy) >= 400 for copy in made("many_bands", cube))
+    assert all(copy.min() >= 0 and copy.max() <= 255 for copy in made("eight_bits", cube))
+    for copy in made("saturated", cube):
+        assert max((copy == copy.max()).mean(), (copy == copy.max((1, 2), keepdims=True)).mean()) > 0.015
+    copies = [imitation("columns", np.full_like(cube, 1000), np.random.default_rng(seed)) for seed in range(6)]
+    for columns, rows in ([np.std(copy.mean(axis), axis=1).mean() for axis in (1, 2)] for copy in copies):
+        assert max(columns, rows) > 2 * min(columns, rows), "an element is not averaged out along its column"
+    for copy in made("laboratory", cube):
+        assert len(copy) >= 200 and np.abs(np.diff(copy, axis=0)).mean() < 0.2 * np.abs(copy).mean()
+    assert any(len(np.unique(copy)) < 0.95 * (copy.max() - copy.min()) for copy in made("gaps", cube))
+    laws = made("noise_laws", cube, 9)
+    assert any(np.gcd.reduce(copy.ravel()) > 1 for copy in laws) and any(
+        np.gcd.reduce(copy.ravel()) == 1 for copy in laws
+    )
+
+
 def test_a_run_learns_and_its_weights_code(cube, tmp_path):
     folder = tmp_path / "cubes"
     folder.mkdir()
@@ -141,7 +175,7 @@ def test_a_run_learns_and_its_weights_code(cube, tmp_path):
         "model": SMALL,
         "train": [{**source, "only": ["a"]}],
         "validation": [{**source, "only": ["b"]}],
-        "observations": {"samples": 8000, "copies": 2, "samples_of_copy": 2000},
+        "observations": {"samples": 8000, "copies": 2, "imitations": ["gaps"], "samples_of_copy": 2000},
         "steps": 60,
         "batch": 512,
         "validate_every": 20,
@@ -152,7 +186,7 @@ def test_a_run_learns_and_its_weights_code(cube, tmp_path):
     first = run(path, "cpu", tmp_path / "run", progress=False)
     again = run(path, "cpu", tmp_path / "again", progress=False)  # from the cache
     assert first.validation == again.validation
-    assert len(list((tmp_path / "cache").glob("*.npz"))) == 2
+    assert len(list((tmp_path / "cache").glob("*.npz"))) == 2 * 4  # each cube, its two copies and its imitation
     losses = np.genfromtxt(tmp_path / "run" / "log.csv", delimiter=",", names=True)
     assert losses["validation_bps"][-1] < losses["validation_bps"][0]
     model = lhic.load_model(first.weights_path)
@@ -174,7 +208,7 @@ def test_a_constant_network_learns_biases_alone(cube, tmp_path):
         "batch": 256,
         "lr": 0.05,
     }
-    content["observations"] = {"samples": 4000, "copies": 0}
+    content["observations"] = {"samples": 4000, "copies": 0, "imitations": []}
     (tmp_path / "constant.yml").write_text(yaml.safe_dump(content))
     net = lhic.load_model(run(tmp_path / "constant.yml", "cpu", tmp_path, progress=False).weights_path).net
     assert not any(array.any() for array in net[:-1])
@@ -186,7 +220,7 @@ def test_fine_tuning_starts_from_weights(cube, tmp_path):
     folder.mkdir()
     np.save(folder / "a.npy", cube)
     base = {"family": "lhic-ax", "model": SMALL, "train": [{"kind": "corpus", "root": str(folder)}], "batch": 256}
-    base["observations"] = {"samples": 4000, "copies": 0}
+    base["observations"] = {"samples": 4000, "copies": 0, "imitations": []}
     for name, extra in (("first", {"steps": 30}), ("second", {"steps": 1, "lr": 1e-9})):
         content = {**base, "name": name, **extra}
         if name == "second":

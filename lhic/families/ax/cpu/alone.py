@@ -1,7 +1,8 @@
 """Kernels for a model of one expert whose network says the same everywhere: no features, one logistic, one symbol.
 
 Each is a single pass over a wave with eight samples side by side, where the other modules make a pass for each formula.
-The numbers are theirs: what a comment names is defined in `pixel` or `mixture`.  Sums and quotients are float64 that
+The numbers are theirs: what a comment names is defined in `pixel` or `mixture`.  `candidates_tile`, `runs_tile`,
+`learn_tile` and `errors_tile` serve all models.  Sums and quotients are float64 that
 holds integers.  A kernel works on whole vectors; what it reads and computes beyond a wave's end goes nowhere.
 """
 
@@ -11,8 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numpy.polynomial import Polynomial
-from numpy.polynomial.chebyshev import Chebyshev
 
 from lhic.coder.mixture import (
     ARGUMENT_BITS,
@@ -25,7 +24,7 @@ from lhic.coder.mixture import (
     WEIGHT_BITS,
 )
 from lhic.families.ax import spec
-from lhic.families.ax.cpu.cdf import FRACTION_BITS, sigmoid
+from lhic.families.ax.cpu.cdf import FRACTION_BITS, log2, sigmoid
 from lhic.families.ax.cpu.mixture import FACTORS
 from lhic.families.ax.wavefront import skewed
 from lhic.kernels.vectors import (
@@ -52,8 +51,6 @@ _SCALE_OCTAVES = 32  # of a scale, which is below 2^32
 # Bits of a mantissa from which on log(v) >> 3 is one more, and two more, than twice the exponent.
 _HALF, _WHOLE = (int(np.searchsorted(spec.LOG_TABLE, steps)) for steps in (8, 16))
 assert spec.LOG_STEPS == 16
-# log2 of 1 .. 2 for the decoder's guess, which decides nothing; to 2e-6
-_LOG2 = Chebyshev.interpolate(np.log2, 6, domain=[1, 2]).convert(kind=Polynomial).coef.tolist()
 _ALMOST_ONE = int(SIGMOID_TABLE[SIGMOID_OCTAVES << (ARGUMENT_BITS - FRACTION_BITS)])
 LOW, HIGH, MAGNITUDE, TOTAL_SIZE = range(4)  # places in `numbers`
 N_NUMBERS = TOTAL_SIZE + LANES
@@ -149,7 +146,7 @@ def describe_tile(
         bits = _bits(size)
         leading = (bits >> 52 - spec.LOG_BITS) & ((1 << spec.LOG_BITS) - 1)
         steps = where(leading < _HALF, leading.like(0), where(leading < _WHOLE, leading.like(1), leading.like(2)))
-        here = (((bits >> 52) - 1023 << 1) + steps).minimum(spec.N_LEVELS - 1)
+        here = (((bits >> 52) - 1023 << 1) + steps).minimum(spec.N_LEVELS - 1)  # beyond the wave's end may be anything
         numerator = size * table_entries(builder, rates, here, DOUBLE)
         divisor = table_entries(builder, builder.add(rates, constant(8 * spec.N_LEVELS)), here, DOUBLE)
         corrected = (numerator / divisor).floor().maximum(float(spec.MIN_SCALE))
@@ -173,7 +170,7 @@ def _logistic(builder, base: Vector, scale: Vector, factors, shift, mean, factor
 
 @kernel
 def candidates_tile(builder, samples, runs, stride, run_weights, candidates, rungs, weights, n):
-    """Of all four causal neighbours: `repeats.find_repeats`.  runs : of the plane before, at the wave."""
+    """Candidates of a wave's samples, and how likely they are.  runs : of the plane before, at the wave."""
 
     def body(q, nothing):
         row, own = _Row(builder, samples, stride, q), load(builder, runs, q, _INTEGERS)
@@ -192,8 +189,12 @@ def candidates_tile(builder, samples, runs, stride, run_weights, candidates, run
 
 
 @kernel
-def runs_tile(builder, samples, stride, targets, before, runs, n):
-    """Runs of a wave from those of the plane before: `repeats.learn_repeats`, before the wave's samples are stored."""
+def runs_tile(builder, samples, stride, targets, before, runs, kept, n):
+    """Runs of a wave from those of the plane before, before the wave's samples are stored.
+
+    kept : bits of the runs that the model knows of
+    """
+    known = Vector(builder, builder.trunc(kept, INT32)).spread(LANES)
 
     def body(q, nothing):
         row, own = _Row(builder, samples, stride, q), load(builder, before, q, _INTEGERS)
@@ -203,7 +204,7 @@ def runs_tile(builder, samples, stride, targets, before, runs, n):
             run = ((own >> spec.RUN_BITS * number) & spec.LONGEST_RUN) + 1
             run = run.minimum(spec.LONGEST_RUN) << spec.RUN_BITS * number
             found = found | where(value.equals(row[place]), run, 0)
-        _keep(builder, found, _before(builder, q, n), runs, q)
+        _keep(builder, found & known, _before(builder, q, n), runs, q)
         return nothing
 
     loop(builder, n, LANES, [], body)
@@ -223,8 +224,7 @@ def learn_tile(
         target, found = load(builder, targets, q, _DOUBLES), load(builder, base, q, _DOUBLES)
         inside = _before(builder, q, n)
         is_coded = load(builder, coded, q, vector(BYTE, LANES)).to(INT32) > 0
-        limit = float(spec.MAX_ERROR)
-        residual = (target * 64.0 - found).maximum(-limit).minimum(limit)
+        residual = target * 64.0 - found
         size = abs(residual)
         magnitude = _number(builder, numbers, MAGNITUDE)
         known = load(builder, before, q, _INTEGERS)
@@ -233,7 +233,7 @@ def learn_tile(
         _keep(builder, target.to(INT32), inside, samples, q)
         _keep(builder, (target - load(builder, means, q, _DOUBLES)).to(INT32), inside, details, q)
         _keep(builder, residual.to(INT32), inside, residuals, q)
-        _keep(builder, where(is_coded, known + step, known), inside, activity, q)
+        _keep(builder, known + step, inside, activity, q)
         share = (size * float(16 * spec.FIRST_RATIO) / load(builder, raw, q, _DOUBLES)).floor()
         store(builder, share.minimum(float(spec.MAX_RATIO)), relative, q)
         square = magnitude * magnitude
@@ -241,6 +241,21 @@ def learn_tile(
         weight = (square * float(spec.WEIGHT_STEPS) / (square + error * error)).floor() + 1.0
         _keep(builder, where(is_coded, weight, 0.0), inside, weights, q)
         return [(Vector(builder, total[0]) + where(inside.both(is_coded), size, 0.0)).value]
+
+    (total,) = loop(builder, n, LANES, [same(_DOUBLES, 0.0)], body)
+    store(builder, Vector(builder, total), numbers, constant(TOTAL_SIZE))
+
+
+@kernel
+def errors_tile(builder, targets, predictions, coded, errors, numbers, n):
+    """`error_of` one expert in a picture at the wave, and the sum of those of coded samples."""
+
+    def body(q, total):
+        inside = _before(builder, q, n)
+        is_coded = load(builder, coded, q, vector(BYTE, LANES)).to(INT32) > 0
+        error = abs(load(builder, targets, q, _DOUBLES) * 64.0 - load(builder, predictions, q, _DOUBLES))
+        _keep(builder, error.to(INT32), inside, errors, q)
+        return [(Vector(builder, total[0]) + where(inside.both(is_coded), error, 0.0)).value]
 
     (total,) = loop(builder, n, LANES, [same(_DOUBLES, 0.0)], body)
     store(builder, Vector(builder, total), numbers, constant(TOTAL_SIZE))
@@ -417,7 +432,7 @@ def _guess_tile(repeats: bool):
             is_below, is_above = share < below, share > below + weight
             share = where(is_below, share, share - weight) / rest
         share = share.maximum(2.0**-25).minimum(1 - 2.0**-25)
-        octaves = _log2(share / (share.like(1.0) - share))
+        octaves = log2(share / (share.like(1.0) - share))
         value = mixture.mean + octaves * 2.0**ARGUMENT_BITS / mixture.factor
         value = (value * 2.0**-MEAN_BITS + 0.5).floor().maximum(-(2.0**17)).minimum(2.0**17)
         if repeats:
@@ -429,18 +444,6 @@ def _guess_tile(repeats: bool):
         store(builder, mixture.cumulative(builder, plane, level + 1), ends, constant(0))
 
     return tile
-
-
-def _log2(value: Vector) -> Vector:
-    """Of positive, normal numbers, about."""
-    bits = _bits(value)
-    exponent = ((bits >> 52) - 1023).to(INT32).to(DOUBLE)
-    mantissa = (bits & ((1 << 52) - 1)) | (1023 << 52)
-    mantissa = Vector(value.builder, value.builder.bitcast(mantissa.value, _DOUBLES))
-    found = mantissa.like(_LOG2[-1])
-    for term in _LOG2[-2::-1]:
-        found = found * mantissa + term
-    return exponent + found
 
 
 intervals_tile, intervals_tile_of_repeats = _intervals_tile(False), _intervals_tile(True)

@@ -1,4 +1,4 @@
-"""Cumulative frequencies of four samples at once, and the decoder's search on them (docs/format_lhic_ax.md, section 7).
+"""Cumulative frequencies of some samples at once, and the decoder's search on them (docs/format_lhic_ax.md, section 7).
 
 Distances and the sigmoid's arguments are float64, exact because a distance times a mantissa is below 2^42, and a power
 of two times that loses nothing; the rest are integers.
@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
+from numpy.polynomial import Polynomial
+from numpy.polynomial.chebyshev import Chebyshev
 
 from lhic.coder.mixture import (
     ARGUMENT_BITS,
@@ -39,13 +41,18 @@ from lhic.kernels.vectors import (
     where,
 )
 
-_INTEGERS, _LONGS, _DOUBLES = vector(INT32, LANES), vector(INDEX, LANES), vector(DOUBLE, LANES)
+SEARCHED = 2 * LANES  # samples of a search: what one half waits for, the other does
 _ARGUMENT_MAX = SIGMOID_OCTAVES << ARGUMENT_BITS
 FRACTION_BITS = ARGUMENT_BITS - TABLE_BITS
 # Value at the left of each cell, and in the upper half the difference to its right.
 SIGMOID_LINES = SIGMOID_TABLE[:-1] | np.diff(SIGMOID_TABLE) << 32
 assert np.diff(SIGMOID_TABLE).max() << FRACTION_BITS < 1 << 32
 _LOW_HALF = (1 << 32) - 1
+# What follows is for searches and decides nothing.
+NEWTON_LOOKS = 6  # after which a search only halves what is left
+_LOG2 = Chebyshev.interpolate(np.log2, 6, domain=[1, 2]).convert(kind=Polynomial).coef.tolist()
+_LN_2 = float(np.log(2))
+_LEAST_SHARE = 2.0**-25
 
 
 class Plane(NamedTuple):
@@ -63,13 +70,17 @@ class Plane(NamedTuple):
     n_components: ir.Value
     row: ir.Value
     q: ir.Value
+    lanes: int = LANES
+
+    def kind(self, scalar: ir.Type) -> ir.VectorType:
+        return vector(scalar, self.lanes)
 
     def edges(self, builder, level: Vector) -> Vector:
         """Boundary between a level and the one before it, in 1/256 of a model value (float64)."""
         is_dense = builder.icmp_signed("==", self.table, constant(0))
         with builder.if_else(is_dense) as (dense, sparse):
             with dense:
-                first = Vector(builder, builder.trunc(self.first, INT32)).spread(LANES)
+                first = Vector(builder, builder.trunc(self.first, INT32)).spread(self.lanes)
                 one = ((first + level) << MEAN_BITS) - (1 << (MEAN_BITS - 1))
                 after_one = builder.basic_block
             with sparse:
@@ -78,13 +89,13 @@ class Plane(NamedTuple):
                 below = table_entries(builder, self.table, inside - 1, INDEX)
                 other = (above + below).to(INT32) << (MEAN_BITS - 1)
                 after_other = builder.basic_block
-        found = builder.phi(_INTEGERS)
+        found = builder.phi(self.kind(INT32))
         found.add_incoming(one.value, after_one)
         found.add_incoming(other.value, after_other)
         return Vector(builder, found).to(DOUBLE)
 
     def levels(self, builder) -> Vector:
-        return Vector(builder, builder.trunc(self.n_levels, INT32)).spread(LANES)
+        return Vector(builder, builder.trunc(self.n_levels, INT32)).spread(self.lanes)
 
     def cumulative(self, builder, levels: list[Vector]) -> list[Vector]:
         """F of some levels of each sample, int32."""
@@ -93,15 +104,15 @@ class Plane(NamedTuple):
         def component(k, values):
             before = builder.mul(k, self.row)
             line = builder.add(before, self.q)
-            mean = load(builder, self.parts, builder.add(line, before), _DOUBLES)
-            factor = load(builder, self.parts, builder.add(builder.add(line, before), self.row), _DOUBLES)
-            weight = load(builder, self.weights, line, _LONGS) & _LOW_HALF
+            mean = load(builder, self.parts, builder.add(line, before), self.kind(DOUBLE))
+            factor = load(builder, self.parts, builder.add(builder.add(line, before), self.row), self.kind(DOUBLE))
+            weight = load(builder, self.weights, line, self.kind(INDEX)) & _LOW_HALF
             return [
                 (Vector(builder, value) + weight * sigmoid(builder, edge - mean, factor)[0]).value
                 for value, edge in zip(values, edges, strict=True)
             ]
 
-        sums = loop(builder, self.n_components, 1, [same(_LONGS, 0)] * len(edges), component)
+        sums = loop(builder, self.n_components, 1, [same(self.kind(INDEX), 0)] * len(edges), component)
         return [self._frequency(builder, Vector(builder, c), x) for c, x in zip(sums, levels, strict=True)]
 
     def _frequency(self, builder, sum_of_sigmoids: Vector, level: Vector) -> Vector:
@@ -125,67 +136,115 @@ def sigmoid(builder, distance: Vector, factor: Vector) -> tuple[Vector, Vector]:
 
 
 @kernel
-def interval_tile(
-    builder, level, lower_bits, starts, freqs, first, n_levels, table, parts, weights, q, n_components, row
-):
-    """Intervals of levels' upper and lower parts: starts and freqs, int32 (2, row), of the columns q .. q + 3.
+def interval_tile(builder, level, starts, freqs, first, n_levels, table, parts, weights, q, n_components, row):
+    """Intervals of levels: starts and freqs, int32, of the columns q .. q + 3.
 
     Arguments: addresses of level, int32; those of `Plane`; levels must be within the plane's.
     """
     plane = Plane(first, n_levels, table, parts, weights, n_components, row, q)
-    here = load(builder, level, q, _INTEGERS)
-    bits = Vector(builder, builder.trunc(lower_bits, INT32)).spread(LANES)
-    one = here.like(1)
-    cell = here >> bits << bits
-    after = (cell + (one << bits)).minimum(plane.levels(builder))
-    low, high, below, above = plane.cumulative(builder, [cell, after, here, here + 1])
-    start, end = (_stretched(value, low, high) for value in (below, above))
-    lower_part = builder.add(row, q)
-    store(builder, low, starts, q)
-    store(builder, high - low, freqs, q)
-    store(builder, start, starts, lower_part)
-    store(builder, end - start, freqs, lower_part)
+    here = load(builder, level, q, plane.kind(INT32))
+    start, end = plane.cumulative(builder, [here, here + 1])
+    store(builder, start, starts, q)
+    store(builder, end - start, freqs, q)
 
 
-def _stretched(value: Vector, low: Vector, high: Vector) -> Vector:
-    """``(value - low) 2^24 / (high - low)``.  The divisor is at most 2^24: the quotient is off by less than 2^-28."""
-    return ((value - low).to(DOUBLE) * 2.0**PRECISION / (high - low).to(DOUBLE)).to(INT32)
+@kernel
+def guess_tile(builder, slots, near, spread, values, q):
+    """Model value at which a logistic has the slot, int32, for SEARCHED columns from q on; decides nothing.
+
+    Arguments: addresses of as many int32 each, slots and values; near, spread : float64, of the logistics.
+    """
+    integers, doubles = vector(INT32, SEARCHED), vector(DOUBLE, SEARCHED)
+    share = load(builder, slots, constant(0), integers).to(DOUBLE) * 2.0**-PRECISION
+    share = share.maximum(_LEAST_SHARE).minimum(1 - _LEAST_SHARE)
+    octaves = log2(share / (share.like(1.0) - share))
+    value = load(builder, near, q, doubles) + octaves * load(builder, spread, q, doubles)
+    value = (value * 2.0**-MEAN_BITS + 0.5).floor().minimum(2.0**16).maximum(-(2.0**16))
+    store(builder, value.to(INT32), values, constant(0))
 
 
 @kernel
 def search_tile(
-    builder, slots, begin, steps, bits, low, high, low_value, high_value, first, n_levels, table, parts, weights, q,
-    n_components, row,
+    builder, slots, levels, starts, freqs, repeated, first, n_levels, table, parts, weights, q, n_components, row,
+    has_candidates,
 ):  # fmt: skip
-    """Cell of 2^bits levels whose interval holds the slot, for the columns q .. q + 3; each gallops, then bisects.
+    """Levels whose intervals hold the slots, for SEARCHED columns from q on: where they begin and how long they are.
 
-    Arguments: addresses of 4 int32 each: slots, the level where the search begins, its first step in levels; low and
-    high, a multiple of 2^bits and the first level beyond, and F of them, which are replaced by those of the cell found;
-    the others as for `interval_tile`.  Kept throughout: F(low) <= slot < F(high), low a multiple of 2^bits.  A lane
-    whose cell is found looks at `low` again, which changes nothing.
+    Arguments: addresses of as many int32 each: slots, negative where nothing is searched; the levels where a search
+    begins, which are replaced by those found; starts and freqs; the candidates' levels.  Whether there are candidates,
+    then the last components.  The others as for `interval_tile`.
+
+    A look takes both edges of a level.  Where the slot is beyond one of them, the next level is that where a logistic
+    with the mixture's value and slope at this edge has the slot, the candidate's share taken off.  Kept throughout:
+    F(low) <= slot < F(high); each look takes a level at least off what is between them.
     """
-    plane = Plane(first, n_levels, table, parts, weights, n_components, row, q)
-    slot, middle, step = (load(builder, address, constant(0), _INTEGERS) for address in (slots, begin, steps))
-    bits = Vector(builder, builder.trunc(bits, INT32)).spread(LANES)
-    size = slot.like(1) << bits
-    bounds = [load(builder, address, constant(0), _INTEGERS) for address in (low, high, low_value, high_value)]
-    ones = slot.like(-1)
+    plane = Plane(first, n_levels, table, parts, weights, n_components, row, q, SEARCHED)
+    zero, integers = constant(0), plane.kind(INT32)
+    slot, level, repeated_level = (load(builder, address, zero, integers) for address in (slots, levels, repeated))
+    low, high = slot.like(0), where(slot < 0, slot.like(0), plane.levels(builder))
+    last = builder.mul(builder.sub(n_components, constant(1)), row)
+    line = builder.add(last, q)
+    repeats = Vector(builder, builder.trunc(has_candidates, INT32)).spread(SEARCHED) > 0
+    candidate = load(builder, parts, builder.add(line, last), plane.kind(DOUBLE))
+    share = load(builder, weights, line, plane.kind(INDEX)).to(INT32).to(DOUBLE) * 2.0**-WEIGHT_BITS
+    share = where(repeats, share, 0.0)
+    growth = share.like(1.0) / (share.like(1.0) - share).maximum(_LEAST_SHARE)  # of the others without its share
 
     def is_open(values):
-        return (Vector(builder, values[1]) - Vector(builder, values[0]) > size).any()
+        return (Vector(builder, values[1]) > Vector(builder, values[0])).any()
 
     def look(values):
-        low, high, low_value, high_value, middle, step, upwards, downwards = (Vector(builder, v) for v in values)
-        middle = (middle >> bits << bits).maximum(low + size).minimum((high - 1) >> bits << bits)
-        (value,) = plane.cumulative(builder, [middle])
-        above = value <= slot
-        low, low_value = where(above, middle, low), where(above, value, low_value)
-        high, high_value = where(above, high, middle), where(above, high_value, value)
-        upwards, downwards = where(above, upwards, 0), where(above, downwards.like(0), downwards)
-        middle = where(upwards < 0, low + step, where(downwards < 0, high - step, (low + high) >> 1))
-        found = (low, high, low_value, high_value, middle, step << 1, upwards, downwards)
-        return [value.value for value in found]
+        low, high, start, end, level, n_looks = (Vector(builder, value) for value in values)
+        is_left = high > low
+        level = where(is_left, level.maximum(low).minimum(high - 1), level)
+        here, after = plane.cumulative(builder, [level, level + 1])
+        start, end = where(is_left, here, start), where(is_left, after, end)
+        is_below, is_above = is_left.both(slot < here), is_left.both(slot >= after)
+        edge_here, edge_after = plane.edges(builder, level), plane.edges(builder, level + 1)
+        edge, value = where(is_below, edge_here, edge_after), where(is_below, here, after)
+        taken = where(edge > candidate, share, 0.0)
 
-    found = repeat_while(builder, [v.value for v in (*bounds, middle, step, ones, ones)], is_open, look)
-    for value, address in zip(found, (low, high, low_value, high_value), strict=False):
-        store(builder, Vector(builder, value), address, constant(0))
+        def part(value):
+            found = ((value - level).to(DOUBLE) * 2.0**-PRECISION - taken) * growth
+            return found.maximum(_LEAST_SHARE).minimum(1 - _LEAST_SHARE)
+
+        at, goal = part(value), part(slot)
+        between = where((edge_here < candidate).both(edge_after > candidate), share, 0.0)
+        rise = (((after - here).to(DOUBLE) * 2.0**-PRECISION - between) * growth).maximum(_LEAST_SHARE)
+        spread = at * (at.like(1.0) - at)
+        steps = log2(goal * (goal.like(1.0) - at) / (at * (goal.like(1.0) - goal))) * _LN_2 * spread / rise
+        steps = steps.floor().minimum(2.0**16).maximum(-(2.0**16)).to(INT32)
+        found = where(is_below, level, level + 1) + steps
+        # Beyond the candidate the slot is in its interval first.
+        passed = where(
+            is_below,
+            (repeated_level < level).both(found < repeated_level),
+            (repeated_level > level).both(found > repeated_level),
+        )
+        found = where(repeats.both(passed), repeated_level, found)
+        low, high = where(is_above, level + 1, low), where(is_below, level, high)
+        is_done = is_left.both(is_below.equals(0)).both(is_above.equals(0))
+        low, high = where(is_done, level, low), where(is_done, level, high)
+        n_looks = n_looks + 1
+        found = where(n_looks > NEWTON_LOOKS, (low + high) >> 1, found)
+        level = where(high > low, found, level)
+        return [value.value for value in (low, high, start, end, level, n_looks)]
+
+    nothing = slot.like(0)
+    found = repeat_while(builder, [v.value for v in (low, high, nothing, nothing, level, nothing)], is_open, look)
+    _, _, start, end, level, _ = (Vector(builder, value) for value in found)
+    for value, address in ((level, levels), (start, starts), (end - start, freqs)):
+        store(builder, value, address, zero)
+
+
+def log2(value: Vector) -> Vector:
+    """Of positive, normal numbers (float64), about: to 2e-6."""
+    builder, kind = value.builder, vector(INDEX, value.kind.count)
+    bits = Vector(builder, builder.bitcast(value.value, kind))
+    exponent = ((bits >> 52) - 1023).to(INT32).to(DOUBLE)
+    mantissa = (bits & ((1 << 52) - 1)) | (1023 << 52)
+    mantissa = Vector(builder, builder.bitcast(mantissa.value, value.kind))
+    found = mantissa.like(_LOG2[-1])
+    for term in _LOG2[-2::-1]:
+        found = found * mantissa + term
+    return exponent + found

@@ -9,15 +9,24 @@ from __future__ import annotations
 import numpy as np
 
 from lhic.families.ax import pixel, spec
+from lhic.families.ax.cpu import alone
+from lhic.families.ax.cpu.alone import MAGNITUDE
 from lhic.families.ax.cpu.arithmetic import EXACT, log2_16, log2_16_row
 from lhic.families.ax.cpu.blend import blend_wave, causal_sums
-from lhic.families.ax.cpu.pictures import neighbours
-from lhic.families.ax.cpu.repeats import find_repeats
+from lhic.families.ax.cpu.pictures import PIXEL_BYTES, neighbours
+from lhic.families.ax.cpu.tiles import COLUMNS
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, distances, skewed
 from lhic.kernels.jit import njit
+from lhic.kernels.vectors import address
 
 _AROUND, _OWN = distances(spec.AROUND), distances(spec.OWN)
 _W, _N, _E, _S = (skewed(place) for place in spec.CROSS)
+
+
+@njit(inline="always")
+def whole(n):
+    """Samples of a wave in whole vectors, as loops without a rest are faster; what is beyond the wave goes nowhere."""
+    return (n + COLUMNS - 1) // COLUMNS * COLUMNS
 
 
 @njit(fastmath=EXACT)
@@ -27,12 +36,13 @@ def _raw_scales(around, activity, magnitude, n, expected, raw_scale):
         raw_scale[q] = pixel.raw_scale(around[q], expected[q])
 
 
-@njit
-def _scales(raw_scale, log_raw, ratio, ratio_count, n, level, scale):
-    """Expected error, corrected by what errors of its level turned out to be."""
+@njit(fastmath=EXACT)
+def _scales(raw_scale, log_raw, rates, n, level, scale):
+    """Expected error, corrected by what errors of its level turned out to be: `corrected_scale`, see `alone`."""
     for q in range(n):
-        level[q] = pixel.scale_level(np.int64(log_raw[q]))
-        scale[q] = pixel.corrected_scale(np.int64(raw_scale[q]), ratio[level[q]], ratio_count[level[q]])
+        level[q] = min(pixel.scale_level(np.int64(log_raw[q])), spec.N_LEVELS - 1)  # beyond the wave may be anything
+        found = np.floor(raw_scale[q] * rates[0, level[q]] / rates[1, level[q]])
+        scale[q] = max(found, float(spec.MIN_SCALE))
 
 
 @njit(fastmath=EXACT)
@@ -96,15 +106,24 @@ def _slope_features(logs, curvature, log_scale, inverse, n, features, f):
 @njit
 def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scratch):
     """Base prediction, expected error, features and repeats of a wave whose experts have predicted."""
-    if table.repeats:
-        find_repeats(z, wave, first, n, epoch, table, state, scratch)
+    m = whole(n)
     n_experts = table.about_mean.size
     n_slots = state.residuals.shape[0]
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
+    earlier_slot = (z - 1) % n_slots if z > 0 else z
+    if table.repeats:
+        stride = state.samples.shape[2]
+        at = PIXEL_BYTES * (u * stride + row)
+        alone.candidates_tile(
+            address(state.samples[z]) + at, address(state.runs[earlier_slot]) + at, stride,
+            address(state.run_weights[z]), address(scratch.candidates), address(scratch.run_levels),
+            address(scratch.repeat_weights), n,
+        )  # fmt: skip
     features, work, base, scale, raw_scale = (
         scratch.features, scratch.work, scratch.base, scratch.scale, scratch.raw_scale,
     )  # fmt: skip
     magnitude = max(state.magnitude[z, epoch], np.int64(spec.MIN_MAGNITUDE))
+    scratch.numbers[MAGNITUDE] = magnitude
     log_magnitude = log2_16(magnitude)
     # this plane's magnitude in 1/1024 of each earlier plane's
     gain = np.empty(1 + spec.NEAR_PLANES + spec.FAR_PLANES)
@@ -114,35 +133,31 @@ def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scr
     earlier = max(state.magnitude[z - 1, epoch], np.int64(spec.MIN_MAGNITUDE)) if z > 0 else magnitude
 
     log_error = np.empty(n_experts)
-    blend_wave(z, u, row, n, epoch, magnitude, earlier, table, state, scratch, log_error)
+    blend_wave(z, u, row, m, epoch, magnitude, earlier, table, state, scratch, log_error)
 
     log_scale, log_raw, logs, expected = scratch.logs[0], scratch.logs[1], scratch.logs[2], scratch.logs[3]
     around = work[3]
-    causal_sums(state.residuals[z % n_slots], u, row, n, around)
-    if z > 0:
-        activity = state.activity[(z - 1) % n_slots, u, row : row + n]
-        _raw_scales(around, activity, float(magnitude), n, expected, raw_scale)
-    else:
-        work[0, :n] = spec.UNIT
-        _raw_scales(around, work[0], float(magnitude), n, expected, raw_scale)
-    log2_16_row(raw_scale, n, 0.0, log_raw)
-    _scales(raw_scale, log_raw, state.ratio[z, epoch], state.ratio_count[z, epoch], n, scratch.level, scale)
-    log2_16_row(scale, n, 0.0, log_scale)
-    _inverses(scale, gain, n, scratch.inverse)
+    causal_sums(state.residuals[z % n_slots], u, row, m, around)
+    activity = state.activity[earlier_slot, u, row:]
+    if z == 0:
+        activity[:n] = spec.UNIT
+    _raw_scales(around, activity, float(magnitude), m, expected, raw_scale)
+    log2_16_row(raw_scale, m, 0.0, log_raw)
+    _scales(raw_scale, log_raw, state.rates[z], m, scratch.level, scale)
+    log2_16_row(scale, m, 0.0, log_scale)
+    _inverses(scale, gain, m, scratch.inverse)
 
     inverse = scratch.inverse[0]
     for e in range(n_experts):
-        _scaled_differences(scratch.predictions[e], 1.0, base, inverse, 16, n, features[e])
-        _less(scratch.near[e], log_scale, n, features[n_experts + e])
+        _scaled_differences(scratch.predictions[e], 1.0, base, inverse, 16, m, features[e])
+        _less(scratch.near[e], log_scale, m, features[n_experts + e])
         features[2 * n_experts + e, :n] = pixel.limited(log_error[e] - log_magnitude)
     f = 3 * n_experts
     for k in range(_OWN.shape[0]):
         at, shifted = u + _OWN[k, 0], row + _OWN[k, 1]
-        samples = state.samples[z, at, shifted : shifted + n]
-        _scaled_differences(samples, 64.0, base, inverse, 17, n, features[f + spec.OF_SAMPLES + k])
-        _scaled(
-            state.residuals[z % n_slots, at, shifted : shifted + n], inverse, n, features[f + spec.OF_RESIDUALS + k]
-        )
+        samples = state.samples[z, at, shifted:]
+        _scaled_differences(samples, 64.0, base, inverse, 17, m, features[f + spec.OF_SAMPLES + k])
+        _scaled(state.residuals[z % n_slots, at, shifted:], inverse, m, features[f + spec.OF_RESIDUALS + k])
     for back in range(1, 1 + spec.NEAR_PLANES + spec.FAR_PLANES):
         own = f + spec.OF_NEAR_PLANES + (back - 1) * (1 + _AROUND.shape[0])
         if back > spec.NEAR_PLANES:
@@ -150,20 +165,20 @@ def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scr
         n_around = _AROUND.shape[0] if back <= spec.NEAR_PLANES else 0
         if z >= back:
             plane = state.residuals[(z - back) % n_slots]
-            _scaled(plane[u, row : row + n], scratch.inverse[back], n, features[own])
+            _scaled(plane[u, row:], scratch.inverse[back], m, features[own])
             for k in range(n_around):
                 at, shifted = u + _AROUND[k, 0], row + _AROUND[k, 1]
-                _scaled(plane[at, shifted : shifted + n], scratch.inverse[back], n, features[own + 1 + k])
+                _scaled(plane[at, shifted:], scratch.inverse[back], m, features[own + 1 + k])
         else:
             features[own : own + 1 + n_around, :n] = 0
-    for q in range(n):
+    for q in range(m):
         around[q] *= 2.0
-    log2_16_row(around, n, 16.0, logs)
-    _less(logs, log_scale, n, features[f + spec.OF_AROUND])
-    log2_16_row(expected, n, 16.0, logs)
-    _less(logs, log_scale, n, features[f + spec.OF_EXPECTED])
-    _less(log_raw, log_scale, n, features[f + spec.OF_RAW_SCALE])
-    _ends(base, 64.0 * state.low[z], 64.0 * state.high[z], log_scale, log_magnitude, inverse, n, features, f)
+    log2_16_row(around, m, 16.0, logs)
+    _less(logs, log_scale, m, features[f + spec.OF_AROUND])
+    log2_16_row(expected, m, 16.0, logs)
+    _less(logs, log_scale, m, features[f + spec.OF_EXPECTED])
+    _less(log_raw, log_scale, m, features[f + spec.OF_RAW_SCALE])
+    _ends(base, 64.0 * state.low[z], 64.0 * state.high[z], log_scale, log_magnitude, inverse, m, features, f)
     features[f + spec.OF_EARLIER_MAGNITUDE, :n] = pixel.limited(log2_16(earlier) - log_magnitude)
     features[f + spec.OF_COUNT, :n] = pixel.count_feature(log2_16(state.own_count[z] + 1))
     features[f + spec.OF_PLANE, :n] = 8 * min(z, 8)
@@ -178,9 +193,9 @@ def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scr
         features[f + spec.OF_SIDES, 0] = 64
     if z > 0:
         slope, curvature = work[0], work[1]
-        _slopes(state.samples[z - 1], u, row, n, slope, curvature)
-        log2_16_row(slope, n, 16.0, logs)
-        _slope_features(logs, curvature, log_scale, inverse, n, features, f)
+        _slopes(state.samples[z - 1], u, row, m, slope, curvature)
+        log2_16_row(slope, m, 16.0, logs)
+        _slope_features(logs, curvature, log_scale, inverse, m, features, f)
     else:
         features[f + spec.OF_SLOPES, :n] = 0
         features[f + spec.OF_CURVATURE, :n] = 0

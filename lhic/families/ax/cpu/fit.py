@@ -14,22 +14,25 @@ from math import sqrt
 
 import numpy as np
 
-from lhic.families.ax import spec
-from lhic.families.ax.cpu.pictures import wave_rows
+from lhic.families.ax import pixel, spec
+from lhic.families.ax.cpu import alone
+from lhic.families.ax.cpu.alone import LANES
+from lhic.families.ax.cpu.pictures import PIXEL_BYTES, wave_rows
 from lhic.families.ax.cpu.predict import inside, source_of
 from lhic.families.ax.cpu.tiles import (
     GRAM_ROWS,
     QUAD,
-    gather_tile,
     gram_tile,
     pivot_tile,
     solve_tile_4,
     solve_tile_8,
 )
-from lhic.families.ax.experts import CONSTANT, EARLIER, INSIDE, NEIGHBOUR
-from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
+from lhic.families.ax.experts import CONSTANT, EARLIER, INSIDE, NEIGHBOUR, SAMPLE
+from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, skewed
 from lhic.kernels.jit import njit
 from lhic.kernels.vectors import address
+
+_UNKNOWN = skewed((-2, 2))  # the one place that a regressor may see before it is known: it counts as 0
 
 
 @njit(inline="always")
@@ -44,12 +47,8 @@ def learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
 
     The sums are needed at the epoch's end alone: until then the weights are kept, and inputs are still in the pictures.
     """
-    columns = scratch.inputs.shape[1] - 2 * QUAD
-    begin, end = epoch * state.weights.shape[1], (epoch + 1) * state.weights.shape[1]
-    at = np.int64(0)
-    for wave in range(begin, end):
-        at += _recall_wave(z, wave, at, n_rows, n_columns, state, scratch)
     offset = side = 0
+    columns = scratch.inputs.shape[1] - LANES
     for e in range(table.about_mean.size):
         regressors = table.regressors[table.starts[e] : table.starts[e + 1]]
         size = padded(regressors.shape[0])
@@ -57,40 +56,21 @@ def learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
         moment = state.moments[z, side : side + size]
         offset += size * size
         side += size
-        targets = scratch.recalled[1 if table.about_mean[e] else 0]
-        wave, at = begin, 0
-        while wave < end:
-            n = np.int64(0)
-            while wave < end:
-                first, n_here = wave_rows(wave, n_rows, n_columns)
-                if n + padded(n_here) > columns:
-                    break
-                gather(
-                    regressors, state.samples, state.details, scratch.recalled[2, at + n :], z, wave + WAVE_MARGIN,
-                    first + ROW_MARGIN, n_here, n_columns, n, scratch.inputs,
-                )  # fmt: skip
-                n += padded(n_here)
-                wave += 1
-            own, weights = targets[at : at + n], scratch.recalled[3, at : at + n]
-            accumulate(scratch.inputs, own, weights, regressors.shape[0], n, gram, moment, scratch.weighted)
-            at += n
-
-
-@njit
-def _recall_wave(z, wave, at, n_rows, n_columns, state, scratch):
-    """Samples, details, means and weights of a wave, from column `at` on; returns how many columns they take."""
-    first, n = wave_rows(wave, n_rows, n_columns)
-    u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
-    weights = state.weights[z % state.residuals.shape[0], wave % state.weights.shape[1]]
-    samples, details = state.samples[z, u, row : row + n], state.details[z, u, row : row + n]
-    recalled = scratch.recalled[:, at : at + padded(n)]
-    recalled[:, n:] = 0.0
-    for q in range(n):
-        recalled[0, q] = samples[q]
-        recalled[1, q] = details[q]
-        recalled[2, q] = samples[q] - details[q]
-        recalled[3, q] = weights[q]
-    return padded(n)
+        at = np.int64(0)
+        for wave in range(epoch * state.weights.shape[1], (epoch + 1) * state.weights.shape[1]):
+            first, n = wave_rows(wave, n_rows, n_columns)
+            if n <= 0 or not pixel.teaches_experts(wave):
+                continue
+            if at + n > columns:
+                accumulate(scratch.inputs, scratch.weighted, regressors.shape[0], at, gram, moment)
+                at = np.int64(0)
+            weights = state.weights[z % state.residuals.shape[0], wave % state.weights.shape[1]]
+            gather(
+                regressors, table.about_mean[e], state.samples, state.details, weights, z, wave + WAVE_MARGIN,
+                first + ROW_MARGIN, n, n_columns, at, scratch,
+            )  # fmt: skip
+            at += (n + LANES - 1) // LANES * LANES
+        accumulate(scratch.inputs, scratch.weighted, regressors.shape[0], at, gram, moment)
 
 
 @njit
@@ -110,51 +90,66 @@ def fit_experts(z, table, state, scratch):
 
 
 @njit
-def gather(regressors, samples, details, means, z, u, row, n, n_columns, at, inputs):
-    """Inputs of an expert for the n samples of a wave that begin at `row`, as they were: ``inputs[:, at : at + n]``.
+def gather(regressors, about_mean, samples, details, weights, z, u, row, n, n_columns, at, scratch):
+    """Inputs of an expert for the n samples of a wave that begin at `row`, as they were, from column `at` on.
 
-    Of the places that a regressor may see only (-2, j + 2) from (0, j) was not known: it counts as 0.
+    Fills ``scratch.inputs``, and ``scratch.weighted`` with the same times the weights, which has the target's row, too;
+    up to whole vectors, the latter with zeros.
     """
-    for r in range(regressors.shape[0]):
+    here = PIXEL_BYTES * (u * samples.shape[2] + row)
+    own_mean, earlier_mean, zero = (
+        address(scratch.taken[0]), address(scratch.taken[1]), address(scratch.taken[2])
+    )  # fmt: skip
+    own_sample, own_detail = address(samples[z]) + here, address(details[z]) + here
+    alone.differences_tile(own_sample, own_detail, own_mean, n)
+    if z > 0:
+        alone.differences_tile(address(samples[z - 1]) + here, address(details[z - 1]) + here, earlier_mean, n)
+    size = regressors.shape[0]
+    sources, less = scratch.rows[0], scratch.rows[1]
+    for r in range(size):
         kind, back, du, di = regressors[r, 0], regressors[r, 1], regressors[r, 2], regressors[r, 3]
+        less[r] = own_mean if kind == NEIGHBOUR or kind == INSIDE else earlier_mean if kind == EARLIER else zero
         if kind == CONSTANT:
-            inputs[r, at : at + n] = float(spec.CONSTANT_INPUT)
-        elif z < back:
-            inputs[r, at : at + n] = 0.0
+            sources[r] = address(scratch.given[1])
+        elif z >= back:
+            sources[r] = source_of((kind, back, du, di), samples, details, z, u, row)
         else:
-            source = source_of((kind, back, du, di), samples, details, z, u, row)
-            gather_tile(source, address(inputs) + 8 * (r * inputs.shape[1] + at), n)
-            if back == 0 and du == -2 and di == -2 and row == ROW_MARGIN:
-                inputs[r, at] = 0.0
-            if kind == NEIGHBOUR or kind == INSIDE:
-                for q in range(n):
-                    inputs[r, at + q] -= means[q]
-            elif kind == EARLIER:
-                for q in range(n):
-                    inputs[r, at + q] -= samples[z - 1, u, row + q] - details[z - 1, u, row + q]
-            if kind == INSIDE:
-                begin, end = inside(u, row, n, du, di, n_columns)
-                inputs[r, at : at + begin] = 0.0
-                inputs[r, at + end : at + n] = 0.0
+            sources[r], less[r] = address(scratch.given[0]), zero
+    sources[size], less[size] = own_detail if about_mean else own_sample, zero
+    alone.gather_tile(
+        address(sources), address(less), address(weights), address(scratch.inputs) + 8 * at,
+        address(scratch.weighted) + 8 * at, size + 1, 8 * scratch.inputs.shape[1], n,
+    )  # fmt: skip
+    for r in range(size):
+        kind, du, di = regressors[r, 0], regressors[r, 2], regressors[r, 3]
+        if regressors[r, 1] == 0 and du == _UNKNOWN[0] and di == _UNKNOWN[1] and row == ROW_MARGIN:
+            _correct(r, at, 0.0 if kind == SAMPLE else -scratch.taken[0, 0], weights[0], scratch)
+        if kind == INSIDE:
+            begin, end = inside(u, row, n, du, di, n_columns)
+            for q in range(begin):
+                _correct(r, at + q, 0.0, 0.0, scratch)
+            for q in range(end, n):
+                _correct(r, at + q, 0.0, 0.0, scratch)
 
 
 @njit
-def accumulate(inputs, targets, weights, n_regressors, n, gram, moment, weighted):
-    """Add n samples to the normal equations (lower triangle).  Exact in any order, as `predict`.
+def _correct(r, column, value, weight, scratch):
+    scratch.inputs[r, column], scratch.weighted[r, column] = value, weight * value
 
+
+@njit
+def accumulate(inputs, weighted, n_regressors, n, gram, moment):
+    """Add n samples, a multiple of QUAD, to the normal equations (lower triangle).  Exact in any order, as `predict`.
+
+    inputs, weighted : float64 (R, n'), n' >= n; weighted has the target behind the n_regressors, and at least
+    GRAM_ROWS rows more, in which nothing of use stands afterwards
     gram (r, r) and moment (r,), r a multiple of QUAD: beyond n_regressors and above the diagonal is nothing of use.
-    weights : zero from n up to the next multiple of QUAD;  weighted : float64 (4, n), working memory
     """
-    samples = (n + QUAD - 1) // QUAD * QUAD
-    stride = inputs.shape[1]
+    line = 8 * weighted.shape[1]
+    nowhere = address(weighted) + line * (weighted.shape[0] - 1)
     for end in range(n_regressors + 1, 0, -GRAM_ROWS):
         begin = max(end - GRAM_ROWS, 0)
-        for r in range(begin, min(end, n_regressors)):
-            _weigh(inputs[r], weights, samples, weighted[r - begin])
-        if end > n_regressors:
-            _weigh(targets, weights, samples, weighted[n_regressors - begin])
-        nowhere = address(weighted) + 8 * GRAM_ROWS * stride
-        add_rows(address(weighted), begin, end, inputs, n_regressors, samples, gram, moment, nowhere)
+        add_rows(address(weighted) + line * begin, begin, end, inputs, n_regressors, n, gram, moment, nowhere)
 
 
 @njit
@@ -174,12 +169,6 @@ def add_rows(left, begin, end, inputs, n_regressors, samples, gram, moment, nowh
 
 
 @njit
-def _weigh(values, weights, n, weighted):
-    for q in range(n):
-        weighted[q] = values[q] * weights[q]
-
-
-@njit
 def forget(gram, moment):
     """Keep 15/16 of the sums, rounded down, so that they stay integers."""
     for a in range(moment.size):
@@ -193,8 +182,9 @@ def solve(gram, moment, factor, coefficients):
     """Coefficients times 2^20, rounded, of the ridge regression; Cholesky in the order of the format.
 
     gram (r, r) and moment (r,), r a multiple of QUAD;  factor : at least (r, r + QUAD), working memory: the transpose.
-    No fast-math here: each sum's order is part of the format.  Four columns at a time are finished for all rows below,
-    which leaves every sum's order as it is; `moment` is one more row, whose factor is the forward substitution.
+    Every pivot is positive (docs/format_lhic_ax.md, 4.4).  No fast-math here: each sum's order is part of the format.
+    Four columns at a time are finished for all rows below, which leaves every sum's order as it is; `moment` is one
+    more row, whose factor is the forward substitution.
     """
     n, size, stride = coefficients.size, moment.size, factor.shape[1]
     assert gram.shape == (size, size) and size % QUAD == 0 and factor.shape[0] >= size and stride >= size + QUAD
@@ -229,14 +219,6 @@ def _solve_pivots(gram, factor, j0):
         for k in range(j0, j):
             for i in range(j, j0 + QUAD):
                 factor[j, i] -= factor[k, i] * factor[k, j]
-        pivot = factor[j, j]
-        if pivot > gram[j, j] * spec.DEGENERATE:
-            factor[j, j] = sqrt(pivot)
-        else:  # as good as a combination of earlier regressors: its coefficient becomes 0
-            for k in range(j):
-                factor[k, j] = 0.0
-            for i in range(j, j0 + QUAD):
-                factor[j, i] = gram[i, j]
-            factor[j, j] = spec.DEGENERATE_ROOT
+        factor[j, j] = sqrt(factor[j, j])
         for i in range(j + 1, j0 + QUAD):
             factor[j, i] /= factor[j, j]

@@ -5,16 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from lhic.families.ax import pixel, spec
+from lhic.families.ax.cpu import alone
+from lhic.families.ax.cpu.alone import LANES, MAGNITUDE, TOTAL_SIZE
 from lhic.families.ax.cpu.arithmetic import EXACT
 from lhic.families.ax.cpu.fit import fit_experts, learn_epoch
-from lhic.families.ax.cpu.pictures import store_wave
-from lhic.families.ax.cpu.repeats import first_tries, learn_repeats, next_tries
+from lhic.families.ax.cpu.pictures import PIXEL_BYTES, store
+from lhic.families.ax.cpu.repeats import count_repeats, first_tries, next_tries
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
 from lhic.kernels.jit import njit
+from lhic.kernels.vectors import address
 
 
 @njit
-def begin_plane(z, state):
+def begin_plane(z, table, state):
     """Tables of the first epoch, and margins of zeros."""
     slot = z % state.residuals.shape[0]
     if z != slot:  # left from another plane
@@ -27,6 +30,19 @@ def begin_plane(z, state):
         state.ratio[z, 0, level] = spec.FIRST_RATIO * spec.FIRST_COUNT
         state.ratio_count[z, 0, level] = spec.FIRST_COUNT
     first_tries(z, state)
+    _open(z, 0, table, state)
+
+
+@njit
+def _open(z, epoch, table, state):
+    """Tables of an epoch as the kernels take them."""
+    for level in range(spec.N_LEVELS):
+        state.rates[z, 0, level] = state.ratio[z, epoch, level]
+        state.rates[z, 1, level] = state.ratio_count[z, epoch, level] * spec.FIRST_RATIO
+    if table.repeats:
+        for rung in range(spec.N_RUN_LEVELS):
+            weight = pixel.repeat_weight(state.hits[z, epoch, rung], state.tries[z, epoch, rung])
+            state.run_weights[z, rung] = weight
 
 
 @njit
@@ -56,40 +72,7 @@ def next_tables(z, then, table, state):
         state.ratio[z, then, level] = ratio if ratio_count > 0 else spec.FIRST_RATIO
         state.ratio_count[z, then, level] = max(ratio_count, np.int64(1))
     next_tries(z, then, state)
-
-
-@njit(fastmath=EXACT)
-def _residuals(targets, base, n, residuals, sizes):
-    for q in range(n):
-        residuals[q] = pixel.residual_of(targets[q], base[q])
-        sizes[q] = abs(residuals[q])
-
-
-@njit(fastmath=EXACT)
-def _errors(targets, predictions, n, errors):
-    for q in range(n):
-        errors[q] = pixel.error_of(targets[q], predictions[q])
-
-
-@njit(fastmath=EXACT | {"reassoc"})
-def _sum_coded(values, coded, n):
-    total = 0.0
-    for q in range(n):
-        total += values[q] if coded[q] else 0.0
-    return total
-
-
-@njit(fastmath=EXACT)
-def _activities(sizes, magnitude, before, coded, n, activity):
-    for q in range(n):
-        known = np.float64(before[q])
-        activity[q] = np.int32(pixel.next_activity(known, sizes[q], magnitude) if coded[q] else known)
-
-
-@njit(fastmath=EXACT)
-def _relative_sizes(sizes, raw_scale, n, relative):
-    for q in range(n):
-        relative[q] = pixel.relative_size(sizes[q], raw_scale[q])
+    _open(z, then, table, state)
 
 
 @njit(fastmath=EXACT)
@@ -105,40 +88,60 @@ def weights_of(scale, magnitude, coded, n, weights):
 
 
 @njit
-def learn_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scratch):
+def learn_wave(z, wave, first, n, n_rows, n_columns, table, state, scratch):
     """Take note of the samples of a wave, which stand in ``scratch.targets``."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
-    n_experts = table.about_mean.size
-    slot = z % state.residuals.shape[0]
-    magnitude = float(max(state.magnitude[z, epoch], np.int64(spec.MIN_MAGNITUDE)))
-    coded = state.coded[u, row : row + n]
-    targets, details, sizes = scratch.targets, scratch.details, scratch.sizes
-    residuals, errors, relative = scratch.work[0], scratch.work[1], scratch.work[2]
-    _residuals(targets, scratch.base, n, residuals, sizes)
-    for q in range(n):
-        details[q] = targets[q] - scratch.means[q]
+    stride = state.samples.shape[2]
+    at = PIXEL_BYTES * (u * stride + row)
+    slot, numbers = z % state.residuals.shape[0], scratch.numbers
+    earlier = (z - 1) % state.residuals.shape[0] if z > 0 else slot
+    coded, own = state.coded[u, row : row + n], address(state.coded) + u * stride + row
+    samples, details, residuals = state.samples[z], state.details[z], state.residuals[slot]
+    relative, weights = scratch.work[0], state.weights[slot, wave % state.weights.shape[1]]
     if table.repeats:
-        learn_repeats(z, wave, first, n, coded, table, state, scratch)
-    store_wave(state.samples[z], targets, wave, first, n, n_rows, n_columns)
-    store_wave(state.details[z], details, wave, first, n, n_rows, n_columns)
-    store_wave(state.residuals[slot], residuals, wave, first, n, n_rows, n_columns)
-    for e in range(n_experts):
-        _errors(targets, scratch.predictions[e], n, errors)
-        store_wave(state.errors[slot, e], errors, wave, first, n, n_rows, n_columns)
-        state.own_error[z, e] += np.int64(_sum_coded(errors, coded, n))
-    activity = state.activity[slot, u, row : row + n]
-    if z > 0:
-        before = state.activity[(z - 1) % state.residuals.shape[0], u, row : row + n]
-    else:
-        before = activity
-        before[:] = spec.UNIT
-    _activities(sizes, magnitude, before, coded, n, activity)
-    _relative_sizes(sizes, scratch.raw_scale, n, relative)
+        alone.runs_tile(
+            address(samples) + at, stride, address(scratch.targets), address(state.runs[earlier]) + at,
+            address(state.runs[slot]) + at, (1 << spec.RUN_BITS * table.repeats) - 1, n,
+        )  # fmt: skip
+    alone.learn_tile(
+        address(scratch.targets), address(scratch.base), address(scratch.means), address(scratch.raw_scale),
+        address(scratch.scale), own, address(state.activity[earlier]) + at, address(numbers), address(samples) + at,
+        address(details) + at, address(residuals) + at, address(state.activity[slot]) + at, address(relative),
+        address(weights), n,
+    )  # fmt: skip
+    state.own_magnitude[z] += _total(numbers)
+    if numbers[MAGNITUDE] >= 2.0**20:  # too large for float64
+        weights_of(scratch.scale, numbers[MAGNITUDE], coded, n, weights)
+    for e in range(table.about_mean.size):
+        errors = address(state.errors[slot, e]) + at
+        predictions = address(scratch.predictions[e])
+        alone.errors_tile(address(scratch.targets), predictions, own, errors, address(numbers), n)
+        state.own_error[z, e] += _total(numbers)
+    own_ratio, own_count, levels = state.own_ratio[z], state.own_ratio_count[z], scratch.level
+    n_coded = 0
     for q in range(n):
         if coded[q]:
-            level = scratch.level[q]
-            state.own_ratio[z, level] += np.int64(relative[q])
-            state.own_ratio_count[z, level] += 1
-            state.own_count[z] += 1
-    state.own_magnitude[z] += np.int64(_sum_coded(sizes, coded, n))
-    weights_of(scratch.scale, magnitude, coded, n, state.weights[slot, wave % state.weights.shape[1]])
+            own_ratio[levels[q]] += np.int64(relative[q])
+            own_count[levels[q]] += 1
+            n_coded += 1
+    state.own_count[z] += n_coded
+    if table.repeats:
+        count_repeats(z, n, coded, state, scratch)
+    for end in range(2):
+        q = n - 1 if end else 0
+        i, j = first + q, wave - 2 * (first + q)
+        if i == 0 or i == n_rows - 1 or j == 0 or j == n_columns - 1:
+            for picture in (samples, details, residuals):
+                store(picture, i, j, n_rows, n_columns, picture[u, row + q])
+            for e in range(table.about_mean.size):
+                picture = state.errors[slot, e]
+                store(picture, i, j, n_rows, n_columns, picture[u, row + q])
+
+
+@njit
+def _total(numbers):
+    """Of the sums in the lanes of a kernel."""
+    total = 0.0
+    for k in range(LANES):
+        total += numbers[TOTAL_SIZE + k]
+    return np.int64(total)

@@ -62,11 +62,14 @@ assert _RAW_WEIGHTS[-1] == 0
 
 
 @kernel
-def mixture_tile(builder, outputs, base, scale, log_scale, parts, weights, near, steps, q, n_components, stride, row):
-    """Means, factors and weights from the network's sums; where a search begins, and its first step.
+def mixture_tile(
+    builder, outputs, base, scale, log_scale, parts, weights, near, spread, q, n_components, stride, row
+):  # fmt: skip
+    """Means, factors and weights from the network's sums; the logistic from which a search guesses.
 
     Arguments: addresses of outputs, float32 (3 K, stride), of base, scale and log_scale, float64, of parts and weights
-    with a row length of `row`, of near, float64, mean of the heaviest component, and steps, int32, about its scale.
+    with a row length of `row`, of near and spread, float64: mean of the components, and the 1/256 of a model value in
+    which the odds double where the density is as theirs would be around one mean.
     """
     scale, base = load(builder, scale, q, _DOUBLES), load(builder, base, q, _DOUBLES)
     octaves = load(builder, log_scale, q, _DOUBLES).to(INT32) * 2 + SCALE_OFFSET
@@ -84,7 +87,7 @@ def mixture_tile(builder, outputs, base, scale, log_scale, parts, weights, near,
     (greatest,) = loop(builder, n_components, 1, [same(_INTEGERS, -(1 << 30))], greatest_logit)
 
     def component(k, values):
-        total, first, first_mean, first_scale = (Vector(builder, value) for value in values)
+        total, first = (Vector(builder, value) for value in values)
         mean = (((output(0, k) >> MEAN_SHIFT).to(DOUBLE) * scale) * 2.0**-10).floor() + base * 4.0
         mean = mean.minimum(float(MEAN_LIMIT)).maximum(-float(MEAN_LIMIT))
         index = (octaves + (output(1, k) >> SCALE_SHIFT)).minimum(SCALE_MAX).maximum(0)
@@ -95,35 +98,33 @@ def mixture_tile(builder, outputs, base, scale, log_scale, parts, weights, near,
         store(builder, table_entries(builder, FACTORS, index), parts, builder.add(mean_place, row))
         store(builder, raw, weights, place(k))
         number = Vector(builder, builder.trunc(k, INT32)).spread(LANES)
-        is_first = below.equals(0).both(first < 0)
-        return [
-            (total + raw).value,
-            where(is_first, number, first).value,
-            where(is_first, mean, first_mean).value,
-            where(is_first, index, first_scale).value,
-        ]
+        return [(total + raw).value, where(below.equals(0).both(first < 0), number, first).value]
 
-    start = [same(_LONGS, 0), same(_INTEGERS, -1), same(_DOUBLES, 0.0), same(_INTEGERS, 0)]
-    total, first, first_mean, first_scale = (
-        Vector(builder, value) for value in loop(builder, n_components, 1, start, component)
-    )
+    start = [same(_LONGS, 0), same(_INTEGERS, -1)]
+    total, first = (Vector(builder, value) for value in loop(builder, n_components, 1, start, component))
     total = total.to(INT32).to(DOUBLE)
 
     def weigh(k, values):
         # raw 2^14 + total < 2^37: the floor of the quotient, rounded as it is, is that of the true one.
         raw = load(builder, weights, place(k), _LONGS).to(INT32).to(DOUBLE)
-        weight = ((raw * 2.0**WEIGHT_BITS) / total).to(INT32).to(INDEX)
-        store(builder, weight, weights, place(k))
-        return [(Vector(builder, values[0]) - weight).value]
+        left_over, mean, density = (Vector(builder, value) for value in values)
+        weight = ((raw * 2.0**WEIGHT_BITS) / total).to(INT32)
+        store(builder, weight.to(INDEX), weights, place(k))
+        mean_place = builder.add(place(k), builder.mul(k, row))
+        share = weight.to(DOUBLE)
+        mean = mean + share * load(builder, parts, mean_place, _DOUBLES)
+        density = density + share * load(builder, parts, builder.add(mean_place, row), _DOUBLES)
+        return [(left_over - weight.to(INDEX)).value, mean.value, density.value]
 
-    (left_over,) = loop(builder, n_components, 1, [same(_LONGS, 1 << WEIGHT_BITS)], weigh)
+    start = [same(_LONGS, 1 << WEIGHT_BITS), same(_DOUBLES, 0.0), same(_DOUBLES, 0.0)]
+    left_over, mean, density = loop(builder, n_components, 1, start, weigh)
     for lane in range(LANES):
         at = builder.add(place(builder.sext(first.lane(lane), INDEX)), constant(lane))
         pointer = element(builder, weights, at, INDEX)
         builder.store(builder.add(builder.load(pointer), Vector(builder, left_over).lane(lane)), pointer)
-    store(builder, first_mean, near, q)
-    octave = (first_scale >> SCALE_STEPS.bit_length() - 1) + SCALE_MIN_LOG2
-    store(builder, Vector(builder, same(_INTEGERS, 1)) << octave.maximum(0), steps, q)
+    store(builder, Vector(builder, mean) * 2.0**-WEIGHT_BITS, near, q)
+    density = Vector(builder, density)
+    store(builder, density.like(2.0 ** (ARGUMENT_BITS + WEIGHT_BITS)) / density, spread, q)
 
 
 @njit
@@ -134,7 +135,7 @@ def mixtures_of(outputs, n, base, scale, log_scale, mixtures):
         mixture_tile(
             address(outputs), address(base), address(scale), address(log_scale),
             address(mixtures.parts), address(mixtures.weights), address(mixtures.near),
-            address(mixtures.steps), q, n_components, outputs.shape[1], row,
+            address(mixtures.spread), q, n_components, outputs.shape[1], row,
         )  # fmt: skip
 
 
@@ -156,4 +157,4 @@ def add_repeats(n, scratch):
     for q in range(n):
         if scratch.repeat_weights[q] > 1 << (WEIGHT_BITS - 1):  # where a search begins decides nothing
             mixtures.near[q] = parts[last, 0, q]
-            mixtures.steps[q] = 1
+            mixtures.spread[q] = 0.0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
 from lhic.kernels.jit import njit
+
+PIXEL_BYTES = 4
 
 
 @njit(inline="always")
@@ -44,15 +44,3 @@ def store(plane, i, j, n_rows, n_columns, value):
         plane[u + 2, row + 1] = value  # (H, j)
         if j == n_columns - 1:
             plane[u + 3, row + 1] = value  # (H, W)
-
-
-@njit
-def store_wave(plane, values, wave, first, n, n_rows, n_columns):
-    """Write a wave, and around its two ends the places beyond the image's edge; between them there are none."""
-    u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
-    places = plane[u, row : row + n]
-    for q in range(n):
-        places[q] = np.int32(values[q])
-    store(plane, first, wave - 2 * first, n_rows, n_columns, np.int32(values[0]))
-    last = first + n - 1
-    store(plane, last, wave - 2 * last, n_rows, n_columns, np.int32(values[n - 1]))

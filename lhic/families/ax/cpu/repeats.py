@@ -15,10 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from lhic.families.ax import pixel, spec
-from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, distances
 from lhic.kernels.jit import njit
-
-_CAUSAL = distances(spec.CAUSAL)
 
 
 @njit
@@ -45,44 +42,12 @@ def next_tries(z, then, state):
 
 
 @njit
-def find_repeats(z, wave, first, n, epoch, table, state, scratch):
-    """Candidates of a wave's samples, and how likely they are."""
-    u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
-    for level in range(spec.N_RUN_LEVELS):
-        scratch.run_weights[level] = pixel.repeat_weight(state.hits[z, epoch, level], state.tries[z, epoch, level])
-    earlier = (z - 1) % state.runs.shape[0]
-    samples = state.samples[z]
+def count_repeats(z, n, coded, state, scratch):
+    """Add a wave's samples to the sums by run."""
+    rungs, targets, candidates = scratch.run_levels, scratch.targets, scratch.candidates
+    own_hits, own_tries, freqs = state.own_hits[z], state.own_tries[z], scratch.mixtures.freqs
     for q in range(n):
-        runs = np.int64(state.runs[earlier, u, row + q]) if z > 0 else np.int64(0)
-        longest, chosen = runs & spec.LONGEST_RUN, 0
-        for c in range(1, table.repeats):
-            run = (runs >> (spec.RUN_BITS * c)) & spec.LONGEST_RUN
-            if run > longest:
-                longest, chosen = run, c
-        level = spec.RUN_LEVEL[longest]
-        scratch.run_levels[q] = level
-        scratch.repeat_weights[q] = scratch.run_weights[level]
-        scratch.candidates[q] = samples[u + _CAUSAL[chosen, 0], row + q + _CAUSAL[chosen, 1]]
-
-
-@njit
-def learn_repeats(z, wave, first, n, coded, table, state, scratch):
-    """Take note of a wave's samples, before they are stored among `State.samples`."""
-    u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
-    n_slots = state.runs.shape[0]
-    earlier, now = (z - 1) % n_slots, z % n_slots
-    samples = state.samples[z]
-    for q in range(n):
-        value = np.int64(scratch.targets[q])
-        before = np.int64(state.runs[earlier, u, row + q]) if z > 0 else np.int64(0)
-        runs = np.int64(0)
-        for c in range(table.repeats):
-            if value == samples[u + _CAUSAL[c, 0], row + q + _CAUSAL[c, 1]]:
-                run = (before >> (spec.RUN_BITS * c)) & spec.LONGEST_RUN
-                runs |= pixel.next_run(run) << (spec.RUN_BITS * c)
-        state.runs[now, u, row + q] = runs
         if coded[q]:
-            level = scratch.run_levels[q]
-            state.own_tries[z, level] += 1
-            if value == scratch.candidates[q]:
-                state.own_hits[z, level] += pixel.repeat_share(scratch.repeat_weights[q], scratch.coded_widths[q])
+            own_tries[rungs[q]] += 1
+            if targets[q] == candidates[q]:
+                own_hits[rungs[q]] += pixel.repeat_share(scratch.repeat_weights[q], np.int64(freqs[q]))

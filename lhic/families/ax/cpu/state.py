@@ -10,10 +10,21 @@ import numpy as np
 
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu import alone
+from lhic.families.ax.cpu.cdf import SEARCHED
+from lhic.families.ax.cpu.coder import N_SEARCH
 from lhic.families.ax.cpu.fit import padded
 from lhic.families.ax.cpu.tiles import COLUMNS, GRAM_ROWS, QUAD
 from lhic.families.ax.experts import ExpertTable
-from lhic.families.ax.spec import FAR_PLANES, MAX_REGRESSORS, N_LEVELS, N_RUN_LEVELS, NEAR_PLANES, ONE, n_features
+from lhic.families.ax.spec import (
+    CONSTANT_INPUT,
+    FAR_PLANES,
+    MAX_REGRESSORS,
+    N_LEVELS,
+    N_RUN_LEVELS,
+    NEAR_PLANES,
+    ONE,
+    n_features,
+)
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, n_waves, picture_shape
 
 LEARNT_AT_ONCE = 128  # samples, of some waves, whose products are added up at once
@@ -38,8 +49,8 @@ class State(NamedTuple):
     magnitude : int64 (P, T), expected |residual| at the beginning of each epoch in 1/1024
     own_ratio, own_ratio_count : int64 (P, N_LEVELS);  ratio, ratio_count : int64 (P, T, N_LEVELS)
     own_hits, own_tries : int64 (P, N_RUN_LEVELS);  hits, tries : int64 (P, T, N_RUN_LEVELS), repeated samples in 1/1024
-    rates : float64 (P, 2, N_LEVELS), ratio and 256 ratio_count of the epoch;  run_weights : int64 (P, N_RUN_LEVELS),
-        16 hits / tries of the epoch: `walk_alone`'s
+    rates : float64 (P, 2, N_LEVELS), ratio and 256 ratio_count of the epoch
+    run_weights : int64 (P, N_RUN_LEVELS), 16 hits / tries of the epoch
     own_error : int64 (P, E);  error : int64 (P, T, E), mean error of each expert in 1/1024
     weights : float64 (R, waves of an epoch, n), of the samples of the epoch
     low, high : int64 (P,), least and greatest model value
@@ -80,16 +91,16 @@ class Mixtures(NamedTuple):
     """Mixtures of a wave's samples: working memory, see `mixture`.
 
     parts : float64 (K, 2, n), means and factors;  weights : int64 (K, n)
-    near, steps : float64, int32 (n,), mean of the heaviest component in 1/256, its scale in levels
-    levels : int32 (n,), levels to encode, or where a search begins
-    starts, freqs : int32 (2, n), intervals of upper and lower parts
-    search : int32 (9, QUAD), slots, begins, steps, what is found: low, high, F(low), F(high), and F of the cell's ends
+    near, spread : float64 (n,), logistic from which a search guesses: mean, and where odds double, in 1/256
+    levels : int32 (n,), to encode, or as decoded
+    starts, freqs : int32 (n,), their intervals; when decoding freqs alone
+    search : int32 (N_SEARCH, SEARCHED), of `coder.decode_wave`
     """
 
     parts: np.ndarray
     weights: np.ndarray
     near: np.ndarray
-    steps: np.ndarray
+    spread: np.ndarray
     levels: np.ndarray
     starts: np.ndarray
     freqs: np.ndarray
@@ -102,22 +113,17 @@ class Scratch(NamedTuple):
     sources: np.ndarray  # int64 (MAX_REGRESSORS + 2,)
     used: np.ndarray  # float64 (MAX_REGRESSORS + 4,)
     inputs: np.ndarray  # float64 (MAX_REGRESSORS + 1, m), m samples of one or some waves
-    recalled: np.ndarray  # float64 (4, samples of an epoch), samples, details, means and weights
     predictions: np.ndarray  # float64 (E, n)
     means: np.ndarray  # float64 (n,)
     base: np.ndarray  # float64 (n,), 1/64
     scale: np.ndarray  # float64 (n,), 1/1024
     raw_scale: np.ndarray  # float64 (n,), before the correction by level
     level: np.ndarray  # int64 (n,)
-    sizes: np.ndarray  # float64 (n,), |residual|
     targets: np.ndarray  # float64 (n,)
-    details: np.ndarray  # float64 (n,), targets less means
     candidates: np.ndarray  # int64 (n,), sample of the neighbour that a pixel most likely repeats
     run_levels: np.ndarray  # int64 (n,), for how long it has repeated it
     repeat_weights: np.ndarray  # int64 (n,), probability that it does again, 1/2^14
-    run_weights: np.ndarray  # int64 (N_RUN_LEVELS,), the same by level
-    coded_widths: np.ndarray  # int64 (n,), probability with which each sample was coded, 1/2^24
-    weighted: np.ndarray  # float64 (GRAM_ROWS + 1, m)
+    weighted: np.ndarray  # float64 (MAX_REGRESSORS + GRAM_ROWS + 1, m), inputs and target times weights
     near: np.ndarray  # float64 (E, n), log2_16 of the experts' errors around
     logs: np.ndarray  # float64 (N_LOGS, n)
     work: np.ndarray  # float64 (4, n)
@@ -130,12 +136,12 @@ class Scratch(NamedTuple):
     taught: np.ndarray  # float64 (I, t), and the inputs of its last layer
     n_taught: np.ndarray  # int64 (1,), samples there
     known: np.ndarray  # float64 (2, 3 K, I)
-    numbers: np.ndarray  # float64 (N_NUMBERS,); this and what follows: `walk_alone`'s
+    numbers: np.ndarray  # float64 (N_NUMBERS,), what kernels are told of the plane, and sums from them
+    # What follows is `walk_alone`'s.
     search: np.ndarray  # int32 (7, LANES), slots, levels, where they begin and end; a level and its interval
     rows: np.ndarray  # int64 (2, MAX_REGRESSORS + 1), where inputs come from, and what is taken from them
     taken: np.ndarray  # float64 (3, n), means of this and the earlier plane, and 0
-    nothing: np.ndarray  # int32 (n,), 0
-    weighted_rows: np.ndarray  # float64 (MAX_REGRESSORS + GRAM_ROWS + 1, m), inputs and target times weights
+    given: np.ndarray  # int32 (2, n), 0, and the constant input
     twice: np.ndarray  # float64 (2, LANES), one sample's logistic
     twice_weights: np.ndarray  # int64 (2, LANES), its candidate
     mixtures: Mixtures
@@ -214,14 +220,13 @@ def _sizes(
 
 def new_mixtures(components: int, n: int) -> Mixtures:
     """For n samples of a wave; a tile may reach beyond the last."""
-    n += QUAD
+    n += SEARCHED
     return Mixtures(
         np.zeros((components, 2, n)),
         np.zeros((components, n), np.int64),
-        np.zeros(n),
-        *(np.zeros(n, np.int32) for _ in range(2)),
-        *(np.zeros((2, n), np.int32) for _ in range(2)),
-        np.zeros((9, QUAD), np.int32),
+        *(np.zeros(n) for _ in range(2)),
+        *(np.zeros(n, np.int32) for _ in range(3)),
+        np.zeros((N_SEARCH, SEARCHED), np.int32),
     )
 
 
@@ -243,15 +248,12 @@ def new_scratch(config: AxConfig, n_rows: int, n_columns: int) -> Scratch:
         np.zeros(MAX_REGRESSORS + 2, np.int64),
         np.zeros(MAX_REGRESSORS + 4),
         np.zeros((MAX_REGRESSORS + 1, m)),
-        np.zeros((4, config.epoch * n)),
         np.zeros((n_experts, n)),
         *(np.zeros(n) for _ in range(4)),
         np.zeros(n, np.int64),
-        *(np.zeros(n) for _ in range(3)),
+        np.zeros(n),
         *(np.zeros(n, np.int64) for _ in range(3)),
-        np.zeros(N_RUN_LEVELS, np.int64),
-        np.zeros(n, np.int64),
-        np.zeros((GRAM_ROWS + 1, m)),
+        np.zeros((MAX_REGRESSORS + GRAM_ROWS + 1, m)),
         np.zeros((n_experts, n)),
         np.zeros((N_LOGS, n)),
         np.zeros((4, n)),
@@ -268,8 +270,7 @@ def new_scratch(config: AxConfig, n_rows: int, n_columns: int) -> Scratch:
         np.zeros((7, alone.LANES), np.int32),
         np.zeros((2, MAX_REGRESSORS + 1), np.int64),
         np.zeros((3, n)),
-        np.zeros(n, np.int32),
-        np.zeros((MAX_REGRESSORS + GRAM_ROWS + 1, m)),
+        np.repeat(np.array([[0], [CONSTANT_INPUT]], np.int32), n, 1),
         np.zeros((2, alone.LANES)),
         np.zeros((2, alone.LANES), np.int64),
         new_mixtures(components + bool(config.repeats), n),

@@ -98,18 +98,6 @@ def predict_tile(builder, sources, coefficients, n, means, predictions, q):
 
 
 @kernel
-def gather_tile(builder, source, out, n):
-    """``out[:n] = source[:n]``, and up to 2 QUAD - 1 more: int32 to float64."""
-
-    def body(q, nothing):
-        for at in (q, builder.add(q, constant(QUAD))):
-            store(builder, load(builder, source, at, ir.VectorType(INT32, QUAD)).to(DOUBLE), out, at)
-        return nothing
-
-    loop(builder, n, 2 * QUAD, [], body)
-
-
-@kernel
 def gram_tile(builder, left, right, sums_0, sums_1, sums_2, n, stride):
     """``sums_r[:QUAD] += left[r, :n] @ right[:QUAD, :n].T`` for r = 0, 1, 2 in float64.
 

@@ -14,7 +14,7 @@ import numpy as np
 from lhic.coder.mixture import WEIGHT_BITS
 from lhic.families.ax import pixel
 from lhic.families.ax.cpu.adapt import change_weights, end_block, teach_wave
-from lhic.families.ax.cpu.coder import decode_wave, encode_wave, model_value, widths_of
+from lhic.families.ax.cpu.coder import decode_wave, encode_wave, model_value
 from lhic.families.ax.cpu.features import describe_wave
 from lhic.families.ax.cpu.learn import begin_plane, end_epoch, learn_wave
 from lhic.families.ax.cpu.mixture import add_repeats, mixtures_of
@@ -66,7 +66,6 @@ def _block_for(mode):
         first_step,
         end_step,
         epoch,
-        lower_bits,
         table,
         net,
         levels,
@@ -90,7 +89,7 @@ def _block_for(mode):
                 if wave < 0 or wave >= waves:
                     continue
                 if wave == 0:
-                    begin_plane(z, state)
+                    begin_plane(z, table, state)
                 first, n = wave_rows(wave, n_rows, n_columns)
                 now = wave // epoch
                 if n > 0:
@@ -110,25 +109,17 @@ def _block_for(mode):
                                 level = np.int64(coding.level_of[z, first + q, wave - 2 * (first + q)])
                                 mixtures.levels[q] = min(max(level, np.int64(0)), levels.n_levels[z] - 1)  # of the mask
                             coding.n_symbols[0] = encode_wave(
-                                z,
-                                lower_bits,
-                                levels,
-                                mixtures,
-                                coded,
-                                n,
-                                coding.starts,
-                                coding.freqs,
-                                coding.n_symbols[0],
+                                z, levels, mixtures, coded, n, coding.starts, coding.freqs, coding.n_symbols[0]
                             )
                         elif not decode_wave(
-                            z, lower_bits, levels, mixtures, coded, n, coding.states, coding.words, coding.cursor
+                            z, levels, mixtures, table.repeats > 0, coded, n, coding.states, coding.words, coding.cursor
                         ):
                             return False
                     for q in range(n):
                         i = first + q
                         j = wave - 2 * i
                         if not coded[q]:
-                            value = pixel.filled_value(np.int64(scratch.base[q]), state.low[z], state.high[z])
+                            value = pixel.filled_value(np.int64(scratch.base[q]))
                         elif mode == DECODE:
                             value = model_value(np.int64(scratch.mixtures.levels[q]), z, levels)
                         else:
@@ -136,11 +127,9 @@ def _block_for(mode):
                         if mode == DECODE:
                             coding.values[z, i, j] = value
                         scratch.targets[q] = value
-                    if table.repeats and mode != OBSERVE:
-                        widths_of(levels.n_levels[z] > np.int64(1) << lower_bits, n, scratch)
                     if period:
                         teach_wave(z, wave, n, coded, levels, net, learner, scratch)
-                    learn_wave(z, wave, first, n, n_rows, n_columns, now, table, state, scratch)
+                    learn_wave(z, wave, first, n, n_rows, n_columns, table, state, scratch)
                 if (wave + 1) % epoch == 0 and wave + 1 < waves:
                     end_epoch(z, now, n_rows, n_columns, table, state, scratch)
         if period:
@@ -179,7 +168,7 @@ def _observe_wave(z, wave, first, n, coded, scratch, coding):
             if coding.values[z, i, j] != scratch.candidates[q]:
                 coding.repeats[row] *= -1
     for q in range(n):
-        scratch.coded_widths[q] = _likely_width(scratch, q)
+        scratch.mixtures.freqs[q] = _likely_width(scratch, q)
 
 
 @njit
@@ -188,4 +177,4 @@ def _likely_width(scratch, q):
     scale = max(0.5 * scratch.scale[q] / UNIT, 0.3)
     odds = exp2(-abs(scratch.candidates[q] - scratch.base[q] / 64) / (scale * LOG2))
     repeat = scratch.repeat_weights[q] / 2.0**WEIGHT_BITS
-    return np.int64(2.0**PRECISION * (repeat + (1 - repeat) * min(odds / (scale * (1 + odds) ** 2), 1.0))) + 1
+    return np.int32(2.0**PRECISION * (repeat + (1 - repeat) * min(odds / (scale * (1 + odds) ** 2), 1.0))) + 1

@@ -12,22 +12,17 @@ from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu import alone
 from lhic.families.ax.cpu.alone import HIGH, LANES, LOW, MAGNITUDE, TOTAL_SIZE
 from lhic.families.ax.cpu.coder import model_value
-from lhic.families.ax.cpu.fit import add_rows, fit_experts
-from lhic.families.ax.cpu.learn import begin_plane, next_tables, weights_of
-from lhic.families.ax.cpu.pictures import store, wave_rows
+from lhic.families.ax.cpu.learn import begin_plane, end_epoch, weights_of
+from lhic.families.ax.cpu.pictures import PIXEL_BYTES, store, wave_rows
 from lhic.families.ax.cpu.predict import inside, predict, source_of
-from lhic.families.ax.cpu.tiles import COLUMNS, GRAM_ROWS, predict_tile
+from lhic.families.ax.cpu.tiles import COLUMNS, predict_tile
 from lhic.families.ax.cpu.walk import DECODE, ENCODE
 from lhic.families.ax.experts import DETAIL, EARLIER, INSIDE, NEIGHBOUR, SAMPLE
 from lhic.families.ax.integer_net import IntegerNet
-from lhic.families.ax.levels import Levels
 from lhic.families.ax.spec import PLANE_LAG, PRECISION, TOTAL
-from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, skewed
+from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
 from lhic.kernels.jit import njit
 from lhic.kernels.vectors import address, borrowed
-
-_PIXEL_BYTES = 4
-_UNKNOWN = skewed((-2, 2))  # the one place that a regressor may see before it is known
 
 
 class Constants(NamedTuple):
@@ -43,18 +38,15 @@ class Constants(NamedTuple):
     whole: bool
 
 
-def constants_of(
-    config: AxConfig, net: IntegerNet, levels: Levels, mask: np.ndarray, lower_bits: int
-) -> Constants | None:
-    """Of a model and a tile that need no more than the kernels here; None if they do."""
+def constants_of(config: AxConfig, net: IntegerNet, mask: np.ndarray) -> Constants | None:
+    """Of a model and a tile with this mask that need no more than the kernels here; None if they do."""
     experts = config.experts()
     says_one_thing = config.components == 1 and not net.last.any()
     if config.adaptation or len(experts) != 1 or not experts[0].about_mean or experts[0].forgets or not says_one_thing:
         return None
-    if config.repeats not in (0, len(spec.CAUSAL)) or (levels.n_levels > 1 << lower_bits).any():
+    if config.repeats not in (0, len(spec.CAUSAL)):
         return None
-    looks = experts[0].regressors
-    if not experts[0].kinds() <= {DETAIL, NEIGHBOUR, EARLIER, INSIDE} or (looks[:, 1:] == [0, *_UNKNOWN]).all(1).any():
+    if not experts[0].kinds() <= {DETAIL, NEIGHBOUR, EARLIER, INSIDE}:
         return None
     mean, scale = (int(says) for says in net.last_bias[:2])
     shift = np.array([float(mean >> spec.MEAN_SHIFT)])
@@ -78,8 +70,7 @@ def _block_for(mode):
                 if wave < 0 or wave >= waves:
                     continue
                 if wave == 0:
-                    begin_plane(z, state)
-                    _open(z, 0, table, state)
+                    begin_plane(z, table, state)
                 first, n = wave_rows(wave, n_rows, n_columns)
                 now = wave // epoch
                 if n > 0:
@@ -96,10 +87,7 @@ def _block_for(mode):
                             coding.values[z, i, wave - 2 * i] = np.int32(scratch.targets[q])
                     _learn(z, wave, first, n, n_rows, n_columns, coded, table, constants, state, scratch)
                 if (wave + 1) % epoch == 0 and wave + 1 < waves:
-                    _learn_epoch(z, now, n_rows, n_columns, table, state, scratch)
-                    fit_experts(z, table, state, scratch)
-                    next_tables(z, now + 1, table, state)
-                    _open(z, now + 1, table, state)
+                    end_epoch(z, now, n_rows, n_columns, table, state, scratch)
         return True
 
     return walk_block
@@ -109,88 +97,8 @@ _BLOCKS = {mode: _block_for(mode) for mode in (ENCODE, DECODE)}
 
 
 def walk_block(mode: int, *arguments) -> bool:
-    """See `walk.walk_block`; without the bits of a lower part, and with `Constants` for the network."""
+    """See `walk.walk_block`; with `Constants` for the network."""
     return _BLOCKS[mode](*arguments)
-
-
-@njit
-def _open(z, epoch, table, state):
-    """Tables of an epoch as the kernels take them."""
-    for level in range(spec.N_LEVELS):
-        state.rates[z, 0, level] = state.ratio[z, epoch, level]
-        state.rates[z, 1, level] = state.ratio_count[z, epoch, level] * spec.FIRST_RATIO
-    if table.repeats:
-        for rung in range(spec.N_RUN_LEVELS):
-            weight = pixel.repeat_weight(state.hits[z, epoch, rung], state.tries[z, epoch, rung])
-            state.run_weights[z, rung] = weight
-
-
-@njit
-def _learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
-    """Add the samples of an epoch to the normal equations: `fit.learn_epoch`."""
-    n_regressors, side = table.regressors.shape[0], state.moments.shape[1]
-    gram, moment = state.grams[z].reshape(side, side), state.moments[z]
-    columns = scratch.inputs.shape[1] - LANES
-    begin, end = epoch * state.weights.shape[1], (epoch + 1) * state.weights.shape[1]
-    at = 0
-    for wave in range(begin, end):
-        first, n = wave_rows(wave, n_rows, n_columns)
-        if n <= 0:
-            continue
-        if at + n > columns:
-            _add_products(n_regressors, at, gram, moment, scratch)
-            at = 0
-        _gather(z, wave, first, n, n_columns, at, table, state, scratch)
-        at += (n + LANES - 1) // LANES * LANES
-    _add_products(n_regressors, at, gram, moment, scratch)
-
-
-@njit
-def _add_products(n_regressors, n, gram, moment, scratch):
-    weighted = address(scratch.weighted_rows)
-    line = 8 * scratch.weighted_rows.shape[1]
-    nowhere = weighted + line * (scratch.weighted_rows.shape[0] - 1)
-    for end in range(n_regressors + 1, 0, -GRAM_ROWS):
-        begin = max(end - GRAM_ROWS, 0)
-        add_rows(weighted + line * begin, begin, end, scratch.inputs, n_regressors, n, gram, moment, nowhere)
-
-
-@njit
-def _gather(z, wave, first, n, n_columns, at, table, state, scratch):
-    """Inputs and target of a wave, and both times its weights, from column `at` on."""
-    regressors, samples, details = table.regressors, state.samples, state.details
-    u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
-    stride = samples.shape[2]
-    here = _PIXEL_BYTES * (u * stride + row)
-    own_mean, earlier_mean, zero = (
-        address(scratch.taken[0]), address(scratch.taken[1]), address(scratch.taken[2])
-    )  # fmt: skip
-    own_detail = address(details[z]) + here
-    alone.differences_tile(address(samples[z]) + here, own_detail, own_mean, n)
-    if z > 0:
-        alone.differences_tile(address(samples[z - 1]) + here, address(details[z - 1]) + here, earlier_mean, n)
-    size = regressors.shape[0]
-    sources, less = scratch.rows[0], scratch.rows[1]
-    for r in range(size):
-        kind, back, du, di = regressors[r, 0], regressors[r, 1], regressors[r, 2], regressors[r, 3]
-        less[r] = own_mean if kind == NEIGHBOUR or kind == INSIDE else earlier_mean if kind == EARLIER else zero
-        if z >= back:
-            sources[r] = source_of((kind, back, du, di), samples, details, z, u, row)
-        else:
-            sources[r], less[r] = address(scratch.nothing), zero
-    sources[size], less[size] = own_detail, zero
-    weights = state.weights[z % state.residuals.shape[0], wave % state.weights.shape[1]]
-    alone.gather_tile(
-        address(sources), address(less), address(weights), address(scratch.inputs) + 8 * at,
-        address(scratch.weighted_rows) + 8 * at, size + 1, 8 * scratch.inputs.shape[1], n,
-    )  # fmt: skip
-    for r in range(size):
-        if regressors[r, 0] == INSIDE:
-            begin, end = inside(u, row, n, regressors[r, 2], regressors[r, 3], n_columns)
-            for q in range(begin):
-                scratch.inputs[r, at + q] = scratch.weighted_rows[r, at + q] = 0.0
-            for q in range(end, n):
-                scratch.inputs[r, at + q] = scratch.weighted_rows[r, at + q] = 0.0
 
 
 @njit
@@ -235,7 +143,7 @@ def _describe(z, wave, first, n, n_columns, epoch, table, constants, state, scra
     """Base, expected error, logistics and candidates of a wave."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
     stride = state.samples.shape[2]
-    at = _PIXEL_BYTES * (u * stride + row)
+    at = PIXEL_BYTES * (u * stride + row)
     own = address(state.samples[z]) + at
     alone.means_tile(own, stride, address(scratch.means), n)
     if z < constants.farthest:
@@ -300,14 +208,14 @@ def _encode(z, wave, first, n, coded, table, constants, levels, scratch, coding)
         )  # fmt: skip
     if constants.whole:
         for q in range(n):
-            coding.starts[cursor + q] = mixtures.starts[0, q]
-            coding.freqs[cursor + q] = mixtures.freqs[0, q]
+            coding.starts[cursor + q] = mixtures.starts[q]
+            coding.freqs[cursor + q] = mixtures.freqs[q]
         coding.n_symbols[0] = cursor + n
         return
     for q in range(n):
         if coded[q]:
-            coding.starts[cursor] = mixtures.starts[0, q]
-            coding.freqs[cursor] = mixtures.freqs[0, q]
+            coding.starts[cursor] = mixtures.starts[q]
+            coding.freqs[cursor] = mixtures.freqs[q]
             cursor += 1
     coding.n_symbols[0] = cursor
 
@@ -350,7 +258,7 @@ def _decode(z, wave, first, n, coded, table, levels, scratch, coding):
                 return False
             lane = lane + 1 if lane + 1 < n_lanes else 0
             mixtures.levels[q + s] = level
-            mixtures.freqs[0, q + s] = end - begin
+            mixtures.freqs[q + s] = end - begin
     return True
 
 
@@ -432,7 +340,7 @@ def _targets(z, n, coded, constants, levels, state, scratch):
         return
     for q in range(n):
         if not coded[q]:
-            targets[q] = pixel.filled_value(np.int64(scratch.base[q]), state.low[z], state.high[z])
+            targets[q] = pixel.filled_value(np.int64(scratch.base[q]))
 
 
 @njit
@@ -457,7 +365,7 @@ def _count(z, n, coded, relative, table, constants, state, scratch):
     if not table.repeats:
         return
     rungs, targets, candidates = scratch.run_levels, scratch.targets, scratch.candidates
-    own_hits, own_tries, freqs = state.own_hits[z], state.own_tries[z], scratch.mixtures.freqs[0]
+    own_hits, own_tries, freqs = state.own_hits[z], state.own_tries[z], scratch.mixtures.freqs
     n_longer = 0
     for q in range(n):
         if rungs[q] != 0 and (constants.whole or coded[q]):
@@ -474,7 +382,7 @@ def _learn(z, wave, first, n, n_rows, n_columns, coded, table, constants, state,
     """Take note of a wave: `learn.learn_wave`."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
     stride = state.samples.shape[2]
-    at = _PIXEL_BYTES * (u * stride + row)
+    at = PIXEL_BYTES * (u * stride + row)
     slot, numbers, targets = z % state.residuals.shape[0], scratch.numbers, scratch.targets
     earlier = (z - 1) % state.residuals.shape[0] if z > 0 else slot
     samples, details, residuals = state.samples[z], state.details[z], state.residuals[slot]
@@ -482,7 +390,7 @@ def _learn(z, wave, first, n, n_rows, n_columns, coded, table, constants, state,
     if table.repeats:
         alone.runs_tile(
             address(samples) + at, stride, address(targets), address(state.runs[earlier]) + at,
-            address(state.runs[slot]) + at, n,
+            address(state.runs[slot]) + at, (1 << spec.RUN_BITS * table.repeats) - 1, n,
         )  # fmt: skip
     alone.learn_tile(
         address(targets), address(scratch.base), address(scratch.means), address(scratch.raw_scale),

@@ -22,7 +22,7 @@ from lhic.families.ax.gpu import pictures
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, most_samples, n_waves, picture_shape
 
 AT_ONCE = 8  # regressors whose products are loaded together; tables have room for as many more
-CODER_BYTES = 32  # a sample: values, levels and intervals of an encoder, with room for the words of two symbols
+CODER_BYTES = 20  # a sample: value, level and interval of an encoder, with room for the words of a symbol
 WARM_UP = 3  # times that work runs before it is recorded, so that libraries have set themselves up
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from lhic.families.ax.gpu import pixel
 from lhic.families.ax.gpu.constants import LOWER_BOUND, LOWER_BOUND_LOG2, PLANE_LAG, PRECISION, TOTAL, WORD_BITS
 from lhic.families.ax.gpu.mixture import cumulative, load_mixtures
 from lhic.families.ax.gpu.pictures import first_plane, place_of
@@ -25,9 +24,9 @@ def find_intervals(
     step, values, levels, components, is_coded, n_levels, first_level, table_starts, table, sigmoid,
     given, widths, intervals,
     n_planes, n_active, n_most, n_rows, n_columns, waves,
-    K: tl.constexpr, MIXTURES: tl.constexpr, Q: tl.constexpr, LOWER_BITS: tl.constexpr,
+    K: tl.constexpr, MIXTURES: tl.constexpr, Q: tl.constexpr,
 ):  # fmt: skip
-    """Intervals of one plane's wave, by place, and its known values (section 7.2)."""
+    """Intervals of one plane's wave, by place, and its known values (section 7)."""
     slot = tl.program_id(0).to(tl.int64)
     tile = tl.program_id(1).to(tl.int64)
     t = tl.load(step)
@@ -43,31 +42,25 @@ def find_intervals(
     place = (plane * n_rows + i) * n_columns + j
     tl.store(given + row, tl.load(values + place, mask=used, other=0).to(tl.int64), mask=used)
     level = tl.load(levels + place, mask=used, other=0)
-    cell = level >> LOWER_BITS << LOWER_BITS
-    after = tl.minimum(cell + (1 << LOWER_BITS), n.to(tl.int32))
-    which = tl.arange(0, 4)[None, :]
-    wanted = tl.where(which == 0, cell[:, None], tl.where(which == 1, after[:, None], level[:, None] + which - 2))
+    which = tl.arange(0, 2)[None, :]
     mean, mantissa, shift, weight = load_mixtures(components, row, used, K, MIXTURES)
-    found = cumulative(wanted, n, first, table_start, table, mean, mantissa, shift, weight, sigmoid).to(tl.int64)
-    lowest = tl.sum(tl.where(which == 0, found, 0), 1)
-    width = tl.maximum(tl.sum(tl.where(which == 1, found, 0), 1) - lowest, 1)
-    start = pixel.stretched(tl.sum(tl.where(which == 2, found, 0), 1), lowest, width)
-    stop = pixel.stretched(tl.sum(tl.where(which == 3, found, 0), 1), lowest, width)
-    tl.store(widths + row, pixel.coded_width(width, stop - start), mask=used)
+    found = cumulative(
+        level[:, None] + which, n, first, table_start, table, mean, mantissa, shift, weight, sigmoid
+    )  # fmt: skip
+    start = tl.sum(tl.where(which == 0, found, 0), 1)
+    width = tl.sum(tl.where(which == 1, found, 0), 1) - start
+    tl.store(widths + row, width.to(tl.int64), mask=used)
     # A tile's room has one place more than it has samples.
-    out = intervals + (place + tile) * 4
-    tl.store(out, lowest.to(tl.int32), mask=used)
-    tl.store(out + 1, tl.where(n > (1 << LOWER_BITS), width, 0).to(tl.int32), mask=used)
-    tl.store(out + 2, start.to(tl.int32), mask=used)
-    tl.store(out + 3, (stop - start).to(tl.int32), mask=used)
+    out = intervals + (place + tile) * 2
+    tl.store(out, start, mask=used)
+    tl.store(out + 1, width, mask=used)
 
 
 @triton.jit
-def _fetch(i, begin, end, has_upper, row, own_places, components, K: tl.constexpr, MIXTURES: tl.constexpr):
+def _fetch(i, begin, end, row, own_places, components, K: tl.constexpr, MIXTURES: tl.constexpr):
     """Samples of the symbols i (lanes,) of a wave that has those from `begin` to `end`, and their mixtures."""
     active = (i >= begin) & (i < end)
-    place = tl.maximum(i - begin, 0) >> has_upper
-    sample = row + tl.load(own_places + place, mask=active, other=0)
+    sample = row + tl.load(own_places + tl.maximum(i - begin, 0), mask=active, other=0)
     mean, mantissa, shift, weight = load_mixtures(components, sample, active, K, MIXTURES)
     return sample, mean, mantissa, shift, weight
 
@@ -78,14 +71,13 @@ def decode_step(
     stream_ends, states, words, word_starts, cursors, failed,
     n_planes, n_active, n_most, waves, n_lanes,
     LANES: tl.constexpr, WIDTH: tl.constexpr, LOG_WIDTH: tl.constexpr, K: tl.constexpr, MIXTURES: tl.constexpr,
-    LOWER_BITS: tl.constexpr, UPPER_ROUNDS: tl.constexpr, LOWER_ROUNDS: tl.constexpr,
+    ROUNDS: tl.constexpr,
 ):  # fmt: skip
     """Decode one step of one stream.
 
-    A round takes the symbols of all lanes.  Its upper parts are found first; a lower part has its cell from the lane
-    before it, the first lane's from the round before.  A search compares WIDTH levels of each lane at once:
-    F(low) <= slot < high_value, and WIDTH times fewer levels between after every pass.  What a round needs from memory
-    is asked for a round earlier, for the rounds of a stream wait for each other; MIXTURES is K up to a power of two.
+    A round takes the symbols of all lanes.  A search compares WIDTH levels of each lane at once: F(level) <= slot <
+    high, and WIDTH times fewer levels between after each of its ROUNDS.  What a round needs from memory is asked for a
+    round earlier, for the rounds of a stream wait for each other; MIXTURES is K up to a power of two.
     """
     stream = tl.program_id(0)
     tile = tl.load(stream_ends + 3 * stream)
@@ -101,7 +93,6 @@ def decode_step(
     exists = lane < n_lanes
     # Symbols of lanes that are not there are behind all others.
     place_in_round = tl.where(exists, lane, 1 << 30).to(tl.int64)
-    before = tl.maximum(lane - 1, 0)
     of_width = tl.arange(0, WIDTH)[None, :]
     state = tl.load(states + stream * n_lanes + lane, mask=exists, other=LOWER_BOUND)
     n_symbols = tl.load(cursors + 2 * stream)
@@ -115,80 +106,44 @@ def decode_step(
         n = tl.load(n_levels + tile * n_planes + z)
         first = tl.load(first_level + tile * n_planes + z)
         table_start = tl.load(table_starts + tile * n_planes + z)
-        has_upper = (n > (1 << LOWER_BITS)).to(tl.int64)
         begin = n_symbols
-        end = begin + (count << has_upper)
+        end = begin + count
         row = (tile * n_active + z - first_active) * n_most
         own_places = places + (tile * waves + wave) * n_most
-        last_cell = tl.sum(zero, 0)
-        last_low = tl.sum(zero, 0)
-        last_high = tl.sum(zero, 0)
         first_base = begin // n_lanes * n_lanes
         sample, mean, mantissa, shift, weight = _fetch(
-            first_base + place_in_round, begin, end, has_upper, row, own_places, components, K, MIXTURES
+            first_base + place_in_round, begin, end, row, own_places, components, K, MIXTURES
         )
         for base in range(first_base, end, n_lanes):
             i = base + place_in_round
             active = (i >= begin) & (i < end)
-            upper = active & (has_upper == 1) & ((tl.maximum(i - begin, 0) & 1) == 0)
             next_sample, next_mean, next_mantissa, next_shift, next_weight = _fetch(
-                i + n_lanes, begin, end, has_upper, row, own_places, components, K, MIXTURES
+                i + n_lanes, begin, end, row, own_places, components, K, MIXTURES
             )
             ahead = tl.load(own_words + n_words + lane, mask=exists & (n_words + lane < size), other=0)
             slot = (state & (TOTAL - 1)).to(tl.int32)
 
-            cell = zero
-            cell_low = zero
-            cell_high = zero + TOTAL
-            upper_low = zero
-            upper_high = zero + TOTAL
-            if has_upper == 1:
-                for k in tl.static_range(UPPER_ROUNDS):
-                    stride = 1 << (LOWER_BITS + LOG_WIDTH * (UPPER_ROUNDS - 1 - k))
-                    level = cell[:, None] + of_width * stride
-                    found = cumulative(level, n, first, table_start, table, mean, mantissa, shift, weight, sigmoid)
-                    below = found <= slot[:, None]
-                    cell += (tl.sum(below.to(tl.int32), 1) - 1) * stride
-                    upper_low = tl.max(tl.where(below, found, 0), 1)
-                    upper_high = tl.minimum(upper_high, tl.min(tl.where(below, TOTAL, found), 1))
-                next_cell = tl.sum(tl.where(lane == n_lanes - 1, cell, 0), 0)
-                next_low = tl.sum(tl.where(lane == n_lanes - 1, upper_low, 0), 0)
-                next_high = tl.sum(tl.where(lane == n_lanes - 1, upper_high, 0), 0)
-                cell = tl.where(lane == 0, last_cell, tl.gather(cell, before, 0))
-                cell_low = tl.where(lane == 0, last_low, tl.gather(upper_low, before, 0))
-                cell_high = tl.where(lane == 0, last_high, tl.gather(upper_high, before, 0))
-                last_cell = next_cell
-                last_low = next_low
-                last_high = next_high
-
-            lower = active & (upper == 0)
-            cell = tl.where(lower, cell, 0)
-            cell_low = tl.where(lower, cell_low, 0)
-            cell_high = tl.where(lower, cell_high, TOTAL)
-            width = (cell_high - cell_low).to(tl.int64)
-            target = cell_low + pixel.slot_in_cell(slot, width).to(tl.int32)
-            low_value = cell_low
-            high_value = cell_high
-            for k in tl.static_range(LOWER_ROUNDS):
-                stride = 1 << (LOG_WIDTH * (LOWER_ROUNDS - 1 - k))
-                level = cell[:, None] + of_width * stride
-                found = cumulative(level, n, first, table_start, table, mean, mantissa, shift, weight, sigmoid)
-                below = found <= target[:, None]
-                cell += (tl.sum(below.to(tl.int32), 1) - 1) * stride
-                low_value = tl.max(tl.where(below, found, 0), 1)
-                high_value = tl.minimum(high_value, tl.min(tl.where(below, TOTAL, found), 1))
-            start = pixel.stretched(low_value.to(tl.int64), cell_low, width)
-            stop = pixel.stretched(high_value.to(tl.int64), cell_low, width)
+            level = zero
+            low = zero
+            high = zero + TOTAL
+            for k in tl.static_range(ROUNDS):
+                stride = 1 << (LOG_WIDTH * (ROUNDS - 1 - k))
+                looked = level[:, None] + of_width * stride
+                found = cumulative(looked, n, first, table_start, table, mean, mantissa, shift, weight, sigmoid)
+                below = found <= slot[:, None]
+                level += (tl.sum(below.to(tl.int32), 1) - 1) * stride
+                low = tl.max(tl.where(below, found, 0), 1)
+                high = tl.minimum(high, tl.min(tl.where(below, TOTAL, found), 1))
             if table_start < 0:
-                value = first + cell
+                value = first + level
             else:
-                value = tl.load(table + table_start + cell, mask=lower, other=0)
-            tl.store(decoded + sample, value, mask=lower)
-            tl.store(widths + sample, pixel.coded_width(width, stop - start), mask=lower)
+                value = tl.load(table + table_start + level, mask=active, other=0)
+            tl.store(decoded + sample, value, mask=active)
+            start = low.to(tl.int64)
+            width = (high - low).to(tl.int64)
+            tl.store(widths + sample, width, mask=active)
 
-            start = tl.where(upper, upper_low.to(tl.int64), start)
-            stop = tl.where(upper, upper_high.to(tl.int64), stop)
-            stepped = (stop - start) * (state >> PRECISION) + slot - start
+            stepped = width * (state >> PRECISION) + slot - start
             needs = active & (stepped < LOWER_BOUND)
             asked = needs.to(tl.int32)
             place = tl.cumsum(asked, 0) - asked
@@ -207,13 +162,13 @@ def decode_step(
 
 @triton.jit
 def encode_stream(
-    intervals, counts, places, n_levels, stream_ends, n_symbols, states, words, word_starts, n_free,
+    intervals, counts, places, stream_ends, n_symbols, states, words, word_starts, n_free,
     n_planes, n_rows, n_columns, n_most, waves, n_lanes,
-    LANES: tl.constexpr, LOWER_BITS: tl.constexpr,
+    LANES: tl.constexpr,
 ):  # fmt: skip
     """Code all symbols of one stream from its last (docs/format_rans.md, section 3).
 
-    intervals : int32 (n, P * H * W + 1, 2, 2), starts and freqs of upper and lower part, by place
+    intervals : int32 (n, P * H * W + 1, 2), starts and freqs, by place
     words : filled from the end of each stream's room, of which `n_free` stay unused
     """
     stream = tl.program_id(0)
@@ -226,7 +181,7 @@ def encode_stream(
     own_words = words + tl.load(word_starts + stream)
     free = tl.load(word_starts + stream + 1) - tl.load(word_starts + stream)
     end = tl.load(n_symbols + stream)
-    own = intervals + tile * (n_planes * n_rows * n_columns + 1) * 4
+    own = intervals + tile * (n_planes * n_rows * n_columns + 1) * 2
     n_own = end_plane - first_plane
     n_steps = waves + PLANE_LAG * (n_own - 1)
     for back in range(0, n_steps * n_own):
@@ -235,20 +190,17 @@ def encode_stream(
         z = first_plane + k
         wave = t - PLANE_LAG * k
         count = tl.load(counts + tile * waves + wave, mask=(wave >= 0) & (wave < waves), other=0).to(tl.int64)
-        parts = 1 + (tl.load(n_levels + tile * n_planes + z) > (1 << LOWER_BITS)).to(tl.int64)
-        begin = end - count * parts
+        begin = end - count
         first_row = tl.maximum((wave - n_columns + 2) >> 1, 0)
         first_base = begin // n_lanes * n_lanes
         for down in range(0, (end - first_base + n_lanes - 1) // n_lanes):
             base = (end - 1) // n_lanes * n_lanes - down * n_lanes
             i = base + lane.to(tl.int64)
             active = exists & (i >= begin) & (i < end)
-            number = tl.maximum(i - begin, 0)
-            is_lower = (parts == 1) | (number % 2 == 1)
-            place = (tile * waves + wave) * n_most + number // parts
+            place = (tile * waves + wave) * n_most + tl.maximum(i - begin, 0)
             row = first_row + tl.load(places + place, mask=active, other=0)
             pixel = (z * n_rows + row) * n_columns + wave - 2 * row
-            at = own + pixel * 4 + is_lower.to(tl.int64) * 2
+            at = own + pixel * 2
             start = tl.load(at, mask=active, other=0).to(tl.int64)
             freq = tl.load(at + 1, mask=active, other=1).to(tl.int64)
             emits = active & ((state >> EMIT_SHIFT) >= freq)

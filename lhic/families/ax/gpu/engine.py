@@ -49,18 +49,18 @@ def encode_jobs(model, jobs: Sequence, settings: StreamParameters, device: torch
     levels = batch.levels_of(values).flatten(1)
     values = values.flatten(1)
     # Intervals by place; the order of the coding is found at the end, for all steps at once.
-    found = torch.zeros((len(jobs), values.shape[1] + 1, 2, 2), dtype=torch.int32, device=device)
+    found = torch.zeros((len(jobs), values.shape[1] + 1, 2), dtype=torch.int32, device=device)
     step, change = adapting_step(batch, jobs, settings)
 
     def code() -> None:
         step.look()
-        step.intervals(values, levels, settings.lower_bits, found)
+        step.intervals(values, levels, found)
         step.learn()
 
     batch.walk(code, step.end_epochs, change)
-    coder = StreamEncoder(batch, jobs, settings.lower_bits, settings.group_planes, settings.n_lanes)
+    coder = StreamEncoder(batch, jobs, settings.group_planes, settings.n_lanes)
     for job, parts in zip(jobs, coder.parts(found), strict=True):
-        job.parts = parts
+        job.parts = dict(enumerate(parts))
 
 
 @torch.no_grad()
@@ -73,7 +73,7 @@ def decode_jobs(model, jobs: Sequence, settings: StreamParameters, device: torch
         The words of a part run out.
     """
     batch = Batch(model, jobs, device)
-    coder = StreamDecoder(batch, jobs, settings.lower_bits, settings.group_planes)
+    coder = StreamDecoder(batch, jobs, settings.group_planes)
     step, change = adapting_step(batch, jobs, settings)
 
     def decode() -> None:
@@ -96,10 +96,8 @@ def adapting_step(batch: Batch, jobs: Sequence, settings: StreamParameters) -> t
 
 
 def on_host(batch: Batch) -> np.ndarray:
-    """All samples (n, P, H, W): int16, where they are all in its range, else int32."""
-    values, limits = batch.values(), torch.iinfo(torch.int16)
-    if bool(((batch.low >= limits.min) & (batch.high <= limits.max)).all()):
-        values = values.to(torch.int16)
+    """All samples, int16 (n, P, H, W)."""
+    values = batch.values().to(torch.int16)
     # Memory that a GPU can write to by itself.
     found = torch.empty(values.shape, dtype=values.dtype, pin_memory=values.is_cuda)
     return found.copy_(values).numpy()

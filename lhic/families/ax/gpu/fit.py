@@ -5,11 +5,10 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from lhic.families.ax.gpu import pixel
 from lhic.families.ax.gpu.constants import (
     COEFFICIENT_BITS,
     COEFFICIENT_LIMIT,
-    DEGENERATE,
-    DEGENERATE_ROOT,
     FORGET_SHIFT,
     RELATIVE_RIDGE,
     RIDGE,
@@ -113,6 +112,7 @@ def add_epoch(
             wave = (n_done - EPOCH + k).to(tl.int32)
             first = tl.maximum((wave - n_columns + 2) >> 1, 0)
             end = tl.minimum(wave >> 1, n_rows - 1) + 1
+            end = tl.where(pixel.teaches_experts(wave), end, first)
             for begin in range(first, end, Q):
                 i = begin + tl.arange(0, Q)
                 j = wave - 2 * i
@@ -193,13 +193,10 @@ def solve_system(
                 at += AT_ONCE * SIZE
                 known += AT_ONCE
             pivot = tl.sum(tl.where(row == j, rest, 0.0), 0)
-            degenerate = (pivot > diagonal * DEGENERATE) == 0
-            right = tl.where(degenerate, tl.load(moment + j), right)
-            root = tl.where(degenerate, DEGENERATE_ROOT, tl.sqrt(tl.where(degenerate, 1.0, pivot)))
-            found = tl.where(degenerate, column, rest) / root
+            root = tl.sqrt(pivot)
+            found = rest / root
             tl.debug_barrier()
             tl.store(work + j * SIZE + row, tl.where(row == j, root, found), mask=below)
-            tl.store(work + row * SIZE + j, row * 0.0, mask=(row < j) & degenerate)
             tl.store(solution + j, right / root)
             tl.debug_barrier()
         for down in range(0, n):

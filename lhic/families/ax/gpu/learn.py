@@ -37,7 +37,7 @@ from lhic.families.ax.gpu.pictures import (
 
 @triton.jit
 def learn_wave(
-    step, buffer, offsets, given, widths, is_coded, exists, low, high,
+    step, buffer, offsets, given, widths, is_coded, exists,
     base_of, scale_of, mean_of, predictions, raw_of, level_of, activity_of, mag_of,
     candidate_of, run_level_of, repeat_weight_of,
     own_magnitude, own_count, own_error, own_ratio, own_ratio_count, own_hits, own_tries, weights,
@@ -63,7 +63,7 @@ def learn_wave(
     raw = tl.load(raw_of + row, mask=inside, other=1)
     scale = tl.load(scale_of + row, mask=inside, other=1)
     mag = tl.load(mag_of + row, mask=inside, other=1)
-    filled = pixel.filled_value(base, tl.load(low + plane), tl.load(high + plane))
+    filled = pixel.filled_value(base)
     value = tl.where(known, tl.load(given + row, mask=there, other=0), filled)
     residual = pixel.residual_of(value, base)
     size = tl.abs(residual)
@@ -91,7 +91,7 @@ def learn_wave(
     spread(at + DETAIL_PICTURE * picture, value - mean, there, left, right, upper, lower, wave_apart)
     spread(at + RESIDUAL_PICTURE * picture, residual, there, left, right, upper, lower, wave_apart)
     activity = tl.load(activity_of + row, mask=inside, other=0)
-    activity = tl.where(known, pixel.next_activity(activity, size, mag), activity)
+    activity = pixel.next_activity(activity, size, mag)
     tl.store(at + ACTIVITY_PICTURE * picture, activity.to(tl.int32), mask=there)
     weight = pixel.sample_weight(mag, scale) * coded
     at_weight = (plane * EPOCH + wave % EPOCH) * n_most + q

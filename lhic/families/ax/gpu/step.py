@@ -98,17 +98,17 @@ class Step:
         )  # fmt: skip
         return self.components
 
-    def intervals(self, values: torch.Tensor, levels: torch.Tensor, lower_bits: int, found: torch.Tensor) -> None:
+    def intervals(self, values: torch.Tensor, levels: torch.Tensor, found: torch.Tensor) -> None:
         """Find a step's intervals and take its values as known.
 
-        values, levels : int32 (n, P * H * W);  found : int32 (n, P * H * W + 1, 2, 2)
+        values, levels : int32 (n, P * H * W);  found : int32 (n, P * H * W + 1, 2)
         """
         batch, k = self.batch, self.n_components
         coder.find_intervals[self.grid](
             batch.t, values, levels, self.components, self.is_coded,
             batch.n_levels, batch.first, batch.table_start, batch.level_table, batch.sigmoid_table,
             self.given, self.widths, found, *self._shape(),
-            K=k, MIXTURES=power_of_two(k), Q=self.size, LOWER_BITS=lower_bits, num_warps=4,
+            K=k, MIXTURES=power_of_two(k), Q=self.size, num_warps=4,
         )  # fmt: skip
 
     def learn(self) -> None:
@@ -118,7 +118,7 @@ class Step:
             self.adaptation.teach(self)
         learn.learn_wave[self.grid](
             batch.t, batch.buffer, batch.offsets, self.given, self.widths, self.is_coded, batch.exists,
-            batch.low, batch.high, self.base, self.scale, self.mean, self.predictions, self.raw,
+            self.base, self.scale, self.mean, self.predictions, self.raw,
             self.level, self.activity, self.magnitude, self.candidate, self.run_level, self.repeat_weight,
             batch.own_magnitude, batch.own_count, batch.own_error, batch.own_ratio, batch.own_ratio_count,
             batch.own_hits, batch.own_tries, self.weights,

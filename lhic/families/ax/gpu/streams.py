@@ -28,8 +28,8 @@ MANY_STREAMS = 512  # several for each multiprocessor of a large GPU
 class Streams:
     """Which group of which tile each stream codes: (tile, first plane, plane after the last)."""
 
-    def __init__(self, batch: Batch, jobs: Sequence, lower_bits: int, group_planes: int, n_lanes: int):
-        self.batch, self.lower_bits, self.n_lanes = batch, lower_bits, n_lanes
+    def __init__(self, batch: Batch, jobs: Sequence, group_planes: int, n_lanes: int):
+        self.batch, self.n_lanes = batch, n_lanes
         self.of_job = [-(-job.n_planes // group_planes) for job in jobs]
         ends = [
             (k, first, min(first + group_planes, job.n_planes))
@@ -49,10 +49,10 @@ class StreamDecoder(Streams):
     failed : int64 (streams,), number of the symbol whose word was not there, or `NEVER`
     """
 
-    def __init__(self, batch: Batch, jobs: Sequence, lower_bits: int, group_planes: int):
+    def __init__(self, batch: Batch, jobs: Sequence, group_planes: int):
         self.decoders = [decoder for job in jobs for decoder in job.decoders]
         n_lanes = self.decoders[0].n_lanes
-        super().__init__(batch, jobs, lower_bits, group_planes, n_lanes)
+        super().__init__(batch, jobs, group_planes, n_lanes)
         assert self.n_streams == len(self.decoders)
         words = np.concatenate([decoder.words for decoder in self.decoders] + [np.zeros(1, np.uint32)])
         self.words = batch.tensor(words.view(np.int32))
@@ -64,9 +64,7 @@ class StreamDecoder(Streams):
         while log_width > 1 and n_lanes << log_width > 1024:
             log_width -= 1
         self.log_width = log_width
-        n_cells = -(-int(batch.levels.n_levels.max()) >> lower_bits) or 1
-        self.upper_rounds = -(-(n_cells - 1).bit_length() // log_width)
-        self.lower_rounds = -(-lower_bits // log_width)
+        self.rounds = -(-(int(batch.levels.n_levels.max()) - 1).bit_length() // log_width)
 
     def decode(self, step: Step) -> None:
         """Find what is `given` in a step, under its `components`, and its `widths`."""
@@ -78,8 +76,7 @@ class StreamDecoder(Streams):
             self.ends, self.states, self.words, self.word_starts, self.cursors, self.failed,
             batch.n_planes, batch.n_active, batch.n_most, batch.waves, self.n_lanes,
             LANES=self.lanes, WIDTH=1 << self.log_width, LOG_WIDTH=self.log_width, K=k, MIXTURES=mixtures,
-            LOWER_BITS=self.lower_bits, UPPER_ROUNDS=self.upper_rounds, LOWER_ROUNDS=self.lower_rounds,
-            num_warps=n_warps(self.lanes * mixtures << self.log_width),
+            ROUNDS=self.rounds, num_warps=n_warps(self.lanes * mixtures << self.log_width),
         )  # fmt: skip
 
     def finish(self) -> None:
@@ -104,13 +101,11 @@ class StreamEncoder(Streams):
     def parts(self, intervals: torch.Tensor) -> list[list[bytes]]:
         """The parts of each job's samples section.
 
-        intervals : int32 (n, P * H * W + 1, 2, 2), start and freq of the upper and of the lower part, by place
+        intervals : int32 (n, P * H * W + 1, 2), start and freq, by place
         """
         batch = self.batch
         tile, first, end = self.ends.cpu().T
-        parts = 1 + (batch.n_levels.cpu() > 1 << self.lower_bits).long()
-        before = torch.cat([torch.zeros(batch.n_tiles, 1, dtype=torch.int64), parts.cumsum(1)], 1)
-        n_symbols = batch.counts.sum(1).cpu()[tile] * (before[tile, end] - before[tile, first])
+        n_symbols = batch.counts.sum(1).cpu()[tile] * (end - first)
         # A symbol adds 24 bits to a state and, as that is at least 2^7 times freq, 0.02 by rounding; 32 leave at once.
         room = n_symbols * (PRECISION + 1) // WORD_BITS + 2 * self.n_lanes
         starts = torch.cat([torch.zeros(1, dtype=torch.int64), room.cumsum(0)])
@@ -118,10 +113,10 @@ class StreamEncoder(Streams):
         states = torch.empty((self.n_streams, self.n_lanes), dtype=torch.int64, device=batch.device)
         n_free = torch.empty(self.n_streams, dtype=torch.int64, device=batch.device)
         coder.encode_stream[(self.n_streams,)](
-            intervals, batch.counts, batch.places, batch.n_levels, self.ends, n_symbols.to(batch.device), states, words,
+            intervals, batch.counts, batch.places, self.ends, n_symbols.to(batch.device), states, words,
             starts.to(batch.device), n_free,
             batch.n_planes, batch.n_rows, batch.n_columns, batch.n_most, batch.waves, self.n_lanes,
-            LANES=self.lanes, LOWER_BITS=self.lower_bits, num_warps=n_warps(self.lanes),
+            LANES=self.lanes, num_warps=n_warps(self.lanes),
         )  # fmt: skip
         used = [words[start + free : end] for free, (start, end) in zip(n_free.tolist(), pairwise(starts.tolist()))]
         states, words = states.cpu().numpy(), torch.cat(used).cpu().numpy()

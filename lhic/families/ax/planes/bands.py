@@ -26,9 +26,9 @@ from lhic.stream.packed import read_packed, write_packed
 from lhic.stream.varint import Reader, unzigzag, write_varint, zigzag
 
 MAX_LEVELS = 1 << 16
+MODEL_VALUES = np.iinfo(np.int16)
 MAX_PERIOD = 64
 """Bytes of a list of levels after which it may repeat."""
-MAX_MODEL_VALUE = 1 << 15
 CENTRES = 9
 """A plane's zero is at 0, 1, .. 8 eighths of its range: near its median without the cost of saying where."""
 
@@ -110,13 +110,13 @@ class Band:
 
 def centre_position(n_positions: int, centre: int) -> int:
     """Position that is the model's zero."""
-    return (n_positions - 1) * centre // (CENTRES - 1)
+    return n_positions * centre // (CENTRES - 1)
 
 
 def centre_fits(n_positions: int, centre: int) -> bool:
-    """Whether no model value leaves -2^15 .. 2^15."""
+    """Whether all model values are int16."""
     zero = centre_position(n_positions, centre)
-    return max(zero, n_positions - 1 - zero) <= MAX_MODEL_VALUE
+    return -zero >= MODEL_VALUES.min and n_positions - 1 - zero <= MODEL_VALUES.max
 
 
 # --- deciding ---------------------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ class Layout:
 class Planes(Layout):
     """A layout and its values.
 
-    values : int32 (P, h, w), -2^15 .. 2^15; 0 where `mask` is set
+    values : int32 (P, h, w), -2^15 .. 2^15 - 1; 0 where `mask` is set
     """
 
     values: np.ndarray
@@ -131,6 +131,8 @@ def read_side(side: bytes, shape: tuple[int, int, int], dtype: np.dtype, max_err
     if len(plain) not in (0, mask_bytes):
         raise CorruptStreamError(f"side section: mask: expected 0 or {mask_bytes} bytes, found {len(plain)}")
     mask = read_mask(plain, shape[1:])
+    if plain and not mask.any():
+        raise CorruptStreamError("side section: mask: expected a pixel without data, found none")
     bands, nodata = read_bands(reader, shape[0], n_pixels, dtype, max_error, bool(plain))
     if reader.n_left:
         raise CorruptStreamError(f"side section: expected {reader.position} bytes, found {reader.n_left} more")

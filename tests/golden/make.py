@@ -29,6 +29,7 @@ TINY = FOLDER / "v1_lhic_bp_tiny" / "lhic-bp-tiny.safetensors"
 AX_TINY = FOLDER / "v1_lhic_ax_tiny" / "lhic-ax-tiny.safetensors"
 AX_TINY_2 = FOLDER / "v2_lhic_ax_tiny" / "lhic-ax-tiny-2.safetensors"
 AX_TINY_3 = FOLDER / "v3_lhic_ax_tiny" / "lhic-ax-tiny-3.safetensors"
+LINERWKV_TINY = FOLDER / "v1_linerwkv_tiny" / "linerwkv-tiny.safetensors"
 MODELS = {
     "v1_lhic_bp_tiny": TINY,
     "v1_lhic_bp_xs": "lhic-bp-xs",
@@ -48,6 +49,9 @@ MODELS = {
     "v1_raw": RawModel(),
 }
 """Folder -> model, by path, by the name of shipped weights, or itself."""
+
+LINERWKV = {"v1_linerwkv_tiny": "mixture", "v1_linerwkv_tiny_ccsds123": "ccsds123"}
+"""Folder -> coder of streams of `line_cubes` by `LINERWKV_TINY`."""
 
 METADATA = {"wavelengths": [423.0, 428.8, 434.3], "nodata": -32768, "crs": "EPSG:32633"}
 
@@ -105,6 +109,16 @@ def pinned_cubes() -> dict[str, tuple[np.ndarray, dict]]:
         "bound_2_nodata": (np.where(nodata, -32768, part).astype("int16"), {"max_error": 2, "tile": (24, 13)}),
         "bound_900_int32": (wide[:4, :11, :12].astype("int32"), {"max_error": 900, "lower_bits": 12}),
     }
+
+
+def line_cubes() -> dict[str, np.ndarray]:
+    """Name -> a cube for a network that takes lines: those above, one of more groups of lines, and one of two tiles."""
+    band, row, column = np.ogrid[0:2, 0:3, 0:260]
+    found = {name: cube for name, (cube, _) in cubes().items()}
+    found["groups_int16"] = found["land_uint16"][:, :35, :12].astype("int16") - 1200
+    found["groups_int16"][:, 16] = -5  # a line of one value, whose deviation normalises sixteen
+    found["tiles_uint16"] = (300 + 9 * band + row + column // 3 + (row * 7 + column * 5) % 11).astype("uint16")
+    return found
 
 
 def value_cubes() -> dict[str, tuple[np.ndarray, dict]]:
@@ -217,6 +231,7 @@ def write_missing() -> None:
         AX_TINY: tiny_ax_weights,
         AX_TINY_2: tiny_ax_weights_2,
         AX_TINY_3: tiny_ax_weights_3,
+        LINERWKV_TINY: tiny_line_weights,
     }
     for path, weights in made.items():
         if not path.exists():
@@ -246,6 +261,14 @@ def write_missing() -> None:
                 with atomic_write(path) as file:
                     file.write(encode_pinned(cube, model, settings))
                 print(f"written: {path.relative_to(FOLDER)}")
+    for folder in LINERWKV:
+        (FOLDER / folder).mkdir(exist_ok=True)
+        for name, cube in line_cubes().items():
+            path = FOLDER / folder / f"{name}.lhic"
+            if not path.exists():
+                with atomic_write(path) as file:
+                    file.write(encode_lines(cube, folder))
+                print(f"written: {path.relative_to(FOLDER)}")
     if not BESIDE.exists():
         BESIDE.parent.mkdir(exist_ok=True)
         with atomic_write(BESIDE) as file:
@@ -260,6 +283,11 @@ def encode(cube: np.ndarray, model: str | Path | Model, options: dict, device: s
     if isinstance(model, RawModel | ShuffledModel):
         options = {name: value for name, value in options.items() if name == "metadata"}
     return lhic.encode(cube, model, device=device, fallback=False, **options)
+
+
+def encode_lines(cube: np.ndarray, folder: str) -> bytes:
+    """A stream of a cube of `line_cubes`."""
+    return lhic.encode(cube, LINERWKV_TINY, fallback=False, coder=LINERWKV[folder])
 
 
 def tiny_weights() -> Weights:
@@ -282,6 +310,32 @@ def tiny_weights() -> Weights:
                 torch.nn.init.normal_(parameter, std=0.3)
         tensors |= {f"{prefix}.{name}": tensor.numpy() for name, tensor in net.state_dict().items()}
     return Weights("lhic-bp-tiny", "lhic-bp", config.to_dict(), tensors, {"training": "none: golden streams only"})
+
+
+def tiny_line_weights() -> Weights:
+    """A small LineRWKV with every kind of layer; formulas, so that no generator decides.
+
+    Each tensor spreads around what the layer begins with in training, so that no part fades or takes over.
+    """
+    import torch
+
+    from lhic.families.linerwkv.config import LineRwkvConfig
+    from lhic.families.linerwkv.network import LineRwkv
+
+    width = {name: 6 for name in ("dim_enc", "dim_att", "dim_ffn")}
+    layers = {"N_layers_encoder": 2, "n_layer_lines": 2, "n_layer_bands": 2, "N_layers_decoder": 2}
+    config = LineRwkvConfig(**width, kernel_size=3, **layers)
+    with torch.random.fork_rng(devices=[]):
+        shapes = {name: tuple(tensor.shape) for name, tensor in LineRwkv(config).state_dict().items()}
+    tensors = {}
+    for number, (name, shape) in enumerate(sorted(shapes.items())):
+        index = np.arange(np.prod(shape), dtype=np.int64).reshape(shape)
+        spread = ((index * 7919 + number * 104729 + 17) * 2654435761 % 2**32 % 257 - 128) / 256  # -1/2 .. 1/2
+        is_norm = name.endswith("weight") and ("ln" in name or "norm" in name)
+        centre = 1.0 if is_norm else 0.5 if "time_mix" in name else -1.0 if "time_decay" in name else 0.0
+        tensors[name] = (centre + spread).astype("float32")
+    info = {"training": "none: golden streams only"}
+    return Weights("linerwkv-tiny", "linerwkv", config.to_dict(), tensors, info)
 
 
 TINY_AX = {

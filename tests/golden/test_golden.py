@@ -8,6 +8,8 @@ from tests.golden.make import (
     AX_TINY_2,
     BESIDE,
     FOLDER,
+    LINERWKV,
+    LINERWKV_TINY,
     METADATA,
     MODELS,
     PINNED,
@@ -17,7 +19,9 @@ from tests.golden.make import (
     cubes,
     encode,
     encode_beside,
+    encode_lines,
     encode_pinned,
+    line_cubes,
     pinned_cubes,
     tuned_cube,
     value_cubes,
@@ -25,6 +29,7 @@ from tests.golden.make import (
 
 CASES = [(folder, name) for folder in MODELS for name in cubes()]
 VALUE_CASES = [(folder, name) for folder in VALUES for name in value_cubes()]
+LINE_CASES = [(folder, name) for folder in LINERWKV for name in line_cubes()]
 PINNED_CASES = [(folder, name) for folder in PINNED for name in pinned_cubes()]
 
 
@@ -59,6 +64,14 @@ def test_stream_of_values(folder, name):
     assert np.abs(again - cube).max() <= bound if bound else again.tobytes() == cube.tobytes()
     if folder != "v1_values_shuffled":  # other versions of Zstandard may write others
         assert encode(cube, VALUES[folder], options) == stream
+
+
+@pytest.mark.parametrize("folder,name", LINE_CASES)
+def test_stream_of_lines(folder, name):
+    stream, cube = (FOLDER / folder / f"{name}.lhic").read_bytes(), line_cubes()[name]
+    again = lhic.decode(stream, model=LINERWKV_TINY)
+    assert again.dtype == cube.dtype and np.array_equal(again, cube)
+    assert encode_lines(cube, folder) == stream
 
 
 def _check_pinned(again, cube, settings):
@@ -106,5 +119,5 @@ def test_pinned_stream_on_a_gpu(folder, name, cuda):
 
 def test_nothing_is_missing_and_nothing_unknown():
     found = {path.relative_to(FOLDER).as_posix() for path in FOLDER.glob("*/*.lhic")}
-    wanted = {f"{folder}/{name}.lhic" for folder, name in CASES + PINNED_CASES + VALUE_CASES}
+    wanted = {f"{folder}/{name}.lhic" for folder, name in CASES + PINNED_CASES + VALUE_CASES + LINE_CASES}
     assert found == wanted | {path.relative_to(FOLDER).as_posix() for path in (TUNED, BESIDE)}

@@ -130,12 +130,12 @@ def train(context, config="configs/lhic-ax.yml", device="auto"):
 
 @task(
     help={
-        "name": "cross-validation, ablations, floats or windows",
+        "name": "cross-validation, ablations, floats, windows or linerwkv",
         "out": "folder below results/; default: local/<name>",
     }
 )
 def experiment(context, name, out=""):
-    """Train lhic-ax without some scene, sensor or part of it; or measure what floats, or windows of a scene, take."""
+    """Train lhic-ax without some scene, sensor or part of it; measure what floats or windows take, or LineRWKV."""
     from benchmarks.experiments import run_experiment
 
     run_experiment(name, out)

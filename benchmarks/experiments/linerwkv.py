@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import lhic
+from benchmarks.exhibits import catalogue, learned
 from benchmarks.exhibits.tables import markdown
 from benchmarks.measure import rows
 from benchmarks.measure.files import write_file
@@ -28,6 +29,7 @@ from lhic.data import Item
 from lhic.errors import DatasetError
 from lhic.settings import read_yaml
 
+REFERENCE = "rls-k20"
 AUTHORS = "-ccsds"  # ends names of codecs with the coder of the network's authors (`benchmarks.codecs.lhic_codec`)
 HEAD = ("sensor", "cube", "form", "samples", "codec", "weights", "bits per sample", "encode, MS/s", "decode, MS/s")
 
@@ -35,7 +37,8 @@ HEAD = ("sensor", "cube", "form", "samples", "codec", "weights", "bits per sampl
 def measure_linerwkv(config_path: Path, out: Path) -> list[dict]:
     """Code the crops by LineRWKV and its peers; a row for each, kept where it is there already.
 
-    Returns the rows, which are also written to ``out/rows``, with ``rows.csv`` and ``table.md``.
+    Returns the rows, which are also written to ``out/rows``, with ``rows.csv``, ``table.md`` and, of the cubes as
+    measured, the table and the figures of the notebook 08_learned_peers.
 
     Raises
     ------
@@ -50,9 +53,18 @@ def measure_linerwkv(config_path: Path, out: Path) -> list[dict]:
             for form in settings["forms"]:
                 chosen = items if form == "as-measured" else [item for item in items if differs(item, form)]
                 run("corpus", chosen, form, [codec], out, Options(1, 0.0, 7200.0, ["one"]))
-    found = rows.read_rows(out)
-    write_file(out / "table.md", linerwkv_table(found.to_dict("records")))
-    return found.to_dict("records")
+    return written(out)
+
+
+def written(out: Path) -> list[dict]:
+    """Tables and figures of the rows in a folder, written there; returns the rows."""
+    found = rows.read_rows(out).to_dict("records")
+    write_file(out / "table.md", linerwkv_table(found))
+    compared = learned.rows_of([out], sorted({row["codec"] for row in found}), "as-measured")
+    catalogue.learned_table(compared, REFERENCE, "learned_peers").write(out)
+    catalogue.transfer_figure(compared, REFERENCE, "learned_transfer").write(out)
+    catalogue.learned_cost_figure(compared, REFERENCE, "learned_cost").write(out)
+    return found
 
 
 def crops_of(settings: dict) -> list[Item]:
@@ -77,7 +89,7 @@ def differs(item: Item, form: str) -> bool:
 @contextmanager
 def converted(folder: Path, names: list[str]) -> Iterator[None]:
     """Have published weights found as lhic's, by this process and those it starts, for the block."""
-    before = os.environ.get("LHIC_CKPT", "")
+    before = os.environ.get("LHIC_CKPT")
     with tempfile.TemporaryDirectory(prefix="lhic-linerwkv-") as scratch:
         for name in names:
             paths = folder / f"{name}.safetensors", Path(scratch) / f"{name}.safetensors"
@@ -90,7 +102,8 @@ def converted(folder: Path, names: list[str]) -> Iterator[None]:
         try:
             yield
         finally:
-            os.environ["LHIC_CKPT"] = before
+            del os.environ["LHIC_CKPT"]
+            os.environ |= {"LHIC_CKPT": before} if before is not None else {}
 
 
 def linerwkv_table(found: list[dict]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shlex
 import shutil
 import sys
@@ -14,7 +15,7 @@ import invoke
 from invoke import Exit, ParseError, Parser
 
 PYTHON = shlex.quote(sys.executable)
-SOURCES = "lhic benchmarks contrib tests tasks.py bootstrap.py"
+SOURCES = "lhic benchmarks contrib docs/conf.py tests tasks.py bootstrap.py"
 
 
 def _parse(parser, argv, parse=Parser.parse_argv):
@@ -76,7 +77,19 @@ def test(context, fast=False, k=""):
     """Run the test suite; tests that need a GPU or the shared data say so when they skip."""
     marker = "-m 'not slow'" if fast else ""
     name = f"-k {shlex.quote(k)}" if k else ""
-    context.run(f"{PYTHON} -m pytest --durations 15 {marker} {name}", pty=sys.stdout.isatty())
+    # A file of tests stays with one process, as its fixtures do; more processes than four only fight for memory.
+    processes = f"-n {min(os.cpu_count() or 1, 4)} --dist loadfile" if not k else ""
+    context.run(f"{PYTHON} -m pytest --durations 15 {processes} {marker} {name}", pty=sys.stdout.isatty())
+
+
+@task(help={"open": "show it in the browser", "folder": "where it goes"})
+def site(context, open=False, folder="build/site"):
+    """Build the site from docs/ (needs the extra `docs`); every warning is an error."""
+    # A new folder each time: leftovers of an earlier build would be served along.
+    shutil.rmtree(folder, ignore_errors=True)
+    context.run(f"{PYTHON} -m sphinx -W --keep-going -q -b html docs {shlex.quote(folder)}")
+    if open:
+        webbrowser.open((Path(folder) / "index.html").resolve().as_uri())
 
 
 @task(name="test-gpu")

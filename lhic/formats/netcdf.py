@@ -108,7 +108,7 @@ def create(path: str, scene: Scene) -> Iterator[TreeSink]:
             dimensions = {name: [n, False] for node in tree.nodes for name, n in zip(node.names, node.shape)}
         for name, (n, unlimited) in dimensions.items():
             place, _, key = name.rpartition("/")
-            (file[place] if place else file).createDimension(key, None if unlimited else n)
+            (file.createGroup(place) if place else file).createDimension(key, None if unlimited else n)
         for group, attributes in tree.groups.items():
             _set_attributes(file[group] if group else file, attributes)
         cube = None
@@ -126,9 +126,7 @@ def create(path: str, scene: Scene) -> Iterator[TreeSink]:
 
 def _variable(file: Any, node: Node, scene: Scene) -> Any:
     place, _, key = node.path.rpartition("/")
-    group = file[place] if place else file
-    if place and place not in _groups(file):
-        group = file.createGroup(place)
+    group = file.createGroup(place) if place else file  # or the one that is there
     attributes, layout = dict(node.attributes), node.layout
     keywords = {name: layout[name] for name in FILTERS if name in layout}
     if layout.get("chunks"):
@@ -156,15 +154,6 @@ def _variable(file: Any, node: Node, scene: Scene) -> Any:
     if node.data is not None:
         variable[...] = np.asarray(node.data, object if node.dtype is None else None)
     return variable
-
-
-def _groups(file: Any) -> set[str]:
-    def walk(group: Any, path: str) -> Iterator[str]:
-        for key, item in group.groups.items():
-            yield f"{path}/{key}".strip("/")
-            yield from walk(item, f"{path}/{key}")
-
-    return set(walk(file, ""))
 
 
 def _set_attributes(item: Any, attributes: dict[str, Any]) -> None:

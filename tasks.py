@@ -143,12 +143,12 @@ def train(context, config="configs/lhic-ax.yml", device="auto"):
 
 @task(
     help={
-        "name": "cross-validation, ablations, floats, windows or linerwkv",
+        "name": "cross-validation, ablations, floats, windows, large-scene or linerwkv",
         "out": "folder below results/; default: local/<name>",
     }
 )
 def experiment(context, name, out=""):
-    """Train lhic-ax without some scene, sensor or part of it; measure what floats or windows take, or LineRWKV."""
+    """Train lhic-ax without some scene, sensor or part of it; or measure floats, windows, a large scene, LineRWKV."""
     from benchmarks.experiments import run_experiment
 
     run_experiment(name, out)

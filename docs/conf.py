@@ -15,7 +15,7 @@ from lhic.cli import build_parser
 DOCS = Path(__file__).resolve().parent
 REPOSITORY = DOCS.parent
 MADE = DOCS / "made"
-FOLDERS = "results", "ckpt", "data", "contrib/enb"
+FOLDERS = "results", "ckpt", "data", "contrib/enb", "contrib/qgis", "docs/codecs/lhic"
 ELSEWHERE = {REPOSITORY / name / "README.md": MADE / f"{Path(name).name}.md" for name in FOLDERS}
 ELSEWHERE[REPOSITORY / "CONTRIBUTING.md"] = MADE / "contributing.md"
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")

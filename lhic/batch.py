@@ -110,7 +110,7 @@ def run(jobs: Sequence[Job], work: Callable[[Job], Outcome], n_jobs: int) -> Ite
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 job = waiting.pop(future)
                 error = future.exception()  # the process was killed
-                yield Outcome(job, "failed", error=one_line(error)) if error else future.result()
+                yield failed(job, error) if error else future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
@@ -134,13 +134,19 @@ def attempt(work: Callable[[Job], Outcome], job: Job) -> Outcome:
     started = time.perf_counter()
     try:
         return work(job)
-    except LhicError as error:
-        return Outcome(job, "failed", seconds=time.perf_counter() - started, error=str(error))
-    except OSError as error:
+    except Exception as error:  # of a library, too; the other files shall be done
+        return failed(job, error, time.perf_counter() - started)
+
+
+def failed(job: Job, error: BaseException | None, seconds: float = 0.0) -> Outcome:
+    """That of a job which ended in an error."""
+    if isinstance(error, LhicError):
+        text = str(error)
+    elif isinstance(error, OSError):
         text = f"{error.filename or job.source}: {error.strerror or error}"
-        return Outcome(job, "failed", seconds=time.perf_counter() - started, error=text)
-    except Exception as error:  # of a library; the other files shall be done
-        return Outcome(job, "failed", seconds=time.perf_counter() - started, error=f"{job.source}: {one_line(error)}")
+    else:
+        text = f"{job.source}: {one_line(error) if error else 'no reason known'}"
+    return Outcome(job, "failed", seconds=seconds, error=text)
 
 
 def is_done(job: Job) -> bool:

@@ -19,13 +19,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from tqdm import tqdm
 
 import lhic
-from lhic import batch, console
+from lhic import batch, cluster, console
 from lhic.api import saving_of_a_bound
 from lhic.arguments import whole_number
 from lhic.comparison import Comparison, check_comparable
@@ -53,6 +53,7 @@ from lhic.io.source import STANDARD, Source, open_source
 from lhic.io.threads import n_threads
 from lhic.stream.header import MAGIC, read_index
 from lhic.stream.metadata import write_metadata
+from lhic.stream.packed import MIN_BYTES, write_code
 
 EXIT_DATA = 1
 MANY_BITS = 10
@@ -98,8 +99,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         console.say("", end="")  # what argparse did: help, perhaps
 
 
+class Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one line, as every error here is told."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"lhic: error: {message_of(message)}; '{self.prog} --help' says more\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="lhic",
         description="Lossless compression of hyperspectral cubes.",
         epilog="Exit codes: 0 done, 1 bad data, 2 bad usage, 130 interrupted. A file '-' is standard input or output. "
@@ -128,6 +136,7 @@ def add_encode(commands) -> None:
   lhic encode cube.npy cube.lhic --max-error 2
   lhic encode reflectance.npy cube.lhic --max-error 1e-4
   lhic encode cube.npy cube.lhic --tuning-steps 300
+  lhic encode scenes --out-dir streams --scheduler tcp://host:8786
   cat cube.npy | lhic encode - - | ssh host 'cat > cube.lhic'
 """
     add = _command(commands, "encode", run_encode, "compress a cube", examples).add_argument
@@ -151,7 +160,7 @@ def add_encode(commands) -> None:
     add("--tile", metavar="ROWSxCOLUMNS", type=_tile, dest="tile_shape", help=tiles)
     add("--coder", metavar="NAME", help="of linerwkv: mixture (ours, the default) or ccsds123 (its authors')")
     add("--metadata", metavar="FILE.json", help="wavelengths, fwhm, nodata, crs, ... to store")
-    _add(add, "--device", "--threads", "--force", "--quiet", "--out-dir", "--jobs")
+    _add(add, "--device", "--threads", "--force", "--quiet", "--out-dir", "--jobs", "--scheduler")
 
 
 def run_encode(options: argparse.Namespace) -> None:
@@ -271,6 +280,7 @@ def add_decode(commands) -> None:
   lhic decode scene.lhic -o scene.tif
   lhic decode cube.lhic corner.npy --tile 0
   lhic decode streams --out-dir scenes --jobs 2 --format nc
+  lhic decode streams --out-dir scenes --scheduler tcp://host:8786
 """
     add = _command(commands, "decode", run_decode, "restore the file, or write another format", examples).add_argument
     written = "a stream, and the file to write, in the format of its suffix (default: that of the format that came in)"
@@ -279,7 +289,7 @@ def add_decode(commands) -> None:
     add("--format", metavar="SUFFIX", help="of files without a name: tif, hdr, nc, h5, zarr, mat, npy")
     add("--verify", metavar="ORIGINAL", help="compare; on a difference, fail and write nothing")
     add("--tile", type=int, metavar="N", help="decode this tile alone; tiles count from 0, row by row")
-    _add(add, "--model", "--device", "--threads", "--force", "--quiet", "--out-dir", "--jobs")
+    _add(add, "--model", "--device", "--threads", "--force", "--quiet", "--out-dir", "--jobs", "--scheduler")
 
 
 def run_decode(options: argparse.Namespace) -> None:
@@ -650,6 +660,7 @@ def run_compile(options: argparse.Namespace) -> None:
         except BackendError as error:  # a library that coding by other models does without
             skipped.append(f"{entry.name} left out: {error}")
     RawModel().compile_kernels()
+    write_code(bytes(MIN_BYTES))  # the models above have imported numba, so this is compiled, too
     console.say(f"{folder}: all kernels, in {time.perf_counter() - started:.0f} s")
     for line in skipped:
         print(f"lhic: {line}", file=sys.stderr)
@@ -743,6 +754,10 @@ SHARED_OPTIONS: dict[str, dict[str, Any]] = {
         "help": "where results of many files go; those done before are skipped, errors do not stop the others",
     },
     "--jobs": {"type": int, "default": 1, "metavar": "N", "help": "how many of many files at a time (default: 1)"},
+    "--scheduler": {
+        "metavar": "tcp://HOST:PORT",
+        "help": "hand the files to the workers of a Dask cluster, which see them under the same paths",
+    },
 }
 
 
@@ -755,7 +770,7 @@ def _one_file(
     if options.out_dir is not None and named_output is not None:
         raise UsageError("--out-dir: expected no name for the output beside it, found one")
     has_trees = any(os.path.isdir(path) and not is_one(path) for path in (options.paths if more[1:] else [first]))
-    if options.out_dir is not None or len(more) > 1 or has_trees:
+    if options.out_dir is not None or len(more) > 1 or has_trees or options.scheduler is not None:
         if STANDARD in options.paths:
             raise UsageError(f"{options.name}: expected files and folders, found a pipe among them")
         return None
@@ -790,12 +805,23 @@ def _run_batch(
         if folder := os.path.dirname(job.target):
             os.makedirs(folder, exist_ok=True)
     shared = argparse.Namespace(**vars(options))
+    if options.scheduler is not None and n_jobs > 1:
+        raise UsageError("--jobs: expected none with --scheduler, whose workers say how many they do at a time")
     if n_jobs > 1:
         shared.threads = max(n_threads(options.threads) // n_jobs, 1)
         shared.memory_budget = memory_budget() // n_jobs
     shared.quiet = True
+    outcomes: Iterator[batch.Outcome] = iter(())
+    if options.scheduler is None:
+        outcomes = batch.run(waiting, partial(work, shared), n_jobs)
+    elif waiting:
+        for name in ("model", "metadata"):  # workers are in folders of their own
+            value = getattr(shared, name, None)
+            if value is not None and os.path.isfile(value):
+                setattr(shared, name, os.path.abspath(value))
+        outcomes = cluster.run(options.scheduler, waiting, work, shared)
     with tqdm(total=len(jobs), initial=len(skipped), desc=options.name, disable=options.quiet, unit="file") as bar:
-        for outcome in batch.run(waiting, partial(work, shared), n_jobs):
+        for outcome in outcomes:
             done.append(outcome)
             bar.update()
             if outcome.error:

@@ -28,6 +28,7 @@ from lhic.io.memory import check_memory, memory_budget
 from lhic.io.source import STANDARD, open_source
 from lhic.io.threads import n_threads
 from lhic.picture import choose_bands, stretch
+from lhic.stream.auxiliary import unpack
 from lhic.stream.header import PREAMBLE
 from lhic.stream.metadata import nanometres, nodata_of
 from lhic.stream.tiles import Section, Stream, Tile, lazy_sections
@@ -134,6 +135,24 @@ class StreamCube:
         if out.size:
             self._fill(out, wanted)
         return out[shown]
+
+    @property
+    def auxiliary(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Shape and dtype of what `read_auxiliary` gives, by name."""
+        return {entry.name: (entry.shape, entry.dtype) for entry in self._index.auxiliary}
+
+    def read_auxiliary(self, name: str) -> np.ndarray:
+        """An array beside the cube, or what stood in its file's own header, as `lhic.read_auxiliary` gives it."""
+        entries = {entry.name: entry for entry in self._index.auxiliary}
+        if name not in entries:
+            raise UsageError(f"{self._name}: expected a name of {', '.join(entries) or 'none'}, found {name!r}")
+        entry = entries[name]
+        needed = 2 * n_bytes_of(entry.shape, entry.dtype) + entry.n_bytes
+        check_memory(needed, self._name, f"auxiliary {name}, {entry.shape} of {entry.dtype}", memory_budget())
+        samples = unpack(self._data, entry)
+        with self._lock:
+            self.bytes_read += entry.n_bytes
+        return samples
 
     def close(self) -> None:
         """Closes the file that was opened; one that was passed stays open."""

@@ -13,14 +13,18 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
 
 
-@pytest.fixture
-def stored_models(tmp_path, monkeypatch):
-    """Two models of the family of tests/stored_family.py, found under the names `stored` and `stored-too`."""
-    folder = tmp_path / "models"
+def save_stored_models(folder):
     folder.mkdir()
     for number, name in enumerate(("stored", "stored-too")):
         tensors = {"w": np.full(3, number, "float32")}
         save_weights(folder / f"{name}.safetensors", Weights(name, "stored", {"n": 1}, tensors))
+
+
+@pytest.fixture
+def stored_models(tmp_path, monkeypatch):
+    """Two models of the family of tests/stored_family.py, found under the names `stored` and `stored-too`."""
+    folder = tmp_path / "models"
+    save_stored_models(folder)
     monkeypatch.setitem(registry.FAMILIES, "stored", "tests.stored_family")
     monkeypatch.setenv("LHIC_CKPT", str(folder))
     return folder

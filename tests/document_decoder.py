@@ -5,6 +5,7 @@ to be compared with them: plain, without any part of the package, and slow. Docu
 
     format.md                   container, weights, `raw`, `shuffled`
     format_values.md            floats, 64-bit integers, booleans
+    format_bytes.md             packed bytes
     format_rans.md              coded sections, mixtures of logistics
     format_lhic_ax_side.md      bands to planes and back
     format_lhic_ax.md           planes
@@ -17,7 +18,6 @@ integers, and `>>` binds weaker than `+ - *`, as it does in Python.
 
 import hashlib
 import json
-import lzma
 import math
 import re
 import zlib
@@ -91,6 +91,14 @@ class Reader:
         """The type `bytes`."""
         return self.take(self.varint())
 
+    def packed(self, longest: int) -> bytes:
+        """The type `packed` (format_bytes.md, 1) of at most so many plain bytes."""
+        size = self.varint()
+        data = self.take(size >> 1)
+        data = decode_code(data, longest) if size & 1 else data
+        require(len(data) <= longest, "packed bytes: too many")
+        return data
+
     def name(self) -> str:
         """A text of the alphabet of format.md, 1.2."""
         data = self.counted()
@@ -99,18 +107,6 @@ class Reader:
 
     def end(self) -> None:
         require(self.position == len(self.data), "bytes left over")
-
-
-def inflate(data: bytes, limit: int) -> bytes:
-    """The content of a zlib stream that fills the data and gives at most `limit` bytes."""
-    inflater = zlib.decompressobj()
-    try:
-        content = inflater.decompress(data, limit + 1)
-    except zlib.error as error:
-        raise DecodeError("broken zlib stream") from error
-    require(len(content) <= limit, "zlib stream is too long")
-    require(inflater.eof and not inflater.unused_data, "zlib stream is cut or has bytes behind it")
-    return content
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -228,7 +224,8 @@ def unpack(section: Auxiliary, data: bytes) -> np.ndarray:
     require(zlib.crc32(data) == section.crc, "section_crc")
     n_elements, size = math.prod(section.shape), section.dtype.itemsize
     require(n_elements * size <= MEMORY_BUDGET, "memory budget")
-    planes = inflate(data, n_elements * size)
+    require(len(data) <= n_elements * size, "an auxiliary section of another length")
+    planes = data if len(data) == n_elements * size else decode_code(data, n_elements * size)
     require(len(planes) == n_elements * size, "an auxiliary section of another length")
     elements = np.frombuffer(planes, np.uint8).reshape(size, n_elements).T
     return np.ascontiguousarray(elements).reshape(-1).view(section.dtype).reshape(section.shape)
@@ -256,7 +253,7 @@ def read_header(reader: Reader, has_auxiliary: bool) -> tuple[Header, list[Auxil
     require(len(weights_hash) in (0, 32), "weights_hash is neither empty nor of 32 bytes")
     parameters = reader.counted()
     require(len(parameters) <= 65535, "parameters too long")
-    check_metadata(reader.counted(), S)
+    check_metadata(reader.packed(2**20), S)
     n_sections = reader.varint()
     require(1 <= n_sections <= 255, "n_sections out of range")
 
@@ -277,13 +274,11 @@ def read_header(reader: Reader, has_auxiliary: bool) -> tuple[Header, list[Auxil
 
 
 def check_metadata(data: bytes, S: int) -> None:
-    """format.md, 2. The metadata does not influence the samples; it is only checked."""
+    """format.md, 2, once unpacked. The metadata does not influence the samples; it is only checked."""
     if not data:
         return
     try:
-        metadata = json.loads(inflate(data, 2**20).decode("utf-8"), parse_constant=lambda name: math.inf)
-    except DecodeError:
-        raise
+        metadata = json.loads(data.decode("utf-8"), parse_constant=lambda name: math.inf)
     except (ValueError, RecursionError) as error:
         raise DecodeError("metadata is not JSON in UTF-8") from error
     require(isinstance(metadata, dict), "metadata is not an object")
@@ -504,9 +499,7 @@ def samples_from_coded(values: Values, coded: np.ndarray, rest: bytes, dtype: np
     for upper, out, m in zip(coded, samples, values.maps, strict=True):
         low = [0] * n
         for plane in range(-(-m.shift // 8)):
-            size = reader.varint()
-            data = reader.take(size >> 1)
-            data = inflate(data, n) if size & 1 else data
+            data = reader.packed(n)
             require(len(data) == n, "rest: size of a plane")
             low = [a + (b << 8 * plane) for a, b in zip(low, data, strict=True)]
         require(all(a < 1 << m.shift for a in low), "rest: lower part too great")
@@ -540,6 +533,184 @@ def sample_of(number: int, m: ValueMap, dtype: np.dtype) -> bytes:
         if m.offset != 0:
             x = x + work(m.offset)
         return np.array([x]).astype(dtype).tobytes()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# format_bytes.md: packed bytes
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def decode_code(code: bytes, longest: int) -> bytes:
+    """format_bytes.md, 1: the plain bytes of a code, at most so many."""
+    reader = Reader(code)
+    n, stride = reader.varint(), reader.varint()
+    require(len(code) < n <= min(longest, 4096 * len(code)), "code: number of plain bytes")
+    require(stride < n, "code: stride")
+    bits = BitReader(reader.rest())
+    plain = ByteModel(n, stride).read(bits)
+    bits.end()
+    return plain
+
+
+class BitReader:
+    """format_bytes.md, 2."""
+
+    def __init__(self, coded: bytes):
+        self.coded, self.taken = coded, 0
+        self.width, self.code = 2**48, 0
+        for _ in range(6):
+            self.take()
+
+    def take(self) -> None:
+        require(self.taken < len(self.coded) + 5, "code: cut")
+        self.code = self.code << 8 | (self.coded[self.taken] if self.taken < len(self.coded) else 0)
+        self.taken += 1
+
+    def bit(self, p: int) -> int:
+        part = (self.width >> 16) * p
+        y = int(self.code < part)
+        if y:
+            self.width = part
+        else:
+            self.code, self.width = self.code - part, self.width - part
+        while self.width < 2**40:
+            self.take()
+            self.width <<= 8
+        return y
+
+    def end(self) -> None:
+        require(self.code < 2**40 and self.taken == len(self.coded) + 5, "code: end")
+
+
+def clip(x: int, a: int, b: int) -> int:
+    return min(max(x, a), b)
+
+
+@cache
+def byte_tables() -> tuple[dict[int, int], list[int], list[int], list[int]]:
+    """format_bytes.md, 3: squash, stretch, rate, confidence."""
+    squash = {d: min(CURVE[d] >> 8, 65520) for d in range(1024)}
+    squash |= {-d: 2**16 - squash[d] for d in range(1, 1024)}
+    rising = [squash[d] for d in range(-1023, 1024)]
+    stretch = [clip(bisect_right(rising, 16 * q + 8) - 1024, -768, 768) for q in range(4096)]
+    rate = [2**17 // (2 * c + 3) for c in range(128)]
+    confidence = [bisect_right([1, 2, 3, 4, 6, 9, 16, 32, 64], c) for c in range(128)]
+    return squash, stretch, rate, confidence
+
+
+def hash_of(*values: int) -> int:
+    h = 0
+    for v in values:
+        h = (h + v + 1) * 0x2F0B4C47 % 2**32
+    return h
+
+
+class ByteModel:
+    """format_bytes.md, 3 to 6. A slot that is not in a table is as at first."""
+
+    def __init__(self, n: int, stride: int):
+        self.n, self.stride = n, stride
+        self.b = min(n.bit_length() + 5, 20)
+        self.x: list[int] = []
+        self.slots: dict[tuple[int, ...], list[int]] = {}  # contexts 0 .. 8, and 9 for `seen`
+        self.weights = [[[14000] * 10 for _ in range(10)] for _ in range(5)]
+        self.knots: dict[tuple[int, int], list[int]] = {}
+        self.last: dict[int, int] = {}
+        self.field = self.before = self.match = self.length = 0
+
+    def read(self, bits: BitReader) -> bytes:
+        while len(self.x) < self.n:
+            contexts = self.contexts()
+            expected = self.find_match()
+            self.x.append(self.read_byte(bits, contexts, expected))
+        return bytes(self.x)
+
+    def back(self, k: int) -> int:
+        """`ck`."""
+        return self.x[-k] if k <= len(self.x) else 0
+
+    def contexts(self) -> list[int]:
+        """Section 4."""
+        x, t, stride = self.x, len(self.x), self.stride
+        c1, c2, c3, c4, c5, c6 = (self.back(k) for k in range(1, 7))
+        u = t - stride
+        if stride == 0:
+            if c1 in (44, 10, 91):
+                if c2 not in (44, 10, 91):
+                    self.before = self.field
+                self.field = t
+            u = self.before + t - self.field
+            u = u if u < self.field else -1
+        above = x[u] if u >= 0 else 0
+        left = x[u - 1] if u > 0 else 0
+        right = x[u + 1] if u >= 0 and u + 1 < t else 0
+        return [
+            hash_of(t % stride) if stride else 0,
+            hash_of(c1),
+            hash_of(c1, c2),
+            hash_of(c1, c2, c3),
+            hash_of(c1, c2, c3, c4),
+            hash_of(c1, c2, c3, c4, c5, c6),
+            hash_of(above, c1, left),
+            hash_of(above, right),
+            hash_of(above, (c1 + above - left) % 256) if stride else hash_of(c2),
+        ]
+
+    def find_match(self) -> int | None:
+        """Section 4: the expected byte."""
+        x, t = self.x, len(self.x)
+        if self.match > 0:
+            self.length = min(self.length + 1, 511) if x[self.match] == self.back(1) else 0
+            self.match += 1
+        h = hash_of(*(self.back(k) for k in range(1, 6))) >> 16
+        if self.length == 0:
+            place, equal = self.last.get(h, 0), 0
+            while equal < min(32, place) and x[place - 1 - equal] == x[t - 1 - equal]:
+                equal += 1
+            if equal >= 5:
+                self.length, self.match = equal, place
+        self.last[h] = t
+        return x[self.match] if self.match > 0 else None
+
+    def read_byte(self, bits: BitReader, contexts: list[int], expected: int | None) -> int:
+        """Sections 5 and 6."""
+        squash, stretch, rate, confidence = byte_tables()
+        t, length = len(self.x), self.length
+        first = [squash[clip(64 * j - 1024, -1023, 1023)] for j in range(33)]
+        s = 12 + (t >= 512) + (t >= 8192) + (t >= 65536)
+        partial = node = 1
+        rows: list[int] = []
+        for k in range(8):
+            if k in (0, 4):
+                rows = [(h + partial) * 0x2F0B4C47 % 2**32 >> 36 - self.b for h in contexts]
+                node = 1
+            if expected is not None and (256 | expected) >> 8 - k != partial:
+                expected = None
+            chosen = 0 if expected is None else sum(length > least for least in (0, 15, 31, 399))
+            used = [self.slots.setdefault((i, row, node), [2**21, 0]) for i, row in enumerate(rows)]
+            if expected is not None:
+                group = length if length < 16 else 16 + (length >> 5)
+                used.append(self.slots.setdefault((9, group, expected >> 7 - k & 1), [2**21, 0]))
+            inputs = [stretch[a >> 10] for a, _ in used]
+            places = [confidence[c] for _, c in used]
+            weights = self.weights[chosen]
+            total = sum(weights[i][place] * inputs[i] for i, place in enumerate(places))
+            d = clip(total >> 16, -1023, 1023)
+            mixed = squash[d]
+            knot = self.knots.setdefault((chosen, partial), first[:])
+            j, f = d + 1024 >> 6, (d + 1024) % 64
+            refined = knot[j] * (64 - f) + knot[j + 1] * f >> 6
+            y = bits.bit(clip(mixed + refined >> 1, 16, 65520))
+
+            for i, place in enumerate(places):
+                weights[i][place] += inputs[i] * (y * 2**16 - mixed) + 2 ** (s - 1) >> s
+            for slot in used:
+                slot[0] += (y * 2**22 - slot[0]) * rate[slot[1]] >> 16
+                slot[1] = min(slot[1] + 1, 127)
+            near = j if f < 32 else j + 1
+            knot[near] += y * 2**16 - knot[near] >> 6
+            partial, node = 2 * partial + y, 2 * node + y
+        return partial - 256
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -676,23 +847,6 @@ class Side:
     bands: list[Band]
 
 
-def read_part(reader: Reader, longest: int) -> bytes:
-    """format_lhic_ax_side.md, 1."""
-    size = reader.varint()
-    data = reader.take(size >> 1)
-    if size & 1:
-        filters = [{"id": lzma.FILTER_LZMA1, "lc": 4, "lp": 0, "pb": 0, "dict_size": 2**20}]
-        unpacker = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters)
-        try:
-            data = unpacker.decompress(data, longest + 1)
-        except lzma.LZMAError as error:
-            raise DecodeError("side: broken LZMA stream") from error
-        require(len(data) > longest or unpacker.eof, "side: LZMA stream is cut")
-        require(not unpacker.unused_data, "side: bytes behind an LZMA stream")
-    require(len(data) <= longest, "side: part too long")
-    return data
-
-
 def bits_of(data: bytes, count: int) -> np.ndarray:
     """`count` bits, the first in the top bit of the first byte."""
     return np.unpackbits(np.frombuffer(data, np.uint8))[:count].astype(bool)
@@ -701,19 +855,19 @@ def bits_of(data: bytes, count: int) -> np.ndarray:
 def read_side(section: bytes, header: Header, max_error: int, h: int, w: int) -> Side:
     reader = Reader(section)
     # format_lhic_ax_side.md, 2
-    part = read_part(reader, -(-h * w // 8))
+    part = reader.packed(-(-h * w // 8))
     mask = np.zeros((h, w), bool)
     if part:
         require(len(part) == -(-h * w // 8), "side: size of the mask")
         mask = np.logical_xor.accumulate(bits_of(part, h * w).reshape(h, w), axis=0)
     # format_lhic_ax_side.md, 3
     longest = header.shape[0] * (26 + 5 * min(h * w, 65536)) + 5
-    bands, nodata = read_bands(Reader(read_part(reader, longest)), header, max_error, h * w, has_mask=len(part) > 0)
+    bands, nodata = read_bands(Reader(reader.packed(longest)), header, max_error, h * w, has_mask=len(part) > 0)
     # format_lhic_ax_side.md, 5
     sparse = [band for band in bands if band.kind == SPARSE]
     if sparse:
         ends = np.cumsum([0] + [len(band.cells) for band in sparse])
-        part = read_part(reader, -(-int(ends[-1]) // 8))
+        part = reader.packed(-(-int(ends[-1]) // 8))
         require(len(part) == -(-int(ends[-1]) // 8), "side: size of the levels")
         bits = bits_of(part, ends[-1])
         for band, first, beyond in zip(sparse, ends[:-1], ends[1:], strict=True):
@@ -1682,7 +1836,7 @@ def read_escapes(section: bytes, n_samples: int) -> np.ndarray:
     difference = np.zeros(n_samples, np.int64)
     if section:
         require(section[0] <= 1, "lhic-bp: first byte of the escapes")
-        numbers = inflate(section[1:], 27 * n_samples) if section[0] == 1 else section[1:]
+        numbers = decode_code(section[1:], 27 * n_samples) if section[0] == 1 else section[1:]
         require(len(numbers) > 0, "lhic-bp: escapes without a run")
         reader = Reader(numbers)
         position = 0

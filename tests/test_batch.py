@@ -178,6 +178,20 @@ def test_export_is_for_any_reader(stored_models, tmp_path, cubes, capsys):
     assert attributes["proj:code"] == "EPSG:32633" and attributes["spatial:transform"] == said["transform"]
 
 
+def test_an_export_has_the_tags_of_a_geotiff(stored_models, tmp_path, capsys):
+    rasterio = pytest.importorskip("rasterio")
+    profile = {"driver": "GTiff", "count": 24, "height": 20, "width": 17, "dtype": "int16", "crs": "EPSG:32633"}
+    place = rasterio.Affine(30, 0, 300000, 0, -30, 5000000)
+    with rasterio.open(tmp_path / "a.tif", "w", transform=place, **profile) as raster:
+        raster.write(scene())
+        raster.update_tags(mission="a mission", AREA_OR_POINT="Point")
+    lhic.encode_file(tmp_path / "a.tif", tmp_path / "a.lhic", "stored")
+    assert run(capsys, "export", tmp_path / "a.lhic", tmp_path / "b.tif", "--quiet")[0] == 0
+    with rasterio.open(tmp_path / "b.tif") as raster:
+        assert raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG" and raster.transform == place
+        assert raster.tags()["mission"] == "a mission" and raster.tags()["AREA_OR_POINT"] == "Point"
+
+
 def test_inputs_are_looked_for_before_any_work(stored_models, tmp_path, cubes, capsys):
     code, _, err = run(
         capsys, "encode", cubes, tmp_path / "gone.npy", "--out-dir", tmp_path / "out", "--model", "stored"

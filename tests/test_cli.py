@@ -35,6 +35,15 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
     return code, captured.out, captured.err
 
 
+@pytest.mark.parametrize(
+    "arguments", [["encode"], ["encode", "a", "--device", "tpu"], ["infos", "a"], ["info", "a", "--x"]]
+)
+def test_what_is_not_understood_is_one_line(arguments, capsys):
+    code, out, err = run(capsys, *arguments)
+    assert code == 2 and out == "" and err.startswith("lhic: error: ") and len(err.splitlines()) == 1
+    assert "--help' says more" in err
+
+
 def test_encode_info_decode(stored_models, cube_file, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(cli, "BAR_DELAY_S", 3600.0)
     stream, again = tmp_path / "cube.lhic", tmp_path / "again.npy"

@@ -32,7 +32,7 @@ GROUPS = "lhic.codecs", "lhic.datasets"
 """Entry points, which are no modules."""
 
 
-WRITTEN = "*.md", "docs/*.md", "docs/tutorials/*.md", "*/README.md", "contrib/*/README.md"
+WRITTEN = "*.md", "docs/*.md", "docs/tutorials/*.md", "docs/codecs/*/README.md", "*/README.md", "contrib/*/README.md"
 DOCUMENTS = sorted({str(path.relative_to(REPOSITORY)) for pattern in WRITTEN for path in REPOSITORY.glob(pattern)})
 
 

@@ -36,7 +36,10 @@ def test_every_task_is_there_and_says_what_it_does():
         (["collect", "--profile", "small"], "error: collect: expected --into FILE, found none"),
         (["collect-enb", "--into", "x.parquet"], "error: collect-enb: expected --experiment FILE, found none"),
         (["merge", "--into", "x.parquet"], "error: merge: expected at least two files, found 0"),
-        (["experiment", "luck"], "error: experiment: expected one of cross-validation, ablations, floats, windows"),
+        (
+            ["experiment", "luck"],
+            "error: experiment: expected one of cross-validation, ablations, floats, windows, large-scene",
+        ),
         (["train", "--device", "tpu"], "error: device 'tpu': expected one of auto, cpu, cuda"),
         (["train", "--config", "gone.yml"], "error: gone.yml: expected a readable configuration, found No such file"),
         (["report", "--profile", "gone"], "error: results/gone"),

@@ -132,6 +132,25 @@ def test_codecs_of_the_study_are_left_out_of_what_can_be_explored(clean):
     assert "lhic.explore" in clean.run("python", "-c", "import importlib.metadata as m; print(m.entry_points())")
 
 
+def test_zarr_numcodecs_and_xarray_find_what_the_wheel_offers(wheel, tmp_path):
+    """By its entry points: unpacked, it lies before the checkout on the path."""
+    for library in ("zarr", "numcodecs", "xarray"):
+        pytest.importorskip(library)
+    zipfile.ZipFile(wheel).extractall(tmp_path / "wheel")
+    code = (
+        "import lhic, numcodecs, xarray, zarr.registry;"
+        "print(lhic.__file__, zarr.registry.get_codec_class('lhic'), numcodecs.get_codec({'id': 'lhic'}).__class__,"
+        "type(xarray.backends.list_engines()['lhic']), sep='\\n')"
+    )
+    variables = {**os.environ, "PYTHONPATH": str(tmp_path / "wheel")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    where, *found = done.stdout.splitlines()
+    assert Path(where).is_relative_to(tmp_path)
+    names = "zarr.LhicCodec", "numcodecs.Lhic", "xarray.LhicBackendEntrypoint"
+    assert found == [f"<class 'lhic.integrations.{name}'>" for name in names]
+
+
 def run_core_tests(environment: Environment, *selection: str) -> None:
     """Tests of the checkout on the installed package: they lie in a folder that holds no `lhic`."""
     shutil.copytree(REPOSITORY / "tests", environment.work / "tests", ignore=shutil.ignore_patterns("__pycache__"))

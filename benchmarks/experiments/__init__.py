@@ -1,4 +1,4 @@
-"""Experiments: lhic-ax trained without each scene and sensor, or with one part changed; floats; windows; LineRWKV."""
+"""Experiments: lhic-ax without some scene, sensor or part; floats; windows; a large scene; LineRWKV and its peers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ EXPERIMENTS = {
     "ablations": "ablate",
     "floats": "measure_floats",
     "windows": "measure_windows",
+    "large-scene": "measure_large_scene",
     "linerwkv": "measure_linerwkv",
 }
 

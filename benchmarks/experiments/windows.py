@@ -1,7 +1,7 @@
 """What a window, a spectrum and a band cost to read: streams of several tile sizes beside NetCDF and COG.
 
-The scene is put together from copies of the bundled patch, mirrored so that they meet.  Each read starts from a freshly
-opened file and is checked; bytes are those that the reader asked the file for.
+The scene is the bundled patch; `benchmarks.experiments.large_scene` takes a larger one.  Each read starts from a
+freshly opened file and is checked; bytes are those that the reader asked the file for.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,14 @@ STREAMS = (
     ("lhic-ax-fast-unseen", 64),
 )
 """Models, and rows and columns of their tiles."""
-COPIES = 1
-"""Of the patch, in each direction; 8 would be 1,024 x 1,024 pixels, and hours of a processor."""
 WINDOW = 64
 REPEATS = 5
 SEED = 1
 HEAD = ("file", "bits per sample", "read", "bytes read", "ms", "ms from the cache")
 
 Read = Callable[[tuple], np.ndarray]
+NamedFile = tuple[str, Path, Callable[["CountedFile"], Any]]
+"""Name in the table, path, and what opens it."""
 
 
 class CountedFile(io.RawIOBase):
@@ -78,25 +78,15 @@ def measure_windows(config_path: Path, out: Path) -> list[dict]:
     VerificationError
         What was read is not what was written.
     """
-    scene = scene_of(open_dataset("bundled")[0].load(), COPIES)
+    scene = open_dataset("bundled")[0].load()
     with tempfile.TemporaryDirectory() as folder:
-        return measured(scene, Path(folder), out)
+        return measured(scene, files(scene, Path(folder)), out)
 
 
-def scene_of(patch: np.ndarray, copies: int) -> np.ndarray:
-    """The patch beside and below its mirror images."""
-    n_bands, n_rows, n_columns = patch.shape
-    scene = np.empty((n_bands, copies * n_rows, copies * n_columns), patch.dtype)
-    for i, j in np.ndindex(copies, copies):
-        block = patch[:, :: -1 if i % 2 else 1, :: -1 if j % 2 else 1]
-        scene[:, i * n_rows : (i + 1) * n_rows, j * n_columns : (j + 1) * n_columns] = block
-    return scene
-
-
-def measured(scene: np.ndarray, folder: Path, out: Path) -> list[dict]:
-    """Rows of a scene whose files go to `folder`."""
+def measured(scene: np.ndarray, found: Iterable[NamedFile], out: Path) -> list[dict]:
+    """Rows of a scene that is in each of these files."""
     rows: list[dict] = []
-    for name, path, opener in tqdm(files(scene, folder), desc="windows", unit="file"):
+    for name, path, opener in tqdm(found, desc="windows", unit="file"):
         rng = np.random.default_rng(SEED)  # the same places in each file
         for kind, keys in keys_of(scene.shape, rng).items():
             first = [timed(scene, path, opener, key) for key in keys]
@@ -137,13 +127,23 @@ def timed(scene: np.ndarray, path: Path, opener: Callable[[CountedFile], Any], k
     return n_read, 1000 * (first - started), 1000 * (again - first)
 
 
-def files(scene: np.ndarray, folder: Path) -> Iterator[tuple[str, Path, Callable[[CountedFile], Any]]]:
-    """Name, path and opener of each way to keep a scene."""
+def files(scene: np.ndarray, folder: Path) -> Iterator[NamedFile]:
+    """Each way to keep a scene, in files of that folder."""
     for model, side in STREAMS:
         path = folder / f"{model}-{side}.lhic"
         path.write_bytes(lhic.encode(scene, model, "cpu", tile_shape=(side, side)))
-        lhic.open(path, "cpu")[:3, :16, :16]  # loads and compiles
-        yield f"{model}, tiles of {side} x {side}", path, _opened
+        yield of_stream(model, side, path)
+    yield from others(scene, folder)
+
+
+def of_stream(model: str, side: int, path: Path) -> NamedFile:
+    """A stream, once its model is loaded and compiled."""
+    lhic.open(path, "cpu")[:3, :16, :16]
+    return f"{model}, tiles of {side} x {side}", path, _opened
+
+
+def others(scene: np.ndarray, folder: Path) -> Iterator[NamedFile]:
+    """The scene as NetCDF and as COG."""
     path = folder / "scene.nc"
     _write_netcdf(scene, path)
     yield "NetCDF-4, zlib 4 and shuffle, one band a chunk", path, _opened_netcdf

@@ -38,7 +38,7 @@ MASK = "mask"
 """In `auxiliary`: the dataset's own mask."""
 OWN = "lhic_metadata"
 """Tag of files that are made here: what GDAL has no place for, as JSON."""
-OWN_KEYS = "quantity", "default_bands", "description", "times"
+OWN_KEYS = "quantity", "default_bands", "description", "times", "extra"
 MAX_TAG_BYTES = 1 << 24
 
 
@@ -237,6 +237,8 @@ def _add_wavelengths(found: dict[str, Any], raster: Any) -> None:
     """Of the bands' tags, of GDAL's own domain for them, or of the bands' descriptions."""
     tags = [raster.tags(band) for band in raster.indexes]
     images = [raster.tags(band, ns="IMAGERY") for band in raster.indexes]
+    if good := _numbers(tags, "bbl"):
+        found["bad_bands"] = [not value for value in good]
     if all("CENTRAL_WAVELENGTH_UM" in image for image in images):
         found["wavelengths"] = [number(float(image["CENTRAL_WAVELENGTH_UM"])) for image in images]
         found["wavelength_unit"] = "um"
@@ -256,8 +258,6 @@ def _add_wavelengths(found: dict[str, Any], raster: Any) -> None:
     else:
         if told := spectral_keys.of_descriptions(list(raster.descriptions)):
             found["wavelengths"], found["wavelength_unit"] = [number(value) for value in told[0]], told[1]
-    if good := _numbers(tags, "bbl"):
-        found["bad_bands"] = [not value for value in good]
 
 
 def _numbers(tags: list[dict[str, str]], key: str) -> list[Any] | None:
@@ -382,6 +382,8 @@ def _describe(target: Any, scene: Scene) -> None:
             if len(names) == target.count:
                 target.colorinterp = [ColorInterp[name] for name in names]
     else:
+        # An export has the free tags of a source that was a GeoTIFF; domains and bands' tags say how that was laid out.
+        target.update_tags(**json.loads(scene.sources.get(GDAL, b"{}")).get("dataset", {}).get("", {}))
         _tag_bands(target, said)
         if left := {key: said[key] for key in OWN_KEYS if key in said}:
             target.update_tags(**{OWN: json.dumps(left, ensure_ascii=False)})
@@ -412,15 +414,17 @@ _RPC_KEYS = (
 
 def _tag_bands(target: Any, said: dict[str, Any]) -> None:
     """Wavelengths where GDAL's drivers put them."""
-    if "wavelengths" not in said:
-        return
-    for band, wavelength in enumerate(said["wavelengths"]):
-        tags = {"wavelength": str(wavelength), "wavelength_units": said.get("wavelength_unit", "nm")}
-        if "fwhm" in said:
-            tags["fwhm"] = str(said["fwhm"][band])
+    for band in range(target.count):
+        tags = {}
+        if "wavelengths" in said:
+            tags["wavelength"] = str(said["wavelengths"][band])
+            tags["wavelength_units"] = said.get("wavelength_unit", "nm")
+            if "fwhm" in said:
+                tags["fwhm"] = str(said["fwhm"][band])
         if "bad_bands" in said:
             tags["bbl"] = str(int(not said["bad_bands"][band]))
-        target.update_tags(band + 1, **tags)
+        if tags:
+            target.update_tags(band + 1, **tags)
 
 
 def _copy_as_cog(rasterio: Any, whole: str, path: str, scene: Scene) -> None:

@@ -342,8 +342,9 @@ def export_cube(
 ) -> contextlib.AbstractContextManager[CubeSink]:
     """As `create_cube`, but whatever the source was: what any reader of the format expects; a GeoTIFF is a COG."""
     said = {key: value for key, value in scene.metadata.items() if key != "source"}
-    plain = Scene(scene.shape, scene.dtype, said, {}, scene.auxiliary)
-    kind = format_of(path, plain)
+    kind = format_of(path, Scene(scene.shape, scene.dtype, said))
+    kept = {name: raw for name, raw in scene.sources.items() if kind == geotiff.NAME and name == geotiff.GDAL}
+    plain = Scene(scene.shape, scene.dtype, said, kept, scene.auxiliary)
     return create_cube(path, plain, overwrite, "cog" if kind == geotiff.NAME else kind)
 
 

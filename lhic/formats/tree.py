@@ -35,7 +35,7 @@ BAND_AXIS = re.compile(r"^(bands?|channels?|spectral)$", re.IGNORECASE)
 NO_NAME = re.compile(r"^(phony_dim_|dim_?|axis_?|d)\d+$|^$", re.IGNORECASE)
 OWN = "lhic_metadata"
 """Attribute of the root of files that are made here: what no convention has a place for, as JSON."""
-OWN_KEYS = "gcps", "gcps_crs", "rpcs", "default_bands", "band_names", "description", "times"
+OWN_KEYS = "gcps", "gcps_crs", "rpcs", "default_bands", "band_names", "description", "times", "extra"
 CUBE_SHARE = 4
 """Of the cube's samples: another array with three axes and at least a fourth of them is a cube of its own."""
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from lhic.cube import n_bytes_of
 from lhic.errors import CorruptStreamError, InvalidCubeError, TruncatedStreamError
+from lhic.stream.packed import read_code, write_code
 from lhic.stream.tiles import Stream
 from lhic.stream.varint import CRC, MAX_VARINT, Reader, write_bytes, write_varint
 
@@ -72,7 +73,8 @@ def pack(name: str, array: np.ndarray | bytes) -> Packed:
     planes = (
         flat.view(np.uint8).reshape(-1, values.dtype.itemsize).T
     )  # first bytes first: neighbours differ in the last
-    data = zlib.compress(np.ascontiguousarray(planes).tobytes(), 9)
+    plain = np.ascontiguousarray(planes).tobytes()
+    data = write_code(plain, [values.shape[-1] if values.ndim > 1 else 0]) or plain
     return Packed(AuxiliaryEntry(name, values.dtype, values.shape, len(data), zlib.crc32(data)), data)
 
 
@@ -137,12 +139,8 @@ def unpack(stream: Stream, entry: AuxiliaryEntry) -> np.ndarray:
         raise TruncatedStreamError(f"{what}: expected {entry.n_bytes} bytes, found {len(data)}")
     if zlib.crc32(data) != entry.crc:
         raise CorruptStreamError(f"{what}: checksum does not match: the stream is damaged")
-    inflater = zlib.decompressobj()
-    try:
-        planes = inflater.decompress(data, n_bytes + 1)
-    except zlib.error as error:
-        raise CorruptStreamError(f"{what}: expected a zlib stream, found otherwise ({error})") from error
-    if len(planes) != n_bytes or not inflater.eof or inflater.unused_data:
-        raise CorruptStreamError(f"{what}: expected exactly one zlib stream of {n_bytes} bytes, found otherwise")
+    planes = data if entry.n_bytes == n_bytes else read_code(data, what, n_bytes)
+    if len(planes) != n_bytes:
+        raise CorruptStreamError(f"{what}: expected {n_bytes} bytes, found {len(planes)}")
     by_byte = np.frombuffer(planes, np.uint8).reshape(entry.dtype.itemsize, -1)
     return np.ascontiguousarray(by_byte.T).reshape(-1).view(entry.dtype).reshape(entry.shape)

@@ -93,7 +93,7 @@ def write_head(header: Header, tiles: Sequence[TileEntry], beside: Sequence[Pack
     fields += [write_varint(n) for n in (*header.shape, header.tile_rows, header.tile_columns)]
     fields += [write_bytes(header.model_name.encode()), write_bytes(header.family.encode())]
     fields += [write_bytes(header.weights_hash), write_bytes(header.parameters)]
-    fields += [write_bytes(write_metadata(header.metadata, header.shape[0])), write_varint(n_sections)]
+    fields += [write_metadata(header.metadata, header.shape[0]), write_varint(n_sections)]
     for tile in tiles:
         fields += [write_varint(n_bytes) for n_bytes in tile.section_bytes]
         fields += [CRC.pack(tile.samples_crc), CRC.pack(tile.sections_crc)]
@@ -138,7 +138,7 @@ def read_index(stream: Stream) -> StreamIndex:
     if len(weights_hash) not in (0, 32):
         raise CorruptStreamError(f"header: weights hash: expected 0 or 32 bytes, found {len(weights_hash)}")
     parameters = reader.bytes("parameters", MAX_PARAMETERS_BYTES)
-    metadata = read_metadata(reader.bytes("metadata", len(head)), n_bands)
+    metadata = read_metadata(reader, n_bands)
     of_model = model_name, family, weights_hash, parameters
     header = Header(dtype, shape, tile_rows, tile_columns, *of_model, metadata, values)
     tiles = _read_tile_entries(reader, header, PREAMBLE.size + header_bytes)

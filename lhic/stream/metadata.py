@@ -9,13 +9,14 @@ import datetime
 import json
 import re
 import sys
-import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from lhic.errors import CorruptStreamError, InvalidCubeError
+from lhic.stream.packed import read_packed, write_packed
+from lhic.stream.varint import Reader
 
 MAX_BYTES = 1 << 20
 """Of the JSON text.  A list of lists takes thirty times as much memory as its text."""
@@ -59,7 +60,7 @@ def plain(metadata: object, n_bands: int) -> dict:
 
 
 def write_metadata(metadata: dict, n_bands: int) -> bytes:
-    """Metadata section: empty for an empty dict, else deflated JSON.
+    """The field of the header: packed JSON, of no bytes for an empty dict.
 
     Raises
     ------
@@ -68,25 +69,22 @@ def write_metadata(metadata: dict, n_bands: int) -> bytes:
     """
     metadata = plain(metadata, n_bands)
     if not metadata:
-        return b""
+        return write_packed(b"")
     text = json.dumps(metadata, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     if len(text) > MAX_BYTES:
         raise InvalidCubeError(f"metadata: expected at most {MAX_BYTES} bytes of JSON, found {len(text)}")
-    return zlib.compress(text, 9)
+    return write_packed(text)
 
 
-def read_metadata(section: bytes, n_bands: int) -> dict:
+def read_metadata(reader: Reader, n_bands: int) -> dict:
     """Inverse of `write_metadata`; `CorruptStreamError` on anything else."""
-    if not section:
+    text = read_packed(reader, "metadata", MAX_BYTES)
+    if not text:
         return {}
-    inflater = zlib.decompressobj()
     try:
-        text = inflater.decompress(section, MAX_BYTES)
-        if not inflater.eof or inflater.unused_data:
-            raise ValueError(f"not exactly one zlib stream of at most {MAX_BYTES} bytes")
         metadata = json.loads(text.decode())
-    except (zlib.error, ValueError, RecursionError) as error:
-        raise CorruptStreamError(f"header: metadata: expected deflated JSON, found otherwise ({error})") from error
+    except (ValueError, RecursionError) as error:
+        raise CorruptStreamError(f"header: metadata: expected JSON, found otherwise ({error})") from error
     try:
         return plain(metadata, n_bands)
     except InvalidCubeError as error:

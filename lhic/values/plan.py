@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,6 +16,7 @@ import numpy as np
 
 from lhic.cube import DTYPES
 from lhic.errors import CorruptStreamError
+from lhic.stream.packed import read_packed, write_packed
 from lhic.stream.varint import Reader, unzigzag, write_varint, zigzag
 from lhic.values.maps import Kind, Map, bits_of
 
@@ -133,7 +133,7 @@ class Plan:
             low = (numbers & (1 << found.shift) - 1).astype(np.uint64)
             np.copyto(out, np.where(is_special, codes, numbers >> found.shift), casting="unsafe")
             low[is_special] = 0
-            parts += [_pack(plane) for plane in _planes(low, found.shift)]
+            parts += [write_packed(plane, [tile.shape[2]]) for plane in _planes(low, found.shift)]
         return coded, b"".join(parts)
 
     def join(self, coded: np.ndarray, rest: bytes, dtype: np.dtype, n_bands: int | None = None) -> np.ndarray:
@@ -154,7 +154,7 @@ class Plan:
             is_special, at = _found_in(codes, numbers)
             low = np.zeros(upper.shape, np.uint64)
             for number in range(-(-found.shift // 8)):
-                plane = _unpack(reader, upper.size).reshape(upper.shape)
+                plane = _read_plane(reader, upper.size).reshape(upper.shape)
                 low |= plane.astype(np.uint64) << np.uint64(8 * number)
             if found.shift and int(low.max()) >> found.shift:
                 raise CorruptStreamError(f"rest section: expected numbers of {found.shift} bits, found greater ones")
@@ -226,26 +226,9 @@ def _planes(low: np.ndarray, shift: int) -> list[bytes]:
     return [(low >> np.uint64(8 * number)).astype(np.uint8).tobytes() for number in range(-(-shift // 8))]
 
 
-def _pack(plain: bytes) -> bytes:
-    """varint of ``2 * length + compressed``, then that many bytes."""
-    compressed = zlib.compress(plain, 6)
-    if len(compressed) < len(plain):
-        return write_varint(2 * len(compressed) + 1) + compressed
-    return write_varint(2 * len(plain)) + plain
-
-
-def _unpack(reader: Reader, n_bytes: int) -> np.ndarray:
-    """Inverse of `_pack`: uint8 (n_bytes,)."""
-    size = reader.varint("length of a plane")
-    part = reader.take(size >> 1, "plane")
-    if size & 1:
-        inflater = zlib.decompressobj()
-        try:
-            part = inflater.decompress(part, n_bytes + 1)
-        except zlib.error as error:
-            raise CorruptStreamError(f"{reader.what}: expected a zlib stream, found damage ({error})") from error
-        if not inflater.eof or inflater.unused_data:
-            raise CorruptStreamError(f"{reader.what}: expected one whole zlib stream of {n_bytes} bytes, found another")
-    if len(part) != n_bytes:
-        raise CorruptStreamError(f"{reader.what}: expected {n_bytes} bytes of a plane, found {len(part)}")
-    return np.frombuffer(part, np.uint8)
+def _read_plane(reader: Reader, n_bytes: int) -> np.ndarray:
+    """uint8 (n_bytes,)."""
+    plane = read_packed(reader, "plane", n_bytes)
+    if len(plane) != n_bytes:
+        raise CorruptStreamError(f"{reader.what}: expected {n_bytes} bytes of a plane, found {len(plane)}")
+    return np.frombuffer(plane, np.uint8)

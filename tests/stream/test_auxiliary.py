@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -13,6 +13,7 @@ import lhic
 from lhic.errors import CorruptStreamError, InvalidCubeError, LhicError, MemoryBudgetError, UsageError
 from lhic.families.raw import RawModel
 from lhic.stream.auxiliary import TYPES, pack, pack_all, read_entries, unpack, write_entries
+from lhic.stream.packed import write_code
 from lhic.stream.varint import Reader
 
 CUBE = np.arange(24, dtype="int16").reshape(2, 3, 4)
@@ -23,6 +24,7 @@ def encoded(**beside) -> bytes:
 
 
 @given(st.sampled_from(TYPES).flatmap(lambda kind: arrays.arrays(kind, arrays.array_shapes(min_dims=0, min_side=0))))
+@settings(deadline=None)
 def test_any_array_comes_back_bit_by_bit(array):
     packed = pack("a", array)
     (entry,) = read_entries(Reader(write_entries([packed]), "header"), 0)
@@ -93,9 +95,10 @@ def test_every_flipped_byte_is_noticed():
 def test_sections_that_do_not_hold_what_they_announce():
     packed = pack("a", np.arange(10))
     entry = packed.entry
-    for data in (zlib.compress(bytes(79)), zlib.compress(bytes(81)), zlib.compress(bytes(80)) + b"x", b"nothing"):
+    codes = [write_code(bytes(n)) for n in (79, 80, 81)]
+    for data in (codes[0], codes[1][:-1], codes[1] + b"x", codes[2], b"nothing", bytes(81), b""):
         bad = type(entry)("a", entry.dtype, entry.shape, len(data), zlib.crc32(data))
-        with pytest.raises(CorruptStreamError, match="auxiliary a: expected"):
+        with pytest.raises(CorruptStreamError, match="auxiliary a: "):
             unpack(data, bad)
     with pytest.raises(CorruptStreamError, match="checksum"):
         unpack(packed.data[:-1] + b"x", entry)

@@ -2,17 +2,23 @@
 
 import datetime
 import json
-import zlib
 
 import numpy as np
 import pytest
 
 from lhic.errors import CorruptStreamError, InvalidCubeError
-from lhic.stream.metadata import MAX_BYTES, MAX_DEPTH, nodata_of, plain, read_metadata, write_metadata
+from lhic.stream.metadata import MAX_BYTES, MAX_DEPTH, nodata_of, plain, write_metadata
+from lhic.stream.metadata import read_metadata as read_field
+from lhic.stream.packed import write_packed
+from lhic.stream.varint import Reader, write_varint
 
 
 def section(text: bytes | str) -> bytes:
-    return zlib.compress(text.encode() if isinstance(text, str) else text)
+    return write_packed(text.encode() if isinstance(text, str) else text)
+
+
+def read_metadata(field: bytes, n_bands: int) -> dict:
+    return read_field(Reader(field, "header"), n_bands)
 
 
 def nested(n: int) -> list:
@@ -42,8 +48,8 @@ def test_numbers_arrays_and_tuples_are_taken_for_what_they_hold():
 
 
 @pytest.mark.parametrize("nothing", [None, {}])
-def test_no_metadata_take_no_bytes(nothing):
-    assert write_metadata(nothing, 3) == b"" and read_metadata(b"", 3) == {}
+def test_no_metadata_take_no_bytes_but_their_length(nothing):
+    assert write_metadata(nothing, 3) == b"\0" and read_metadata(b"\0", 3) == {}
 
 
 @pytest.mark.parametrize(
@@ -101,7 +107,7 @@ def test_what_json_does_not_have_is_refused_on_one_line(metadata, words):
         "5",
         '"x"',
         "{",
-        "",
+        " ",
         '{"a": NaN}',
         '{"a": 1e999}',
         '{"a": "\\ud800"}',
@@ -123,10 +129,33 @@ def test_as_deep_and_as_long_as_allowed():
         assert read_metadata(write_metadata(metadata, 3), 3) == metadata
 
 
-def test_a_bomb_is_refused_before_it_is_inflated():
-    for bomb in (section(b" " * (MAX_BYTES + 1)), section(b'{"a":"' + b"a" * (17 << 20) + b'"}'), section("{}") + b"x"):
-        with pytest.raises(CorruptStreamError, match="metadata"):
+def test_a_bomb_is_refused_before_it_is_unpacked():
+    long = write_varint(1 << 40) + b"\0" + bytes(50)
+    for bomb in (
+        section(b" " * (MAX_BYTES + 1)),
+        write_varint(2 * len(long) + 1) + long,
+        write_varint(2 * (MAX_BYTES + 1)) + bytes(MAX_BYTES + 1),
+    ):
+        with pytest.raises(CorruptStreamError, match="metadata: expected at most"):
             read_metadata(bomb, 3)
+
+
+def test_damaged_codes_are_refused():
+    whole = section('{"description":"' + "ab, " * 40 + '"}')
+    code = whole[1:]
+    assert whole[0] == 2 * len(code) + 1 and read_metadata(whole, 3)
+    n, stride = Reader(code, "").varint("n"), 1 + len(write_varint(len(code)))
+    for damaged in (
+        code[:-1],
+        code + b"x",
+        write_varint(n) + write_varint(n) + code[stride:],  # a row longer than all
+        write_varint(len(code)) + code[len(write_varint(n)) :],  # not shorter than what it codes
+        write_varint(n // 2) + code[len(write_varint(n)) :],
+        b"",
+        b"\x20",
+    ):
+        with pytest.raises(CorruptStreamError, match="metadata"):
+            read_metadata(write_varint(2 * len(damaged) + 1) + damaged, 3)
 
 
 def test_times_and_what_numpy_holds_are_taken():

@@ -7,14 +7,13 @@ Format v1: docs/format_lhic_bp.md, section 6.
 
 from __future__ import annotations
 
-import zlib
-
 import numpy as np
 
 from lhic.errors import CorruptStreamError
+from lhic.stream.packed import read_code, write_code
 from lhic.stream.varint import MAX_VARINT_BYTES, pack_varints, unpack_varints, unzigzag, zigzag
 
-PLAIN, DEFLATED = b"\x00", b"\x01"
+PLAIN, CODED = b"\x00", b"\x01"
 """First byte of an escape section."""
 
 
@@ -23,7 +22,7 @@ def write_escapes(differences: np.ndarray) -> bytes:
 
     differences : int64 (S, h, w), sample minus clamped sample, 0 almost everywhere
     Runs of equal differences along band, row, column: gap since the last run, length - 1, zigzag of the difference.
-    Deflated where that helps, as it does for scenes much of which is out of range.
+    Coded where that helps, as it does for scenes much of which is out of range.
     """
     flat = differences.reshape(-1)
     (edges,) = np.nonzero(np.diff(flat, prepend=0, append=0))
@@ -34,8 +33,8 @@ def write_escapes(differences: np.ndarray) -> bytes:
     begins, ends = begins[keep], ends[keep]
     gaps = begins - np.concatenate([[0], ends[:-1]])
     plain = pack_varints(np.stack([gaps, ends - begins - 1, zigzag(flat[begins])], axis=1).reshape(-1))
-    deflated = zlib.compress(plain, 9)
-    return PLAIN + plain if len(plain) <= len(deflated) else DEFLATED + deflated
+    code = write_code(plain)
+    return PLAIN + plain if code is None else CODED + code
 
 
 def read_escapes(data: bytes, shape: tuple[int, int, int], what: str) -> np.ndarray | None:
@@ -43,7 +42,12 @@ def read_escapes(data: bytes, shape: tuple[int, int, int], what: str) -> np.ndar
     if not data:
         return None
     n_samples = shape[0] * shape[1] * shape[2]
-    values = unpack_varints(_inflate(data, n_samples * 3 * MAX_VARINT_BYTES, what), what)
+    kind, runs = data[:1], data[1:]
+    if kind not in (PLAIN, CODED):
+        raise CorruptStreamError(f"{what}: expected a first byte of 0 or 1, found {kind[0]}")
+    if kind == CODED:
+        runs = read_code(runs, what, n_samples * 3 * MAX_VARINT_BYTES)
+    values = unpack_varints(runs, what)
     if not values.size or values.size % 3:
         raise CorruptStreamError(f"{what}: expected three numbers a run, found {values.size} numbers")
     gaps, lengths, signed = values.reshape(-1, 3).T
@@ -59,20 +63,3 @@ def read_escapes(data: bytes, shape: tuple[int, int, int], what: str) -> np.ndar
     flat = np.zeros(n_samples, np.int64)
     flat[: filled.size] = filled
     return flat.reshape(shape)
-
-
-def _inflate(data: bytes, limit: int, what: str) -> bytes:
-    """Numbers of an escape section; `limit` bytes are more than any tile can need."""
-    kind, rest = data[:1], data[1:]
-    if kind == PLAIN:
-        return rest
-    if kind != DEFLATED:
-        raise CorruptStreamError(f"{what}: expected a first byte of 0 or 1, found {kind[0]}")
-    inflater = zlib.decompressobj()
-    try:
-        plain = inflater.decompress(rest, limit)
-    except zlib.error as error:
-        raise CorruptStreamError(f"{what}: expected a zlib stream, found damage ({error})") from error
-    if not inflater.eof or inflater.unused_data:
-        raise CorruptStreamError(f"{what}: expected one whole zlib stream of at most {limit} bytes, found another")
-    return plain

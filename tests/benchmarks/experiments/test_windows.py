@@ -16,9 +16,8 @@ def test_every_file_gives_every_part_back(tmp_path, monkeypatch):
     pytest.importorskip("h5py")
     monkeypatch.setattr(windows, "STREAMS", (("lhic-ax-fast", 8),))
     monkeypatch.setattr(windows, "REPEATS", 2)
-    scene = windows.scene_of(patch(), 2)
-    assert scene.shape == (6, 40, 36) and np.array_equal(scene[:, 20:, :18], patch()[:, ::-1])
-    rows = windows.measured(scene, tmp_path, tmp_path / "out")
+    scene = np.tile(patch(), (1, 2, 2))
+    rows = windows.measured(scene, windows.files(scene, tmp_path), tmp_path / "out")
     assert len(rows) == 3 * 5 and {row["read"] for row in rows} >= {"spectrum", "band 3"}
     of_stream = {row["read"]: row["bytes_read"] for row in rows if row["file"].startswith("lhic")}
     of_netcdf = {row["read"]: row["bytes_read"] for row in rows if row["file"].startswith("NetCDF")}

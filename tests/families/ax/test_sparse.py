@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lhic.families.ax.planes.packing import pack
 from lhic.families.ax.planes.sparse import BLOCK, levels_worth_listing, max_listed
+from lhic.stream.packed import write_packed
 
 
 @given(st.dictionaries(st.integers(1, 2000), st.integers(1, 300), max_size=60), st.integers(1, 10_000))
@@ -38,7 +38,7 @@ def test_a_list_that_is_taken_saves_bits(step, n_samples):
     listed = levels_worth_listing(places, counts, len(samples))
     assert not listed[: 2 * BLOCK].all() and listed[-4 * BLOCK :].all(), "the comb alone"
     without = ideal_bits(samples, np.ones_like(listed))
-    assert ideal_bits(samples, listed) + 8 * len(pack(np.packbits(listed).tobytes())) < without
+    assert ideal_bits(samples, listed) + 8 * len(write_packed(np.packbits(listed).tobytes())) < without
 
 
 def test_few_samples_leave_gaps_that_are_not_worth_a_list():

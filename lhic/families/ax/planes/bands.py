@@ -21,11 +21,13 @@ import numpy as np
 from lhic.errors import CorruptStreamError
 from lhic.families.ax.planes.near_lossless import cell_of, quantise, reconstruct
 from lhic.families.ax.planes.nodata import is_isolated
-from lhic.families.ax.planes.packing import pack, unpack
 from lhic.families.ax.planes.sparse import levels_worth_listing, max_listed
+from lhic.stream.packed import read_packed, write_packed
 from lhic.stream.varint import Reader, unzigzag, write_varint, zigzag
 
 MAX_LEVELS = 1 << 16
+MAX_PERIOD = 64
+"""Bytes of a list of levels after which it may repeat."""
 MAX_MODEL_VALUE = 1 << 15
 CENTRES = 9
 """A plane's zero is at 0, 1, .. 8 eighths of its range: near its median without the cost of saying where."""
@@ -191,7 +193,16 @@ def write_bands(bands: Sequence[Band], nodata: int | None) -> bytes:
         if band.kind == Kind.RANKED:
             numbers += write_varint(len(band.cells)) + b"".join(write_varint(int(n)) for n in np.diff(band.cells))
     used = [band.used for band in bands if band.kind == Kind.SPARSE]
-    return pack(codes + numbers) + (pack(np.packbits(np.concatenate(used)).tobytes()) if used else b"")
+    return write_packed(codes + numbers) + (_write_levels(used) if used else b"")
+
+
+def _write_levels(used: list[np.ndarray]) -> bytes:
+    """One bit for each cell of the sparse bands; where gaps are regular, bytes are those some places before."""
+    plain = np.packbits(np.concatenate(used))
+    is_set = plain != 0
+    alike = [np.count_nonzero((plain[n:] == plain[:-n]) & is_set[n:]) for n in range(1, min(MAX_PERIOD, len(plain)))]
+    period = int(np.argmax(alike)) + 1 if alike and 2 * max(alike) > np.count_nonzero(is_set) else 0
+    return write_packed(plain.tobytes(), [0, period])
 
 
 def read_bands(
@@ -208,7 +219,7 @@ def read_bands(
     """
     # Per band at most a code, five numbers of 5 bytes and a list of cells; each number is below 2^34.
     numbers = Reader(
-        unpack(reader, "bands", n_bands * (26 + 5 * min(n_pixels, MAX_LEVELS)) + 5), f"{reader.what}: bands"
+        read_packed(reader, "bands", n_bands * (26 + 5 * min(n_pixels, MAX_LEVELS)) + 5), f"{reader.what}: bands"
     )
     codes = np.frombuffer(numbers.take(n_bands, "codes"), np.uint8).astype(int)
     if codes.max() >= len(Kind) * 4 * CENTRES:
@@ -288,7 +299,7 @@ def _read_lists(reader: Reader, bands: list[Band], n_pixels: int, max_error: int
     if not any(sizes):
         return bands
     n_bytes = -(-sum(sizes) // 8)
-    plain = unpack(reader, "levels", n_bytes)
+    plain = read_packed(reader, "levels", n_bytes)
     if len(plain) != n_bytes:
         raise CorruptStreamError(f"{reader.what}: levels: expected {n_bytes} bytes, found {len(plain)}")
     bits = np.unpackbits(np.frombuffer(plain, np.uint8), count=sum(sizes)).astype(bool)

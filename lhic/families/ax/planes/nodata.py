@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lhic.families.ax.planes.packing import pack
+from lhic.stream.packed import write_packed
 
 MIN_GAP = 16
 BITS_A_SAMPLE = 0.05
@@ -74,10 +74,10 @@ def write_mask(mask: np.ndarray) -> bytes:
     Each row is compared with the one above it, so that straight and slanted borders become regular.
     """
     if not mask.any():
-        return pack(b"")
+        return write_packed(b"")
     changed = mask.copy()
     changed[1:] ^= mask[:-1]
-    return pack(np.packbits(changed).tobytes())
+    return write_packed(np.packbits(changed).tobytes(), [0, -(-mask.shape[1] // 8)])
 
 
 def read_mask(plain: bytes, shape: tuple[int, int]) -> np.ndarray:

@@ -16,7 +16,7 @@ from lhic.errors import CorruptStreamError, UsageError
 from lhic.families.ax.planes.bands import Band, Kind, centre_position, describe, read_bands, write_bands
 from lhic.families.ax.planes.near_lossless import cell_of, reconstruct
 from lhic.families.ax.planes.nodata import find_nodata, read_mask, write_mask
-from lhic.families.ax.planes.packing import unpack
+from lhic.stream.packed import read_packed
 from lhic.stream.varint import Reader
 
 SPLIT_LEVELS = 1 << 16
@@ -127,7 +127,7 @@ def read_side(side: bytes, shape: tuple[int, int, int], dtype: np.dtype, max_err
     reader = Reader(side, "side section")
     n_pixels = shape[1] * shape[2]
     mask_bytes = -(-n_pixels // 8)
-    plain = unpack(reader, "mask", mask_bytes)
+    plain = read_packed(reader, "mask", mask_bytes)
     if len(plain) not in (0, mask_bytes):
         raise CorruptStreamError(f"side section: mask: expected 0 or {mask_bytes} bytes, found {len(plain)}")
     mask = read_mask(plain, shape[1:])

@@ -120,8 +120,9 @@ def learned_table(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
     or more), a column for each sensor, parameters, MACs, encode MS/s, decode MS/s (one thread where there is such a
     timing).  Smallest change first.
     """
-    mark, found = marked(rows), good(rows)
+    found = good(rows)
     found = found.assign(label=label(found))
+    marks = {dataset: marked(of_dataset) for dataset, of_dataset in found.groupby("dataset")}
     pairs = differences(rows, reference)
     n_cubes = found.groupby("dataset")["cube"].nunique()
     lines = []
@@ -136,7 +137,7 @@ def learned_table(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
                 change, its_pairs["tile"].where(its_pairs["tile"] != "", its_pairs["cube"]).to_numpy(str)
             )
         line = {
-            "codec": mark(name),
+            "codec": marks[dataset](name),
             "dataset": dataset,
             "cubes": f"{len(own)} of {n_cubes[dataset]}",
             "bps": own["bps"].mean(),

@@ -269,14 +269,14 @@ def _throughput(threads: pd.DataFrame, growth: pd.DataFrame) -> str:
 
 
 def _learned(table: pd.DataFrame) -> str:
-    """Of the dataset with the most cubes; codecs that have seen some of them do not count."""
+    """Of the dataset with the most cubes; codecs known to have seen some of them do not count."""
     dataset = table.assign(n=table["cubes"].str.split(" of ").str[1].astype(int)).sort_values("n")["dataset"].iloc[-1]
     lines = table[(table["dataset"] == dataset) & table["codec"].map(learned.is_learned)]
     lines = lines[~lines["codec"].str.contains(seen.MARKS["seen"])].sort_values("change %")
     if lines.empty:
         return ""
     fewer, best = (lines["change %"] < 0).sum(), lines.iloc[0]
-    of = f"{fewer} of {len(lines)} learned codecs that have not seen the cubes need fewer bits than the reference"
+    of = f"{fewer} of {len(lines)} learned codecs not known to have seen the cubes need fewer bits than the reference"
     return f"{of}; the best, {best['codec']}, changes its rate by {best['change %']:+.1f} % ({best['cubes']} cubes)."
 
 

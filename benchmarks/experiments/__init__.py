@@ -15,13 +15,15 @@ EXPERIMENTS = {
     "noise-floor": "measure_floors",
     "windows": "measure_windows",
     "large-scene": "measure_large_scene",
+    "linerwkv": "measure_linerwkv",
 }
 
 
 def run_experiment(name: str, folder: str = "") -> list[dict]:
-    """Run an experiment as ``configs/lhic-ax-<name>.yml`` says; its table goes to ``results/<folder>``, or local."""
+    """Run an experiment as its file in ``configs/`` says; its table goes to ``results/<folder>``, or local."""
     if name not in EXPERIMENTS:
         raise UsageError(f"experiment: expected one of {', '.join(EXPERIMENTS)}, found {name!r}")
     module = name.replace("-", "_")
     run = getattr(importlib.import_module(f"{__name__}.{module}"), EXPERIMENTS[name])
-    return run(REPOSITORY / "configs" / f"lhic-ax-{name}.yml", REPOSITORY / "results" / (folder or f"local/{module}"))
+    config = f"{name}.yml" if name == "linerwkv" else f"lhic-ax-{name}.yml"
+    return run(REPOSITORY / "configs" / config, REPOSITORY / "results" / (folder or f"local/{module}"))

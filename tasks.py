@@ -155,13 +155,13 @@ def train_presets(context, preset=None):
 
 @task(
     help={
-        "name": "cross-validation, ablations, copies, noise-floor, floats, windows, large-scene, bit-planes, "
+        "name": "cross-validation, ablations, copies, noise-floor, floats, windows, large-scene, linerwkv, bit-planes, "
         "spectral-transform, published-size or published-size-whole",
         "out": "folder below results/; default: local/<name>",
     }
 )
 def experiment(context, name, out=""):
-    """Train lhic-ax without some scene, sensor or part of it; or measure floats, windows, a large scene."""
+    """Train lhic-ax without some scene, sensor or part of it; or measure floats, windows, a large scene, LineRWKV."""
     from benchmarks.experiments import run_experiment
 
     run_experiment(name, out)

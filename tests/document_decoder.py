@@ -9,7 +9,8 @@ to be compared with them: plain, without any part of the package, and slow. Docu
     format_rans.md              coded sections, mixtures of logistics
     format_lhic_ax_side.md      bands to planes and back
     format_lhic_ax.md           planes
-    format_lhic_bp.md           the published network
+    format_lhic_bp.md           a published network
+    format_linerwkv.md          another one
 
 Letters and names in formulas are those of the document at hand. Unless a comment says otherwise, all numbers are
 integers, and `>>` binds weaker than `+ - *`, as it does in Python.
@@ -2148,6 +2149,306 @@ class PlaneNetworks:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# format_linerwkv.md
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class LineRwkvStream:
+    """What is common to all tiles."""
+
+    coder: int
+    t: Tensors  # as float64
+
+
+def read_linerwkv_stream(header: Header, weights: Weights) -> LineRwkvStream:
+    """Section 1."""
+    require(header.n_sections == 3, "linerwkv: number of sections")
+    require(header.parameters in (b"\0", b"\1"), "linerwkv: parameters")
+    return LineRwkvStream(header.parameters[0], {name: x.astype(np.float64) for name, x in weights.tensors.items()})
+
+
+def decode_linerwkv_tile(header: Header, stream: LineRwkvStream, sections: list[bytes], h: int, w: int) -> np.ndarray:
+    """Sections 1 and 4: line by line, and a line band by band."""
+    require(max(h, w) <= 256, "linerwkv: tiles larger than 256 x 256")
+    S = header.shape[0]
+    low, size, mean, deviation = read_linerwkv_side(sections[0], S, h)
+    limits = np.iinfo(header.dtype)
+    require(limits.min <= low and low + size - 1 <= limits.max, "linerwkv: range outside of the dtype")
+    parities = read_linerwkv_corrections(sections[2], (h - 1) * S * w)
+    coder = (
+        MixtureLines(sections[1], size, S, w) if stream.coder == 0 else IndexLines(sections[1], low, size, (S, h, w))
+    )
+    network = LineNetwork(stream.t, S, w)
+    x = np.zeros((S, h, w), np.int64)
+    for t in range(h):
+        g = t // 16
+        m, d = mean[g], deviation[g] + 1e-8
+        for b in range(S):
+            if t == 0:
+                left = x[b - 1, 0] if b else None  # the sample on the left, as each becomes known
+                x[b, t] = coder.first_line(b, None if left is None else left - low) + low
+            else:
+                coordinates = np.clip(network.prediction(b) * d[b] + m[b], -(2.0**24), 2.0**24) * coder.grid
+                first = ((t - 1) * S + b) * w
+                y = [rounded(v, parities.pop(first + j, None)) for j, v in enumerate(coordinates.tolist())]
+                x[b, t] = coder.line(t, b, np.array(y) - coder.grid * low) + low
+            network.put(b, (x[b, t] - m[b]) / d[b])
+        coder.end_line(t)
+        network.end_line()
+    coder.end()
+    require(not parities, "linerwkv: corrections never met")
+    require(low <= x.min() and x.max() < low + size, "linerwkv: sample out of range")
+    return x.astype(header.dtype)
+
+
+def read_linerwkv_side(section: bytes, S: int, h: int) -> tuple[int, int, np.ndarray, np.ndarray]:
+    """Section 2: `low`, `size`, `mean` and `deviation` by group and band."""
+    reader = Reader(section)
+    low, size, D, G = reader.zigzag(), reader.varint() + 1, reader.varint(), -(-h // 16)
+    require(-(2**32) <= low < 2**32 and size <= 2**16 and 16 <= D <= 32, "linerwkv: side")
+    c = unfold(sample_adaptive(reader.rest(), D, (2, G, S)))
+    c[:, 0] = np.cumsum(c[:, 0], axis=1)
+    p = np.cumsum(c, axis=1)
+    require(0 <= p.min() and p[0].max() < size and p[1].max() <= size, "linerwkv: means or deviations out of range")
+    return low, size, p[0] + low, p[1]
+
+
+def read_linerwkv_corrections(section: bytes, n_coordinates: int) -> dict[int, int]:
+    """Section 5: the parity of each index listed."""
+    parities = {}
+    if section:
+        reader, index = Reader(section), -1
+        for _ in range(reader.varint()):
+            entry = reader.varint()
+            index += (entry >> 1) + 1
+            require(index < n_coordinates, "linerwkv: correction beyond the tile")
+            parities[index] = entry & 1
+        reader.end()
+    return parities
+
+
+class LineBlock:
+    """A block of section 3 and what it keeps between steps."""
+
+    def __init__(self, t: Tensors):
+        self.t = t
+        self.A = self.B = self.n = self.d = 0.0
+        self.q = -1e30
+
+    def step(self, x: np.ndarray) -> np.ndarray:
+        t = self.t
+
+        def mixed(y: np.ndarray, before: np.ndarray, name: str) -> np.ndarray:
+            share = t[name].ravel()
+            return y * share + before * (1 - share)
+
+        if "ln0.weight" in t:
+            x = norm(t, "ln0", x)
+        y = norm(t, "ln1", x)
+        k = linear(t, "att.key", mixed(y, self.A, "att.time_mix_k"))
+        v = linear(t, "att.value", mixed(y, self.A, "att.time_mix_v"))
+        r = sigmoid(linear(t, "att.receptance", mixed(y, self.A, "att.time_mix_r")))
+        self.A = y
+        o = t["att.time_first"] + k
+        m = np.maximum(self.q, o)
+        wkv = (np.exp(self.q - m) * self.n + np.exp(o - m) * v) / (np.exp(self.q - m) * self.d + np.exp(o - m))
+        f = self.q - np.exp(t["att.time_decay"])
+        self.q = np.maximum(f, k)
+        self.n = np.exp(f - self.q) * self.n + np.exp(k - self.q) * v
+        self.d = np.exp(f - self.q) * self.d + np.exp(k - self.q)
+        x = x + linear(t, "att.output", r * wkv)
+        y = norm(t, "ln2", x)
+        k = np.maximum(linear(t, "ffn.key", mixed(y, self.B, "ffn.time_mix_k")), 0) ** 2
+        r = sigmoid(linear(t, "ffn.receptance", mixed(y, self.B, "ffn.time_mix_r")))
+        self.B = y
+        return x + r * linear(t, "ffn.value", k)
+
+
+class LineNetwork:
+    """Section 3, for all columns of a line at once; vectors of F are the last axis."""
+
+    def __init__(self, t: Tensors, S: int, w: int):
+        self.t, self.S = t, S
+        self.lines = [[LineBlock(block) for block in blocks(t, "blocks_lines")] for _ in range(S)]
+        self.a: list = [None] * S  # of this line
+        self.s: list = [None] * S  # of the line before
+        self.z: list = [None] * S
+        self.last_z = None  # of band 0, in the line before
+
+    def put(self, b: int, z: np.ndarray) -> None:
+        """A band of this line is known."""
+        self.z[b], self.a[b] = z, self.encoded(z)
+
+    def encoded(self, z: np.ndarray) -> np.ndarray:
+        """The line encoder: `a` of each column."""
+        u, t = z[:, None], self.t
+        names = ["conv_in", *(f"convs.{n}" for n in range(len(blocks(t, "encoder.convs"))))]
+        norms = ["norm_in", *(f"norms.{n}" for n in range(len(names) - 1))]
+        for name, its_norm in zip(names, norms, strict=True):
+            weight = t[f"encoder.{name}.weight"]
+            r = (weight.shape[2] - 1) // 2
+            seen = sliding_window_view(np.pad(u, ((r, r), (0, 0))), 2 * r + 1, axis=0)
+            u = gelu(norm(t, f"encoder.{its_norm}", np.einsum("jik,oik->jo", seen, weight) + t[f"encoder.{name}.bias"]))
+        return u
+
+    def end_line(self) -> None:
+        """Along the lines."""
+        for b in range(self.S):
+            x = self.a[b]
+            for block in self.lines[b]:
+                x = block.step(x)
+            self.s[b] = x
+        self.last_z = self.z[0]
+
+    def prediction(self, b: int) -> np.ndarray:
+        """Of the normalised samples of band `b` of the line after."""
+        t = self.t
+        if b == 0:
+            self.bands = [LineBlock(block) for block in blocks(t, "blocks_bands")]
+            return linear(t, "bandzerodec.conv_out", self.s[0])[:, 0] + self.last_z
+        o = self.a[b - 1] - self.s[b - 1]
+        for block in self.bands:
+            o = block.step(o)
+        u = self.s[b] + o
+        for n in range(len(blocks(t, "decoder.convs"))):
+            u = gelu(norm(t, f"decoder.norms.{n}", linear(t, f"decoder.convs.{n}", u)))
+        return linear(t, "decoder.conv_out", u)[:, 0]
+
+
+def gelu(v: np.ndarray) -> np.ndarray:
+    return v * (1 + np.vectorize(math.erf)(v / math.sqrt(2))) / 2
+
+
+# Section 6: T[f] is the greatest k with 2^k * 256^32 <= (256 + f)^32.
+LINE_LOG = [((256 + f) ** 32 // 256**32).bit_length() - 1 for f in range(256)]
+
+
+def line_lg(v: int) -> int:
+    """`lg`."""
+    digits = v.bit_length() - 1
+    return 32 * digits + LINE_LOG[(v << 8 >> digits) - 256]
+
+
+class MixtureLines:
+    """Section 6."""
+
+    grid = 16
+
+    def __init__(self, section: bytes, size: int, S: int, w: int):
+        self.size, self.P = size, min(max((size - 1).bit_length() + 8, 20), 24)
+        self.coded = CodedSection(section, 1, self.P)
+        self.M, self.m, self.B, self.n = [0] * 160, [0] * 160, [0] * S, [0] * S
+        self.e, self.before = [[0] * w for _ in range(S)], [[0] * w for _ in range(S)]
+
+    def first_line(self, b: int, symbols: np.ndarray | None) -> np.ndarray:
+        return self.decode(b, None if symbols is None else 16 * symbols)
+
+    def line(self, t: int, b: int, p: np.ndarray) -> np.ndarray:
+        return self.decode(b, p)
+
+    def decode(self, b: int, predictions: np.ndarray | None) -> np.ndarray:
+        """Symbols of a line of a band; without predictions each is predicted by the one on its left."""
+        here, above = self.e[b], self.before[b]
+        below = self.e[b - 1] if b else self.before[0]
+        w, symbols = len(here), []
+        for j in range(w):
+            p = int(predictions[j]) if predictions is not None else 16 * symbols[-1] if j else 0
+            p = min(max(p + self.B[b] // (self.n[b] + 16), 0), 16 * (self.size - 1))
+            west, east = max(j - 1, 0), min(j + 1, w - 1)
+            W = here[j - 1] if j else above[0]
+            WW = here[j - 2] if j > 1 else W
+            E = 2 * W + WW + 2 * above[j] + above[west] + above[east] + 3 * below[j] + below[west] + below[east]
+            kind = line_lg(E + 1) // 8
+            expected = (256 * self.M[kind] + 256 * 8 * (E + 1) // 12) // (self.m[kind] + 8)
+            scale = line_lg(expected + 1) - 160
+            of_components = [(scale - 8, 6554), (scale + 8, 8192), (scale + 40, 1638)]
+            components = [(16 * p, min(max(c, 0), 800), weight) for c, weight in of_components]
+            x = decode_symbol(self.coded, cumulative(components, self.size, self.P), self.size)
+            symbols.append(x)
+            d = 16 * x - p
+            here[j] = abs(d)
+            self.M[kind], self.m[kind] = halved(self.M[kind] + abs(d), self.m[kind] + 1, 512)
+            self.B[b], self.n[b] = halved(self.B[b] + d, self.n[b] + 1, 128)
+        return np.array(symbols)
+
+    def end_line(self, t: int) -> None:
+        self.before = [list(errors) for errors in self.e]
+        if t == 0:
+            self.M, self.m, self.B, self.n = [0] * 160, [0] * 160, [0] * len(self.B), [0] * len(self.n)
+
+    def end(self) -> None:
+        self.coded.end()
+
+
+def halved(total: int, number: int, most: int) -> tuple[int, int]:
+    return (total >> 1, number >> 1) if number == most else (total, number)
+
+
+class IndexLines:
+    """Section 7, coder 1."""
+
+    grid = 1
+
+    def __init__(self, section: bytes, low: int, size: int, shape: tuple[int, int, int]):
+        reader = Reader(section)
+        D = reader.varint()
+        require(16 <= D <= 32, "linerwkv: bits of the samples")
+        self.low = low
+        self.left = unfold(sample_adaptive(reader.rest(), D, shape))
+
+    def first_line(self, b: int, symbols: np.ndarray | None) -> np.ndarray:
+        return np.cumsum(self.left[b, 0]) if symbols is None else self.left[b, 0] + symbols
+
+    def line(self, t: int, b: int, p: np.ndarray) -> np.ndarray:
+        return self.left[b, t] + np.clip(p + self.low, -16383, 16383) - self.low
+
+    def end_line(self, t: int) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+
+def unfold(v: np.ndarray) -> np.ndarray:
+    """The inverse of zigzag."""
+    return np.where(v % 2 == 0, v >> 1, -(v + 1 >> 1))
+
+
+def sample_adaptive(data: bytes, D: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """Section 7: CCSDS 123.0-B-2, 5.4.3.2, with U_max = 18, gamma_0 = 1, gamma* = 6, K = 3."""
+    bits = "".join(f"{byte:08b}" for byte in data)
+    position = 0
+
+    def take(n: int) -> int:
+        nonlocal position
+        require(position + n <= len(bits), "linerwkv: code words beyond the end")
+        position += n
+        return int(bits[position - n : position], 2) if n else 0
+
+    K = 3 if D <= 27 else 2 * 3 + D - 30
+    found = []
+    for _ in range(shape[0]):
+        gamma, sigma = 2, (3 * 2 ** (K + 6) - 49) * 2 // 2**7
+        for number in range(shape[1] * shape[2]):
+            if number == 0:
+                found.append(take(D))
+                continue
+            k = 0
+            while k < D - 2 and gamma << k + 1 <= sigma + (49 * gamma >> 7):
+                k += 1
+            u = 0
+            while u < 18 and take(1) == 0:
+                u += 1
+            index = take(D) if u == 18 else (u << k) + take(k)
+            require(index < 2**D, "linerwkv: an index of more than D bits")
+            found.append(index)
+            sigma, gamma = (sigma + index, gamma + 1) if gamma < 63 else (sigma + index + 1 >> 1, gamma + 1 >> 1)
+    require(len(bits) - position < 8 and "1" not in bits[position:], "linerwkv: bytes left over")
+    return np.array(found, np.int64).reshape(shape)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # The whole decoder
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -2180,6 +2481,9 @@ def decode(stream: bytes, weights_folders: list[Path], trace: Trace | None = Non
         family, decode_tile = (ax_stream,), decode_ax_tile
     elif header.family == "lhic-bp":
         family, decode_tile = (read_bp_stream(header, find_weights(header, weights_folders)),), decode_bp_tile
+    elif header.family == "linerwkv":
+        family = (read_linerwkv_stream(header, find_weights(header, weights_folders)),)
+        decode_tile = decode_linerwkv_tile
     else:
         raise DecodeError("model mismatch: unknown family")
 

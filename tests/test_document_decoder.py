@@ -10,7 +10,7 @@ import pytest
 
 from tests import document_decoder
 from tests.document_decoder import DecodeError, decode
-from tests.golden.make import beside, cubes, pinned_cubes, tuned_cube, value_cubes
+from tests.golden.make import beside, cubes, line_cubes, pinned_cubes, tuned_cube, value_cubes
 
 GOLDEN = Path(__file__).parent / "golden"
 STREAMS = sorted(GOLDEN.glob("*/*.lhic"))
@@ -26,6 +26,7 @@ def expected() -> dict[str, np.ndarray]:
     return (
         {name: cube for name, (cube, _) in cubes().items()}
         | lossless
+        | line_cubes()
         | {"tuned_uint16": tuned_cube()}
         | {"beside_uint16": beside()[0]}
     )
@@ -48,7 +49,7 @@ def test_the_trace_of_a_stream_is_what_is_found_on_the_way():
 
 def test_there_are_golden_streams():
     families = {document_decoder.read_container(path.read_bytes())[0].family for path in STREAMS}
-    assert families == {"raw", "shuffled", "lhic-ax", "lhic-bp"}
+    assert families == {"raw", "shuffled", "lhic-ax", "lhic-bp", "linerwkv"}
 
 
 def test_no_part_of_the_package_is_used():

@@ -52,7 +52,7 @@ class Ccsds123(Codec):
 
     def encode(self, cube: np.ndarray) -> bytes:
         self.check(cube)
-        with _errors_of_lhic():
+        with errors_of_lhic():
             if self._search is not None:
                 return ccsds123.best_of(cube, self._search)[0]
             options = dict(self._options)
@@ -62,7 +62,7 @@ class Ccsds123(Codec):
 
     def bit_costs(self, cube: np.ndarray, stream: bytes) -> np.ndarray | None:
         """Bits of each sample (S, H, W), for the explorer; None where samples have no code words of their own."""
-        with _errors_of_lhic():
+        with errors_of_lhic():
             return ccsds123.bit_costs(stream)
 
     def warm_up(self, corner: np.ndarray) -> None:
@@ -73,12 +73,12 @@ class Ccsds123(Codec):
             ccsds123.decode(ccsds123.encode(corner, **dict(zip(search, values, strict=True))))
 
     def decode(self, data: bytes) -> np.ndarray:
-        with _errors_of_lhic():
+        with errors_of_lhic():
             return ccsds123.decode(data)
 
 
 @contextmanager
-def _errors_of_lhic():
+def errors_of_lhic():
     """Raise the errors of this project for those of the package, which knows nothing of it."""
     try:
         yield

@@ -23,6 +23,7 @@ MODULES = {
     "lhic": "lhic_codec",
     "rls": "rls_codec",
     "ccsds123": "ccsds123_codec",
+    "ccsds123-tuned": "ccsds123_tuned",
     "best-of": "best_of",
     "jpeg-ls": "jpeg_ls",
     "jpeg-xl": "jpeg_xl",

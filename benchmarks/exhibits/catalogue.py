@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.exhibits import cost, figures, seen, statistics, tables
+from benchmarks.exhibits import cost, figures, learned, seen, statistics, tables
 
 INTERVALS = (
     f"Bounds: 95 % bootstrap interval over cubes, patches of one HySpecNet-11k tile drawn together; none for fewer "
@@ -182,3 +182,39 @@ def cost_table(rows: pd.DataFrame, split: str = TEST_SPLIT, name: str = "cost") 
     notes = [tables.machine_note(measured)]
     found = _exhibit(name, cost.cost_table, measured, n_cubes * cost.SAMPLES_OF_A_PATCH, caption=text, notes=notes)
     return replace(found, body=found.body.dropna(axis=1, how="all"))
+
+
+def learned_table(rows: pd.DataFrame, reference: str, name: str) -> Exhibit:
+    """Gain over a reference, parameters, work and speed of learned codecs and their peers (`learned.rows_of`)."""
+    text = tables.caption(rows, f"Learned codecs and their peers against {reference}, cube by cube;")
+    text += " MACs: multiply-accumulates a sample; of lhic-ax those of the network alone."
+    if rows["cube"].str.match(learned.CROP).any():
+        text += " Cubes named 'first R x C' are crops of R rows and C columns."
+    notes = _intervals(rows), tables.machine_note(rows), tables.training_notes(rows)
+    return _exhibit(name, learned.learned_table, rows, reference, caption=text, notes=notes)
+
+
+def transfer_figure(rows: pd.DataFrame, reference: str, name: str) -> Exhibit:
+    """The gain by sensor."""
+    shown = rows[rows["dataset"] == learned.largest(rows)]
+    text = tables.caption(shown, f"Change of rate against {reference} by sensor (small dots: the cubes);")
+    notes = [tables.training_notes(shown)]
+    return _exhibit(name, learned.transfer_figure, rows, reference, caption=text, notes=notes)
+
+
+def learned_cost_figure(rows: pd.DataFrame, reference: str, name: str) -> Exhibit:
+    """The gain against work and speed."""
+    shown = rows[rows["dataset"] == learned.largest(rows)]
+    what = f"Mean change of rate against {reference} beside multiply-accumulates a sample, and beside decoding speed;"
+    notes = tables.machine_note(shown), tables.training_notes(shown)
+    return _exhibit(name, learned.cost_figure, rows, reference, caption=tables.caption(shown, what), notes=notes)
+
+
+def ideas_table(folder: Path, name: str) -> Exhibit | None:
+    """The table of an experiment's folder, as its experiment wrote it; None where there is none."""
+    path = folder / "table.md"
+    if not path.is_file():
+        return None
+    table, caption = tables.read_table(path)
+    caption = caption or f"Ideas of other learned codecs, each an ablation (results/{folder.name})."
+    return Exhibit(name, table, caption, "benchmarks.experiments")

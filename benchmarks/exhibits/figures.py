@@ -35,6 +35,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")  # of Okabe and Ito
 # Family: beginnings of codec names, colour, marker. First match wins.
 FAMILIES = {
     "learned (lhic)": (("lhic",), "#D55E00", "*"),
+    "LineRWKV": (("linerwkv",), "#E69F00", "P"),
     "RLS": (("rls",), "#CC79A7", "D"),
     "CCSDS-123": (("ccsds123",), "#0072B2", "s"),
     "image codecs": (("jpeg", "htj2k", "png"), "#009E73", "o"),
@@ -52,7 +53,8 @@ def family(codec: str) -> str:
     return next(name for name, (starts, _, _) in FAMILIES.items() if codec.startswith(starts))
 
 
-def _look(codec: str) -> dict:
+def look_of(codec: str) -> dict:
+    """Colour and marker of a codec."""
     _, colour, marker = FAMILIES[family(codec)]
     size = {"markersize": 7} if marker == "*" else {}  # a star of the size of a square looks smaller
     return {"color": colour, "marker": marker, "linestyle": ""} | size
@@ -155,7 +157,7 @@ def rate_figure(rows: pd.DataFrame) -> Figure:
             found = good(of_form)
             found = found.assign(label=label(found))
             for y, codec in enumerate(mean.index):
-                look = _look(codec)
+                look = look_of(codec)
                 each = found.loc[found["label"] == codec, "bps"]
                 _plot_cubes(axes, each, y)
                 axes.plot(mean[codec], y, **look)
@@ -210,7 +212,7 @@ def rate_speed_figure(rows: pd.DataFrame) -> Figure:
             on_front |= set(front)
             axes.plot(best[front], mean[front], color="0.75", linestyle="-", linewidth=2.5, zorder=0)
             for codec in mean.index:
-                look = _look(codec)
+                look = look_of(codec)
                 points = [one.get(codec, np.nan), many.get(codec, np.nan)]
                 axes.plot(points, [mean[codec]] * 2, color=look["color"], linestyle="-", linewidth=0.7)
                 axes.plot(points[0], mean[codec], **look)
@@ -347,7 +349,7 @@ def paired_figure(rows: pd.DataFrame, reference: str) -> Figure:
         figure = Figure(figsize=(WIDTH, 0.85 + 0.15 * len(table)))
         axes = figure.subplots()
         for y, line in enumerate(table.to_dict("records")):
-            look = _look(line["codec"])
+            look = look_of(line["codec"])
             each = pairs.loc[pairs["codec"] == line["codec"], "change %"]
             span = {"color": look["color"], "linestyle": "-", "linewidth": 3.5, "alpha": 0.5, "solid_capstyle": "butt"}
             axes.plot([line["low %"], line["high %"]], [y, y], **span)
@@ -399,7 +401,7 @@ def gain_figure(gains: pd.DataFrame) -> Figure:
 def _family_legend(figure: Figure, rows: pd.DataFrame) -> None:
     present = {family(codec) for codec in good(rows)["codec"]}
     handles = [
-        mpl.lines.Line2D([], [], **_look(starts[0]), label=name)
+        mpl.lines.Line2D([], [], **look_of(starts[0]), label=name)
         for name, (starts, _, _) in FAMILIES.items()
         if name in present
     ]

@@ -18,6 +18,7 @@ EXPERIMENTS = {
     "noise-floor": "measure_floors",
     "windows": "measure_windows",
     "large-scene": "measure_large_scene",
+    "linerwkv": "measure_linerwkv",
     "bit-planes": "measure_bit_planes",
     "spectral-transform": "measure_spectral_transform",
     "published-size": "measure_published_size",
@@ -40,6 +41,7 @@ def experiment_of(name: str) -> Callable[[Path, Path], list[dict]]:
 
 
 def run_experiment(name: str, folder: str = "") -> list[dict]:
-    """Run an experiment as ``configs/lhic-ax-<name>.yml`` says; its table goes to ``results/<folder>``, or local."""
+    """Run an experiment as its file in ``configs/`` says; its table goes to ``results/<folder>``, or local."""
     run, folder = experiment_of(name), folder or f"local/{name.replace('-', '_')}"
-    return run(REPOSITORY / "configs" / f"lhic-ax-{name}.yml", REPOSITORY / "results" / folder)
+    config = f"{name}.yml" if name == "linerwkv" else f"lhic-ax-{name}.yml"
+    return run(REPOSITORY / "configs" / config, REPOSITORY / "results" / folder)

@@ -72,6 +72,10 @@ class Parameters(TypedDict, total=False):
     slow_codecs: list[Codec]
     growth_codecs: Annotated[list[Codec], Some]
     reference: Codec
+    peers: list[Codec]
+    form: Form
+    further: list[Text]
+    ideas: Text
     spectral_pairs: list[tuple[Codec, Codec]]
     water_cubes: list[Text]
     model: Model

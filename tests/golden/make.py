@@ -29,6 +29,10 @@ from lhic.io.atomic import atomic_write
 FOLDER = Path(__file__).parent
 BP_TINY = FOLDER / "lhic_bp_tiny" / "lhic-bp-tiny.safetensors"
 AX_TINY = FOLDER / "lhic_ax_tiny" / "lhic-ax-tiny.safetensors"
+LINERWKV_TINY = FOLDER / "linerwkv_tiny" / "linerwkv-tiny.safetensors"
+LINERWKV = {"linerwkv_tiny": "mixture", "linerwkv_tiny_ccsds123": "ccsds123"}
+"""Folder -> coder of streams of `line_cubes` by `LINERWKV_TINY`."""
+
 MODELS = {
     "lhic_bp_tiny": BP_TINY,
     "lhic_bp_xs": "lhic-bp-xs",
@@ -107,6 +111,16 @@ def pinned_cubes() -> dict[str, tuple[np.ndarray, dict]]:
         "large_tile_uint8": ((signed[:2, :9, :8] + 125).astype("uint8"), {"tile": (700, 900)}),
         "bound_900_int32": (wide[:4, :11, :12].astype("int32"), {"max_error": 900}),
     }
+
+
+def line_cubes() -> dict[str, np.ndarray]:
+    """Name -> a cube for a network that takes lines: those above, one of more groups of lines, and one of two tiles."""
+    band, row, column = np.ogrid[0:2, 0:3, 0:260]
+    found = {name: cube for name, (cube, _) in cubes().items()}
+    found["groups_int16"] = found["land_uint16"][:, :35, :12].astype("int16") - 1200
+    found["groups_int16"][:, 16] = -5  # a line of one value, whose deviation normalises sixteen
+    found["tiles_uint16"] = (300 + 9 * band + row + column // 3 + (row * 7 + column * 5) % 11).astype("uint16")
+    return found
 
 
 def value_cubes() -> dict[str, tuple[np.ndarray, dict]]:
@@ -214,6 +228,11 @@ def encode_beside() -> bytes:
     return lhic.encode(cube, RawModel(), metadata=metadata, auxiliary=arrays)
 
 
+def encode_lines(cube: np.ndarray, folder: str) -> bytes:
+    """A stream of a cube of `line_cubes`."""
+    return lhic.encode(cube, LINERWKV_TINY, fallback=False, coder=LINERWKV[folder])
+
+
 def stream_of(folder: str, name: str, device: str = "cpu") -> bytes:
     """What today's encoder writes for one of the cases."""
     if (folder, name) in PINNED_CASES:
@@ -231,7 +250,7 @@ def tuned_stream() -> bytes:
 
 def write_missing() -> None:
     """Write weights and streams that are not there yet."""
-    for path, weights in ((BP_TINY, tiny_weights), (AX_TINY, tiny_ax_weights)):
+    for path, weights in ((BP_TINY, tiny_weights), (AX_TINY, tiny_ax_weights), (LINERWKV_TINY, tiny_line_weights)):
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
             save_weights(path, weights())
@@ -239,6 +258,8 @@ def write_missing() -> None:
         FOLDER / folder / f"{name}.lhic": partial(stream_of, folder, name)
         for folder, name in CASES + VALUE_CASES + PINNED_CASES
     }
+    for folder in LINERWKV:
+        made |= {FOLDER / folder / f"{name}.lhic": partial(encode_lines, c, folder) for name, c in line_cubes().items()}
     for path, stream in (made | {BESIDE: encode_beside, TUNED: tuned_stream}).items():
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
@@ -252,6 +273,32 @@ def encode(cube: np.ndarray, model: str | Path | Model, options: dict, device: s
     if isinstance(model, RawModel | ShuffledModel):
         options = {name: value for name, value in options.items() if name == "metadata"}
     return lhic.encode(cube, model, device=device, fallback=False, **options)
+
+
+def tiny_line_weights() -> Weights:
+    """A small LineRWKV with every kind of layer; formulas, so that no generator decides.
+
+    Each tensor spreads around what the layer begins with in training, so that no part fades or takes over.
+    """
+    import torch
+
+    from lhic.families.linerwkv.config import LineRwkvConfig
+    from lhic.families.linerwkv.network import LineRwkv
+
+    width = {name: 6 for name in ("dim_enc", "dim_att", "dim_ffn")}
+    layers = {"N_layers_encoder": 2, "n_layer_lines": 2, "n_layer_bands": 2, "N_layers_decoder": 2}
+    config = LineRwkvConfig(**width, kernel_size=3, **layers)
+    with torch.random.fork_rng(devices=[]):
+        shapes = {name: tuple(tensor.shape) for name, tensor in LineRwkv(config).state_dict().items()}
+    tensors = {}
+    for number, (name, shape) in enumerate(sorted(shapes.items())):
+        index = np.arange(np.prod(shape), dtype=np.int64).reshape(shape)
+        spread = ((index * 7919 + number * 104729 + 17) * 2654435761 % 2**32 % 257 - 128) / 256  # -1/2 .. 1/2
+        is_norm = name.endswith("weight") and ("ln" in name or "norm" in name)
+        centre = 1.0 if is_norm else 0.5 if "time_mix" in name else -1.0 if "time_decay" in name else 0.0
+        tensors[name] = (centre + spread).astype("float32")
+    info = {"training": "none: golden streams only"}
+    return Weights("linerwkv-tiny", "linerwkv", config.to_dict(), tensors, info)
 
 
 def tiny_weights() -> Weights:

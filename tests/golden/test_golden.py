@@ -9,6 +9,8 @@ from tests.golden.make import (
     BESIDE,
     CASES,
     FOLDER,
+    LINERWKV,
+    LINERWKV_TINY,
     METADATA,
     MODELS,
     PINNED_CASES,
@@ -17,12 +19,16 @@ from tests.golden.make import (
     beside,
     cubes,
     encode_beside,
+    encode_lines,
+    line_cubes,
     pinned_cubes,
     stream_of,
     tuned_cube,
     tuned_stream,
     value_cubes,
 )
+
+LINE_CASES = [(folder, name) for folder in LINERWKV for name in line_cubes()]
 
 
 def committed(folder, name):
@@ -37,6 +43,14 @@ def test_golden_stream(folder, name):
     assert stream_of(folder, name) == stream
     if options.get("metadata"):
         assert lhic.inspect(stream)["metadata"] == METADATA
+
+
+@pytest.mark.parametrize("folder,name", LINE_CASES)
+def test_stream_of_lines(folder, name):
+    stream, cube = committed(folder, name), line_cubes()[name]
+    again = lhic.decode(stream, model=LINERWKV_TINY)
+    assert again.dtype == cube.dtype and np.array_equal(again, cube)
+    assert encode_lines(cube, folder) == stream
 
 
 @pytest.mark.parametrize("folder,name", PINNED_CASES)
@@ -103,5 +117,5 @@ def test_pinned_stream_on_a_gpu(folder, name, cuda):
 
 def test_nothing_is_missing_and_nothing_unknown():
     found = {path.relative_to(FOLDER).as_posix() for path in FOLDER.glob("*/*.lhic")}
-    wanted = {f"{folder}/{name}.lhic" for folder, name in CASES + PINNED_CASES + VALUE_CASES}
+    wanted = {f"{folder}/{name}.lhic" for folder, name in CASES + PINNED_CASES + VALUE_CASES + LINE_CASES}
     assert found == wanted | {path.relative_to(FOLDER).as_posix() for path in (TUNED, BESIDE)}

@@ -5,7 +5,11 @@ nothing of headers.  Described in docs/rls.md.
 
 Sources: recursive least squares over previous bands, J. Song, Z. Zhang, X. Chen, "Lossless compression of
 hyperspectral imagery via RLS filter", Electronics Letters 49(16), 2013, with the samples less their local mean as
-inputs; blending by local squared errors as in lossless image coders of the TMW family; the rest is our own.
+inputs; blending by local squared errors as in lossless image coders of the TMW family; the rest is our own.  Variable
+forgetting: T. R. Fortescue, L. S. Kershenbaum, B. E. Ydstie, "Implementation of self-tuning regulators with variable
+forgetting factors", Automatica 17(6), 1981; proposed for such images, with another rule, by C. Li, F. Zhu, "Novel
+lossless compression method for hyperspectral images based on variable forgetting factor recursive least squares",
+Journal of Information Processing Systems, 2024, doi:10.3745/JIPS.02.0219.
 
 Exactness.  Every stream depends on float64 results down to the last bit.  They are the same on every machine because
 only `+ - * /`, `sqrt`, comparisons and conversions are used, which IEEE 754 rounds correctly, in the order written
@@ -40,6 +44,7 @@ MARGIN = 4  # columns and rows around the maps of errors, so that no neighbour n
 MAX_EXPERTS = 3
 BIAS_INPUT = 16.0  # the constant input, about as large as the others
 PRIOR_VARIANCE = 0.1  # of each coefficient; also the most that forgetting may restore on average
+MOST_FORGOTTEN = 1.0 / 64  # by a step of variable forgetting, however large the error
 RESET_PREDICTION = 2.0**20  # an expert further out than this has diverged, and starts again
 
 # The mixture: each expert and their blend, each with three scales.
@@ -98,12 +103,15 @@ def reset_expert(n, weights, variance):
 
 
 @njit
-def learn(n, inputs, weights, variance, gain, error, noise, forgetting):
+def learn(n, inputs, weights, variance, gain, error, noise, forgetting, is_variable):
     """One step of recursive least squares; False if the numbers say that the recursion has broken down.
 
     g = V u, d = r + u'g; w += g e / d; V = (V - g g' / d) / lambda.  The rank-one term is h h' with
     h = g / sqrt(d), which keeps V exactly symmetric.  V is not divided by lambda while its trace is that of the
     prior: without news the division would make it grow without bound.
+
+    Variable forgetting keeps the information constant that the recursion holds: 1 - lambda is the fixed one's times
+    e^2 / (r + u'g), the squared error by the one expected.
     """
     for a in range(n):
         gain[a] = 0.0
@@ -112,6 +120,11 @@ def learn(n, inputs, weights, variance, gain, error, noise, forgetting):
         row = variance[b]
         for a in range(n):
             gain[a] += u * row[a]
+    if is_variable:
+        expected = noise
+        for a in range(n):
+            expected += inputs[a] * gain[a]
+        forgetting = 1.0 - min((1.0 - forgetting) * (error * error / expected), MOST_FORGOTTEN)
     denominator = noise * forgetting
     trace = 0.0
     for a in range(n):
@@ -177,12 +190,25 @@ def set_component(active, place, mean, t, weight):
 
 @njit
 def code_cube(
-    cube, alphabet_size, n_previous, bands, neighbours, forgetting, decoding, starts, freqs, states, words, cursor
+    cube,
+    alphabet_size,
+    n_previous,
+    bands,
+    neighbours,
+    forgetting,
+    is_variable,
+    decoding,
+    starts,
+    freqs,
+    states,
+    words,
+    cursor,
 ):
     """Give each sample of `cube` its interval (encoding), or find the samples (decoding).
 
     cube : int32 (S, H, W), symbols 0 .. alphabet_size - 1; read when encoding, written when decoding
     n_previous : K; bands, neighbours, forgetting : the experts (`experts_of`)
+    is_variable : whether the errors change how much is forgotten (`learn`)
     starts, freqs : uint32 (S * H * W,), written when encoding
     states, words, cursor : of a decoder with one lane, used when decoding
     Returns False if the decoder's words ran out.
@@ -333,7 +359,15 @@ def code_cube(
                         # Noise: the variance expected here, and some of the band's, so that quiet places do not rule.
                         noise = 0.05 + 0.5 * (scales[m] * scales[m] + mean_error[m] * mean_error[m])
                         if not learn(
-                            n_inputs[m], inputs[m], weights[m], variance[m], gain, error, noise, forgetting[m]
+                            n_inputs[m],
+                            inputs[m],
+                            weights[m],
+                            variance[m],
+                            gain,
+                            error,
+                            noise,
+                            forgetting[m],
+                            is_variable,
                         ):
                             reset_expert(n_inputs[m], weights[m], variance[m])
                     mean_error[m] += (size_of_error - mean_error[m]) / min(seen + 16.0, 500.0)

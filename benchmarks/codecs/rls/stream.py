@@ -6,7 +6,7 @@ the samples is `kernel`.  Layout, integers little-endian, `varint` as in docs/fo
 | field | size | meaning |
 |---|---|---|
 | magic | 4 | ``RLSC`` |
-| version | 1 | 1 |
+| version | 1 | 1; 2 where the forgetting is variable |
 | dtype | 1 | code of docs/format.md, 1.2 |
 | S, H, W | varints | the shape |
 | K | 1 | previous bands used, 0 .. 40 |
@@ -32,7 +32,7 @@ from lhic.errors import CorruptStreamError, InvalidCubeError, TruncatedStreamErr
 from lhic.stream.varint import unzigzag, zigzag
 
 MAGIC = b"RLSC"
-VERSION = 1
+VERSIONS = (1, 2)  # fixed and variable forgetting
 MAX_PREVIOUS = 40
 MAX_SYMBOL = (1 << 16) - 1
 CRC_BYTES = 4
@@ -55,13 +55,14 @@ def refuses(cube: np.ndarray) -> str | None:
     return None
 
 
-def encode(cube: np.ndarray, n_previous: int = 20) -> bytes:
+def encode(cube: np.ndarray, n_previous: int = 20, variable_forgetting: bool = False) -> bytes:
     """Code a cube.
 
     Parameters
     ----------
     cube : integer array (S, H, W) whose values span at most 2^16 levels.
     n_previous : K, the previous bands that predict a band, 0 .. 40.
+    variable_forgetting : whether large errors make the recursions forget more, and small ones less.
 
     Raises
     ------
@@ -82,20 +83,22 @@ def encode(cube: np.ndarray, n_previous: int = 20) -> bytes:
     varying = np.ascontiguousarray(symbols[~constant])
     n_previous = min(n_previous, max(len(varying) - 1, 0))
 
-    header = MAGIC + bytes([VERSION, DTYPE_CODES[cube.dtype.name]]) + b"".join(map(varint, cube.shape))
+    header = (
+        MAGIC + bytes([VERSIONS[variable_forgetting], DTYPE_CODES[cube.dtype.name]]) + b"".join(map(varint, cube.shape))
+    )
     header += bytes([n_previous]) + varint(zigzag(low)) + varint(max_symbol)
     header += np.packbits(constant, bitorder="little").tobytes()
     header += b"".join(varint(int(band[0, 0])) for band in symbols[constant])
-    section = encode_section(varying, max_symbol + 1, n_previous) if len(varying) else b""
+    section = encode_section(varying, max_symbol + 1, n_previous, variable_forgetting) if len(varying) else b""
     stream = header + section + crc_bytes(sample_bytes(cube))
     return stream + crc_bytes(stream)
 
 
-def encode_section(symbols: np.ndarray, alphabet_size: int, n_previous: int) -> bytes:
+def encode_section(symbols: np.ndarray, alphabet_size: int, n_previous: int, variable_forgetting: bool) -> bytes:
     """Coded section of the symbols (int32 (S, H, W))."""
     starts, freqs = np.empty(symbols.size, np.uint32), np.empty(symbols.size, np.uint32)
     no_states, no_words, no_cursor = np.empty(0, np.int64), np.empty(0, np.uint32), np.empty(0, np.int64)
-    experts = experts_of(n_previous)
+    experts = *experts_of(n_previous), variable_forgetting
     code_cube(symbols, alphabet_size, n_previous, *experts, False, starts, freqs, no_states, no_words, no_cursor)
     encoder = RansEncoder(N_LANES, PRECISION)
     encoder.push(starts, freqs)
@@ -156,7 +159,8 @@ def decode(stream: bytes) -> np.ndarray:
     symbols = np.empty(shape, np.int32)
     symbols[constant] = np.array(values, np.int32)[:, None, None]
     if n_varying:
-        symbols[~constant] = decode_section(section, (n_varying, *shape[1:]), max_symbol + 1, n_previous)
+        arguments = (n_varying, *shape[1:]), max_symbol + 1, n_previous, stream[4] == VERSIONS[True]
+        symbols[~constant] = decode_section(section, *arguments)
     cube = (symbols.astype(np.int64) + low).astype(dtype)
     if crc_bytes(sample_bytes(cube)) != stream[end : end + CRC_BYTES]:
         raise CorruptStreamError("rls: expected samples of the checksum in the stream, found others")
@@ -171,8 +175,8 @@ def check_envelope(stream: bytes) -> None:
         raise CorruptStreamError(f"rls: expected magic {MAGIC!r}, found {stream[:4]!r}")
     if crc_bytes(stream[:-CRC_BYTES]) != stream[-CRC_BYTES:]:
         raise CorruptStreamError("rls: expected the checksum at the end to fit, found a cut or altered stream")
-    if stream[4] != VERSION:
-        raise UnsupportedVersionError(f"rls: expected version {VERSION}, found {stream[4]}")
+    if stream[4] not in VERSIONS:
+        raise UnsupportedVersionError(f"rls: expected version {' or '.join(map(str, VERSIONS))}, found {stream[4]}")
 
 
 def read_byte(body: bytes, at: int) -> tuple[int, int]:
@@ -193,12 +197,14 @@ def read_flags(body: bytes, at: int, n: int) -> tuple[np.ndarray, int]:
     return bits[:n].astype(bool), at + n_bytes
 
 
-def decode_section(section: bytes, shape: tuple[int, int, int], alphabet_size: int, n_previous: int) -> np.ndarray:
+def decode_section(
+    section: bytes, shape: tuple[int, int, int], alphabet_size: int, n_previous: int, variable_forgetting: bool
+) -> np.ndarray:
     """Symbols (int32, shape) of a coded section."""
     decoder = RansDecoder(section, N_LANES, PRECISION)
     symbols = np.zeros(shape, np.int32)
     nothing = np.empty(0, np.uint32)
-    experts = experts_of(n_previous)
+    experts = *experts_of(n_previous), variable_forgetting
     arrays = decoder.states, decoder.words, decoder.cursor
     if not code_cube(symbols, alphabet_size, n_previous, *experts, True, nothing, nothing, *arrays):
         raise decoder.words_ran_out()

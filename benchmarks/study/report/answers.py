@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.exhibits import statistics, tables
+from benchmarks.exhibits import learned, seen, statistics, tables
 from benchmarks.measure.provenance import REPOSITORY
 
 MODELS = ("lhic-ax-unseen", "lhic-ax")  # the report is about the first of them that coded every cube
@@ -268,9 +268,22 @@ def _throughput(threads: pd.DataFrame, growth: pd.DataFrame) -> str:
     return text + (f"; its time grows with the bands to the power {power.iloc[0]:.2f}." if len(power) else ".")
 
 
+def _learned(table: pd.DataFrame) -> str:
+    """Of the dataset with the most cubes; codecs known to have seen some of them do not count."""
+    dataset = table.assign(n=table["cubes"].str.split(" of ").str[1].astype(int)).sort_values("n")["dataset"].iloc[-1]
+    lines = table[(table["dataset"] == dataset) & table["codec"].map(learned.is_learned)]
+    lines = lines[~lines["codec"].str.contains(seen.MARKS["seen"])].sort_values("change %")
+    if lines.empty:
+        return ""
+    fewer, best = (lines["change %"] < 0).sum(), lines.iloc[0]
+    of = f"{fewer} of {len(lines)} learned codecs not known to have seen the cubes need fewer bits than the reference"
+    return f"{of}; the best, {best['codec']}, changes its rate by {best['change %']:+.1f} % ({best['cubes']} cubes)."
+
+
 _OF_TABLES = {
     "00_dataset": (("dataset_values", "dataset_splits"), _dataset),
     "04_lhic_ax": (("ax_exactness", "ax_near_lossless"), _ax),
     "05_param_d": (("param_d",), _depths),
+    "08_learned_peers": (("learned_peers",), _learned),
     "06_throughput": (("throughput_threads", "throughput_growth"), _throughput),
 }

@@ -47,9 +47,9 @@ CUBES = st.sampled_from(sorted(DTYPES.values())).flatmap(
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(CUBES, st.sampled_from([0, 1, 2, 5, 40]))
-def test_round_trip_of_any_cube(cube, n_previous):
-    check_round_trip(cube, lambda x: rls.encode(x, n_previous), rls.decode)
+@given(CUBES, st.sampled_from([0, 1, 2, 5, 40]), st.booleans())
+def test_round_trip_of_any_cube(cube, n_previous, variable_forgetting):
+    check_round_trip(cube, lambda x: rls.encode(x, n_previous, variable_forgetting), rls.decode)
 
 
 @pytest.mark.parametrize("name", list(cubes_by_intent()))
@@ -85,6 +85,13 @@ def test_long_flat_stretches_do_not_break_the_recursion():
     data = check_round_trip(cube, lambda x: rls.encode(x, 1), rls.decode)
     noisy = rls.encode(np.ascontiguousarray(cube[:, 200:]), 1)
     assert len(data) < 1.1 * len(noisy) + 200
+
+
+def test_variable_forgetting_follows_a_scene_that_changes():
+    # The second half of the rows has spectra of its own: large errors there make the recursion forget the first half.
+    cube = np.concatenate([textured((30, 40, 40), 1), textured((30, 40, 40), 2)], axis=1)
+    fixed, variable = (check_round_trip(cube, lambda x, v=v: rls.encode(x, 20, v), rls.decode) for v in (False, True))
+    assert variable[4] == 2 and len(variable) < len(fixed)
 
 
 def test_extreme_jumps_round_trip():
@@ -172,7 +179,7 @@ def test_a_huge_cube_is_refused_before_it_is_allocated(coded):
 def test_a_newer_version_is_told_as_such(coded):
     _, data = coded
     with pytest.raises(UnsupportedVersionError, match="version"):
-        rls.decode(resealed(data[:4] + b"\2" + data[5:]))
+        rls.decode(resealed(data[:4] + b"\3" + data[5:]))
 
 
 @pytest.mark.parametrize("n_previous", [-1, 41])
@@ -195,7 +202,7 @@ def test_the_most_probable_symbol_still_costs_what_the_size_check_relies_on():
     starts, freqs = np.empty(cube.size, np.uint32), np.empty(cube.size, np.uint32)
     nothing = np.empty(0, np.int64)
     assert kernel.code_cube(
-        cube, 2, 1, *kernel.experts_of(1), False, starts, freqs, nothing, nothing.astype(np.uint32), nothing
+        cube, 2, 1, *kernel.experts_of(1), False, False, starts, freqs, nothing, nothing.astype(np.uint32), nothing
     )
     most = freqs.max() / 2**24
     assert 1 - 2.0**-15 < most < 1

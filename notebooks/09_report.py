@@ -18,7 +18,7 @@ seed = 0  # the bootstrap has its own (benchmarks/exhibits/statistics.py); recor
 # %%
 from benchmarks.study import parameters
 
-parameters.check_cell("07_report", globals())
+parameters.check_cell("09_report", globals())
 
 from IPython.display import display
 

@@ -211,10 +211,21 @@ def learned_cost_figure(rows: pd.DataFrame, reference: str, name: str) -> Exhibi
 
 
 def ideas_table(folder: Path, name: str) -> Exhibit | None:
-    """The table of an experiment's folder, as its experiment wrote it; None where there is none."""
-    path = folder / "table.md"
-    if not path.is_file():
+    """The tables of a folder's experiments, one below the other; None where there is none.
+
+    Each begins with the variant, and has a rate and its change against the first line for two sensors, then the work.
+    """
+    paths = sorted(folder.glob("*/table.md"))
+    if not paths:
         return None
-    table, caption = tables.read_table(path)
-    caption = caption or f"Ideas of other learned codecs, each an ablation (results/{folder.name})."
-    return Exhibit(name, table, caption, "benchmarks.experiments")
+    columns = ["variant", "AVIRIS, bits", "AVIRIS, change", "EnMAP, bits", "EnMAP, change", "MACs"]
+    parts = []
+    for path in paths:
+        table = tables.read_table(path)[0].iloc[:, : len(columns)].set_axis(columns, axis=1)
+        table.insert(0, "idea", path.parent.name.replace("_", " "))
+        parts.append(table)
+    caption = (
+        "Ideas of other learned codecs, each an ablation: small networks trained alike, ideal code lengths, bits a sample "
+        f"of what the idea codes (results/{folder.name}, docs/{folder.name}.md)."
+    )
+    return Exhibit(name, pd.concat(parts, ignore_index=True), caption, "benchmarks.experiments")

@@ -225,7 +225,7 @@ def ideas_table(folder: Path, name: str) -> Exhibit | None:
         table.insert(0, "idea", path.parent.name.replace("_", " "))
         parts.append(table)
     caption = (
-        "Ideas of other learned codecs, each an ablation: small networks trained alike, ideal code lengths, bits a sample "
-        f"of what the idea codes (results/{folder.name}, docs/{folder.name}.md)."
+        "Ideas of other learned codecs, each an ablation: small networks trained alike; ideal code lengths in bits "
+        f"a sample of what the idea codes (results/{folder.name}, docs/{folder.name}.md)."
     )
     return Exhibit(name, pd.concat(parts, ignore_index=True), caption, "benchmarks.experiments")

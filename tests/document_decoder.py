@@ -32,7 +32,6 @@ from itertools import accumulate, count
 from pathlib import Path
 
 import numpy as np
-import zstandard
 from numpy.lib.stride_tricks import sliding_window_view
 from safetensors import safe_open
 
@@ -409,6 +408,8 @@ def check_shuffled(header: Header) -> None:
 def decode_shuffled_tile(header: Header, sections: list[bytes], h: int, w: int) -> np.ndarray:
     shape = (header.shape[0], h, w)
     n_bytes = math.prod(shape) * header.dtype.itemsize
+    import zstandard  # nothing else needs it
+
     try:
         frame = zstandard.get_frame_parameters(sections[0])
         inflater = zstandard.ZstdDecompressor(max_window_size=2**23).decompressobj()

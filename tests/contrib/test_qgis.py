@@ -87,7 +87,9 @@ def test_a_stream_becomes_a_geotiff(script, stored_models, tmp_path):
         assert np.array_equal(raster.read(), cube) and raster.crs.to_epsg() == 32633
     assert feedback.told[0].endswith("a.tif --force --quiet")
     (tmp_path / "a.lhic").write_bytes(b"GIF89a")
-    with pytest.raises(script.QgsProcessingException, match=r"lhic: error: .*a\.lhic: expected"):
+    with pytest.raises(
+        script.QgsProcessingException, match=r"lhic: error: .*a\.lhic: preamble: expected an lhic stream"
+    ):
         script.LhicToGeoTiff().processAlgorithm(where, None, Feedback())
 
 

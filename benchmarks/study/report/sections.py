@@ -236,7 +236,7 @@ def _written(folder: Path, script: str) -> list[Path]:
     places = {}
     for path in [*sorted(folder.glob("tables/*.md")), *sorted(folder.glob("figures/*.png"))]:
         # As an argument: other texts of that name, such as the parameter `param_d`, do not make an exhibit.
-        found = re.search(rf'[,(]\s*"{path.stem}"\s*[,)]', script)
+        found = re.search(rf'(?<!\.get)[,(]\s*"{path.stem}"\s*[,)]', script)
         if found:
             places[path] = found.start()
     return sorted(places, key=places.__getitem__)

@@ -205,7 +205,8 @@ def fit(
     own = Samples(*(tensor.to(device) for tensor in own))
     copies = None if copies is None else Samples(*(tensor.to(device) for tensor in copies))
     optimiser = torch.optim.AdamW(filter(_is_learnt, net.parameters()), lr=config.lr, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.lr, total_steps=config.steps, pct_start=0.1)
+    warm_up = 0.1 if config.steps != 10 else 0.2  # OneCycleLR divides by the length of its rise less a step
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.lr, total_steps=config.steps, pct_start=warm_up)
     n_copies = 0 if copies is None else int(config.batch * config.copies_share)
     generator = torch.Generator(device).manual_seed(config.seed)
     rows, started, total = [], time.perf_counter(), 0.0

@@ -118,7 +118,7 @@ def test_every_cut_of_the_changes_is_told():
             changes.changed(tensors, data[:n], CONFIG)
     with pytest.raises(CorruptStreamError):
         changes.changed(tensors, data + b"\0", CONFIG)
-    parameters = StreamParameters(8, 0, 16, 1, data)
+    parameters = StreamParameters(0, 16, 1, data)
     assert StreamParameters.from_bytes(parameters.to_bytes()) == parameters
 
 
@@ -228,7 +228,7 @@ def test_changes_too_long_for_a_stream_are_given_up(monkeypatch):
     monkeypatch.setattr(ax_model, "MAX_CHANGES_BYTES", 50)
     plain, tuned = (lhic.encode(scene(), model, tuning_steps=n) for n in (0, 60))
     assert plain == tuned
-    assert len(StreamParameters(16, MAX_ERROR, 4096, 1024, bytes(MAX_CHANGES_BYTES)).to_bytes()) <= MAX_PARAMETERS_BYTES
+    assert len(StreamParameters(MAX_ERROR, 4096, 1024, bytes(MAX_CHANGES_BYTES)).to_bytes()) <= MAX_PARAMETERS_BYTES
 
 
 def test_a_saving_that_may_be_chance_is_none(monkeypatch):

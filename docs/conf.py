@@ -44,12 +44,17 @@ html_css_files = ["site.css"]
 html_theme_options = {"navigation_with_keys": True}
 
 
+COMPLETION = """\
+Tab completes commands, options and their choices once `pip install 'lhic[completion]'` is done and the shell has run
+`eval "$(register-python-argcomplete lhic)"` (bash, zsh; fish and others: the documents of argcomplete)."""
+
+
 def commands() -> str:
     """What ``--help`` says of each command."""
     os.environ["COLUMNS"] = "88"
     parser = build_parser()
     (choices,) = (action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    page = ["# The command line", "", "```text", parser.format_help().rstrip(), "```", ""]
+    page = ["# The command line", "", COMPLETION, "", "```text", parser.format_help().rstrip(), "```", ""]
     for name, command in choices.items():
         page += [f"## lhic {name}", "", "```text", command.format_help().rstrip(), "```", ""]
     return "\n".join(page)

@@ -86,9 +86,19 @@ def _complain(message: object, exit_code: int) -> int:
     return exit_code
 
 
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer a shell that asks how a line may go on, and end; else nothing."""
+    if "_ARGCOMPLETE" in os.environ:
+        with suppress(ImportError):
+            import argcomplete
+
+            argcomplete.autocomplete(parser)
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     try:
         parser = build_parser()
+        _complete(parser)
         options, rest = parser.parse_known_args(arguments)
         if rest and (not hasattr(options, "paths") or any(part != STANDARD and part.startswith("-") for part in rest)):
             parser.error(f"unrecognized arguments: {' '.join(rest)}")

@@ -1,7 +1,9 @@
 """The command line as a user meets it: files in, files out, one line and an exit code when something is wrong."""
 
 import json
+import os
 import socket
+import subprocess
 import sys
 
 import imagecodecs
@@ -501,3 +503,12 @@ def test_explore_tells_a_port_that_is_taken(cube_file, capsys):
         port = taken.getsockname()[1]
         code, _, err = run(capsys, "explore", "--no-browser", cube_file, "--port", port)
     assert code == 2 and f"--port {port}: expected a free port, found" in err and err.count("\n") == 1
+
+
+def test_a_shell_completes_commands_and_choices(tmp_path):
+    pytest.importorskip("argcomplete")
+    for line, expected in (("lhic prev", "preview "), ("lhic encode a.npy --device cu", "cuda ")):
+        asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": "|"}
+        asked["_ARGCOMPLETE_STDOUT_FILENAME"] = str(tmp_path / "answer")
+        subprocess.run([sys.executable, "-m", "lhic"], env={**os.environ, **asked}, check=True, cwd=REPOSITORY)
+        assert (tmp_path / "answer").read_text().split("|") == [expected]

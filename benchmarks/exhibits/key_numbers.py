@@ -14,6 +14,7 @@ from benchmarks.measure.rows import read_rows
 
 MODEL = "lhic-ax-unseen"
 BEST = "ccsds123-best"
+WAYS = "encode", "decode"
 HEAD = ("", "lhic-ax", "beside it", "measured on")
 
 
@@ -56,20 +57,19 @@ def _patch(folder: Path) -> list[tuple[str, ...]]:
 
 
 def _speeds(folder: Path) -> list[tuple[str, ...]]:
-    table = pd.read_csv(folder / "tables" / "throughput_threads.csv").set_index(["codec", "threads"])
+    rows = read_rows(folder).set_index(["codec", "form"])
 
-    def speed(codec: str, threads: int) -> str:
-        row = table.loc[(codec, threads)]
-        return " / ".join(f"{row[f'{way} MS/s']:#.2g}".rstrip(".") for way in ("encode", "decode"))
+    def speed(codec: str, which: str = "") -> str:
+        row = rows.loc[(codec, "as-measured")]
+        return " / ".join(f"{row['n_samples'] / row[f'{way}{which}_s'] / 1e6:#.2g}".rstrip(".") for way in WAYS)
 
-    cores = int(table.loc[MODEL].index.max())
-    machine = read_rows(folder)["machine"].iloc[0]
-    crop = f"a crop of it, {table.loc[(MODEL, 1), 'samples']:,.0f} samples; {machine}"
-    one = f"CCSDS-123, P = 3: {speed('ccsds123-p3', 1)}; RLS: {speed('rls-k20', 1)}"
-    all_cores = f"JPEG-LS: {speed('jpeg-ls-bands', cores)}"
+    own = rows.loc[(MODEL, "as-measured")]
+    presets = ", ".join(f"{name} {speed(f'lhic-ax-{name}-unseen', '_all')}" for name in ("fast", "turbo"))
+    one = f"CCSDS-123, P = 3: {speed('ccsds123-p3')}; RLS: {speed('rls-k20')}"
+    beside = f"JPEG-LS: {speed('jpeg-ls-bands', '_all')}; JPEG XL, effort 7: {speed('jpeg-xl-e7-bands', '_all')}"
     return [
-        ("encode / decode, one thread, MS/s", speed(MODEL, 1), one, crop),
-        (f"encode / decode, {cores} cores, MS/s", speed(MODEL, cores), all_cores, "the same"),
+        ("encode / decode, one thread, MS/s", speed(MODEL), one, f"the same; {own['machine']}"),
+        (f"encode / decode, {own['cores']} cores, MS/s", f"{speed(MODEL, '_all')}; {presets}", beside, "the same"),
     ]
 
 

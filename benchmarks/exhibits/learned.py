@@ -173,6 +173,10 @@ def transfer_figure(rows: pd.DataFrame, reference: str) -> Figure:
     order = list(pairs.groupby("codec")["change %"].mean().sort_values().index)
     sensors = sorted(pairs["sensor"].unique(), key=lambda sensor: (sensor != "EnMAP", sensor))
     with style():
+        if not sensors:
+            figure = Figure(figsize=(WIDTH, 0.6))
+            figure.text(0.5, 0.5, f"no learned codec was measured beside {reference}", ha="center", va="center")
+            return figure
         figure = Figure(figsize=(WIDTH, 0.95 + 0.16 * len(order)))
         panels = figure.subplots(1, len(sensors), squeeze=False, sharey=True)[0]
         for axes, sensor in zip(panels, sensors):

@@ -86,3 +86,10 @@ def test_sizes_of_linerwkv_are_the_published_ones(size):
     assert parameters == sum(tensor.size for tensor in tensors.values())
     ends = sum(tensors[f"{name}.conv_out.weight"].size for name in ("decoder", "bandzerodec"))
     assert macs == sum(matrices) and ends == 2 * config["dim_enc"]
+
+
+def test_a_study_without_learned_codecs_has_its_figures(rows):
+    alone = rows[rows["codec"] == "rls-k20"]
+    for figure in (catalogue.transfer_figure, catalogue.learned_cost_figure):
+        assert figure(alone, "rls-k20", "alone").body is not None
+    assert list(catalogue.learned_table(alone, "rls-k20", "alone").body["codec"]) == ["rls-k20"]

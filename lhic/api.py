@@ -546,7 +546,10 @@ def verify(
         with _opened_original(original, index) as reader:
             if isinstance(reader, np.ndarray):
                 check_cube(reader, "original")
-            return _decode(data, index, reader, lambda header: nullcontext(), device, model, work)
+            difference = _decode(data, index, reader, lambda header: nullcontext(), device, model, work)
+        for entry in index.auxiliary:
+            _unpacked(data, entry, budget_of(memory_budget))
+        return difference
 
 
 def decode_tile(

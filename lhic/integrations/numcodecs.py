@@ -86,6 +86,9 @@ class Lhic(Codec):
                 raise VerificationError(f"chunk: expected streams of {expected} as the first one, found {other}")
         if out is not None:
             n_bytes = len(found) * int(np.prod(first["shape"])) * np.dtype(first["dtype"]).itemsize
+            wanted = ensure_ndarray(out).dtype
+            if wanted.itemsize > 1 and wanted.newbyteorder("=") != np.dtype(first["dtype"]).newbyteorder("="):
+                raise VerificationError(f"out: expected an array of {first['dtype']}, found one of {wanted}")
             if ensure_ndarray(out).nbytes != n_bytes:
                 raise VerificationError(f"out: expected {n_bytes} bytes, found {ensure_ndarray(out).nbytes}")
         decoded_cubes = [decoded(info, stream) for info, stream in found]

@@ -122,7 +122,7 @@ class CubeArray(BackendArray):
 
     def _read(self, key: tuple[int | slice, ...]) -> np.ndarray:
         kept = [axis for axis in self._order if axis >= 0]
-        parts = [slice(k % n, k % n + 1) if isinstance(k, int | np.integer) else k for k, n in zip(key, self.shape)]
+        parts = [_one(k, n) if isinstance(k, int | np.integer) else k for k, n in zip(key, self.shape)]
         window = {axis: part for axis, part in zip(self._order, parts) if axis >= 0}
         samples = self._cube[window[0], window[1], window[2]]
         if self._bands is not None:
@@ -131,6 +131,13 @@ class CubeArray(BackendArray):
         rest = (slice(None) if axis >= 0 else part for axis, part in zip(self._order, parts))
         samples = samples[tuple(rest)]
         return samples[tuple(0 if isinstance(k, int | np.integer) else slice(None) for k in key)]
+
+
+def _one(place: int, n: int) -> slice:
+    """The one place of an axis of n."""
+    if not -n <= place < n:
+        raise IndexError(f"index: expected {-n}..{n - 1}, found {place}")
+    return slice(place % n, place % n + 1)
 
 
 class AuxiliaryArray(BackendArray):

@@ -16,8 +16,9 @@ import numpy as np
 
 from lhic.arguments import finite_number, whole_number
 from lhic.cube import DTYPES, Cube
+from lhic.errors import InvalidCubeError
 from lhic.values.maps import Kind, Map, bits_of
-from lhic.values.plan import MAX_SPECIALS, Plan, special_mask
+from lhic.values.plan import MAX_BANDS, MAX_SPECIALS, Plan, special_mask
 from lhic.values.steps import MAX_NUMBER, WHOLE, find_map, power_of_two
 
 SAMPLED = 4096  # of a band, for a first look
@@ -53,6 +54,8 @@ def find_plan(cube: Cube, max_error: float = 0, nodata: float | None = None, mem
         `max_error` is no bound for samples of this dtype.
     """
     dtype = cube.dtype.newbyteorder("=")
+    if cube.shape[0] > MAX_BANDS:
+        raise InvalidCubeError(f"a cube of {dtype}: expected at most {MAX_BANDS} bands, found {cube.shape[0]}")
     max_error = checked_bound(max_error, dtype)
     if dtype.kind == "b":
         return _composed(dtype, 0.0, [_Band([Map(Kind.ORDER)], low=0, high=1)] * cube.shape[0])

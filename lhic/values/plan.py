@@ -23,6 +23,8 @@ from lhic.values.maps import Kind, Map, bits_of
 REAL = struct.Struct("<d")
 WORD = struct.Struct("<Q")
 MAX_SPECIALS = 1024
+MAX_BANDS = 1 << 20
+"""Of a cube whose samples are made integers: a map is kept for each."""
 MAX_CELL = 1 << 62
 MAX_SHIFT = 63
 REST = "rest"
@@ -89,6 +91,8 @@ class Plan:
         CorruptStreamError
             Not what `to_bytes` can have written for samples of this dtype.
         """
+        if n_bands > MAX_BANDS:
+            raise CorruptStreamError(f"values: expected at most {MAX_BANDS} bands, found {n_bands}")
         reader = Reader(data, "values")
         code = reader.take(1, "coded dtype")[0]
         if not 1 <= code <= len(DTYPES):

@@ -81,6 +81,12 @@ def test_coordinates_are_those_of_the_metadata(path):
     assert float(at) == pytest.approx(samples_of_the_lake()[4, 6, 1] * 0.0001)
 
 
+@pytest.mark.parametrize("place", [{"band": 12}, {"band": -13}, {"y": 20}, {"x": 99}])
+def test_a_place_that_is_not_there_is_an_error(path, place):
+    with pytest.raises(IndexError):
+        _ = opened(path, cache=False).cube.isel(place).values
+
+
 def test_only_what_is_looked_at_is_decoded(path):
     data = path.read_bytes()
     cube = lhic.open(data)

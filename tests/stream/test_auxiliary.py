@@ -92,6 +92,16 @@ def test_every_flipped_byte_is_noticed():
             assert all(array.dtype.str in TYPES for array in found.values())
 
 
+def test_verify_looks_at_the_arrays_beside():
+    stream, packed = encoded(lat=np.arange(40.0)), pack("lat", np.arange(40.0)).data
+    assert lhic.verify(stream) is None
+    for position in range(stream.index(packed), stream.index(packed) + len(packed)):
+        damaged = bytearray(stream)
+        damaged[position] ^= 1
+        with pytest.raises(LhicError):
+            lhic.verify(reseal(damaged))
+
+
 def test_sections_that_do_not_hold_what_they_announce():
     packed = pack("a", np.arange(10))
     entry = packed.entry

@@ -420,3 +420,13 @@ def test_nodata_of_floats_is_a_number_or_nan():
     for nodata in (math.inf, "x", True):
         with pytest.raises(UsageError, match="nodata: expected a finite number, or NaN"):
             lhic.encode(cube, nodata=nodata)
+
+
+def test_more_bands_than_maps_are_kept_for_are_refused_both_ways():
+    with pytest.raises(InvalidCubeError, match="expected at most 1048576 bands, found 1048577"):
+        lhic.encode(np.zeros(((1 << 20) + 1, 1, 1), "float32"), "lhic-ax-fast")
+    stream = lhic.encode(np.arange(60.0).reshape(3, 4, 5) / 8, "lhic-ax-fast")
+    values = find_plan(np.arange(60.0).reshape(3, 4, 5) / 8).to_bytes(np.dtype("float64"))
+    assert values in stream
+    with pytest.raises(CorruptStreamError, match="expected at most 1048576 bands"):
+        Plan.from_bytes(values, 1 << 30, np.dtype("float64"))

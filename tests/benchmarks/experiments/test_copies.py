@@ -17,7 +17,7 @@ from tests.common import REPOSITORY
 def settings_of(tmp_path, rows):
     for name, seed in (("one", 1), ("two", 2)):
         np.save(tmp_path / f"{name}.npy", scene(seed))
-    training = {"steps": 10, "batch": 256, "threads": 1}
+    training = {"steps": 60, "batch": 256, "threads": 1}
     training |= {"observations": {"samples": 2000, "copies": 1, "imitations": [], "samples_of_copy": 500}}
     folds = {"A": ["one"], "B": ["two"]}
     path = tmp_path / "copies.yml"

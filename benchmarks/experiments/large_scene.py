@@ -33,6 +33,14 @@ STREAMS = (
 BUDGET = 256 << 20
 """Bytes: LHIC_MEMORY_BUDGET of the commands, which Python and the kernels come on top of."""
 STRIP = 128  # rows of a block that is written or compared
+LAUNCHER = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=sys.stderr)
+_, status, usage = os.wait4(process.pid, 0)
+print(usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+"""A small process between: the system counts the memory of the one that starts a command as the command's own."""
 HEAD = ("command", "bits per sample", "seconds", "MS/s", "peak of resident memory, MiB")
 
 
@@ -112,17 +120,14 @@ def run(command: list[str], folder: Path) -> tuple[float, int]:
     started = time.perf_counter()
     with open(folder / "said", "w+") as said:
         arguments = [sys.executable, "-m", "lhic", *command, "--quiet"]
-        process = subprocess.Popen(arguments, cwd=folder, env=environment, stdout=said, stderr=said)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        launcher = [sys.executable, "-c", LAUNCHER, *arguments]
+        done = subprocess.run(launcher, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=said, text=True)
         seconds = time.perf_counter() - started
         said.seek(0)
-        if process.returncode:
-            raise VerificationError(
-                f"lhic {command[0]}: expected exit code 0, found {process.returncode}: {said.read()}"
-            )
+        if done.returncode:
+            raise VerificationError(f"lhic {command[0]}: expected exit code 0, found {done.returncode}: {said.read()}")
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
-    return seconds, usage.ru_maxrss * unit
+    return seconds, int(done.stdout) * unit
 
 
 def check_same(first: Path, second: Path) -> None:

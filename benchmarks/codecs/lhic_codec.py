@@ -44,11 +44,12 @@ def _maker(model: str, name: str | None = None, **options):
     return lambda: LhicModel(model, name, **options)
 
 
-_FAMILIES = {entry.name: entry.family for entry in lhic.list_models()}
-CODECS = {name: _maker(name) for name in sorted({*_FAMILIES, lhic.DEFAULT_MODEL})}
-# LineRWKV with the coder of its authors; its weights, which have no licence, are wherever LHIC_CKPT says.
-CODECS |= {
-    f"{model}-ccsds": _maker(model, f"{model}-ccsds", coder="ccsds123")
-    for model, family in _FAMILIES.items()
-    if family == "linerwkv"
-}
+def __getattr__(name: str):
+    """``CODECS``, of the weights that are found when it is read: an experiment may add some for a while."""
+    if name != "CODECS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    families = {entry.name: entry.family for entry in lhic.list_models()}
+    found = {model: _maker(model) for model in sorted({*families, lhic.DEFAULT_MODEL})}
+    # LineRWKV with the coder of its authors; its weights, which have no licence, are wherever LHIC_CKPT says.
+    rwkv = [model for model, family in families.items() if family == "linerwkv"]
+    return found | {f"{model}-ccsds": _maker(model, f"{model}-ccsds", coder="ccsds123") for model in rwkv}

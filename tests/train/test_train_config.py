@@ -15,7 +15,7 @@ def load_config(path):
 
 def test_shipped_configurations_are_valid():
     paths = sorted((REPOSITORY / "configs").glob("lhic-bp*.yml"))
-    assert {p.stem for p in paths} == {"lhic-bp", "lhic-bp-xs", "lhic-bp-xs-more"}
+    assert {p.stem for p in paths} == {"lhic-bp", "lhic-bp-s", "lhic-bp-xs", "lhic-bp-xs-more"}
     for path in paths:
         config = load_config(path)
         assert config.name == path.stem.removesuffix("-more")

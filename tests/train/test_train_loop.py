@@ -118,7 +118,7 @@ def test_a_run_may_start_from_weights(finished, settings, tmp_path):
     a, b = (load_weights(path).tensors for path in (result.weights_path, again.weights_path))
     assert all(np.allclose(a[name], b[name], atol=1e-9) for name in a)
     settings["model"]["num_mixture"] = 3
-    with pytest.raises(CheckpointError, match="another configuration"):
+    with pytest.raises(CheckpointError, match="expected a network that 2 can grow into, found 3"):
         train(TrainConfig.parse(settings), "cpu", tmp_path / "other", progress=False)
     settings["start_from"] = "$NO_SUCH_VARIABLE/x.safetensors"
     with pytest.raises(ConfigError, match="environment variable that is not set"):

@@ -65,7 +65,7 @@ def test_memory_is_what_the_shape_says():
     found = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     for line in found.splitlines()[1:]:  # the first compiles
         _, encoding, decoding, counted = json.loads(line)
-        assert 0.97 * max(encoding, decoding) - PAGES <= counted <= 1.3 * encoding + PAGES, line
+        assert 0.97 * max(encoding, decoding) - PAGES <= counted <= 1.4 * encoding + PAGES, line
     assert len(found.splitlines()) == len(SHAPES)
 
 

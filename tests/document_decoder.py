@@ -1214,6 +1214,7 @@ class Plane:
         self.z, self.levels, self.network, self.pictures, self.before = z, levels, network, pictures, before
         self.low, self.high = levels[0], levels[-1]
         shape, n_experts = (pictures.height, pictures.width), len(network.experts)
+        self.small = pictures.height * pictures.width < 8192  # 2
         # 5.3 and 8.1: pictures without edges, and what they are before plane 0
         self.activity = np.zeros(shape, np.int64)
         self.runs = np.zeros((network.config["repeats"], *shape), np.int64)
@@ -1387,7 +1388,7 @@ class Plane:
         # 4.3: normal equations
         w = np.where(coded, 1 + 31 * mag**2 // (mag**2 + wave.scale**2), 0)
         u = 2 * i[0] + j[0]
-        for k, expert in enumerate(self.network.experts if u < 64 or u % 2 == 1 else ()):
+        for k, expert in enumerate(self.network.experts if self.small or u < 64 or u % 2 == 1 else ()):
             self.gram[k] += (w * wave.inputs[k]) @ wave.inputs[k].T
             self.moment[k] += wave.inputs[k] @ (w * (detail if expert.predicts_detail else x))
         # 5.1: sums of the tables
@@ -1641,6 +1642,9 @@ def decode_planes(stream: AxStream, levels: list[np.ndarray], mask: np.ndarray, 
     """format_lhic_ax.md, 2: groups one after the other, steps, planes, and pixels in the order of the text."""
     height, width = mask.shape
     n_waves = 2 * (height - 1) + width
+    epoch = stream.network.config["epoch"]
+    if height * width < 8192:
+        epoch = max(epoch // 2, 1)
     pictures = Pictures(len(stream.network.experts), len(levels), height, width)
     planes: list[Plane] = []
     for z, v in enumerate(levels):
@@ -1660,7 +1664,7 @@ def decode_planes(stream: AxStream, levels: list[np.ndarray], mask: np.ndarray, 
                 u = t - 4 * k
                 if 0 <= u < n_waves:
                     decode_wave(coded, plane, mask, u, adaptation, stream.trace)
-                    if u + 1 < n_waves and (u + 1) % stream.network.config["epoch"] == 0:
+                    if u + 1 < n_waves and (u + 1) % epoch == 0:
                         plane.begin_epoch()
                         if stream.trace:
                             stream.trace.epoch(plane)
@@ -1686,7 +1690,7 @@ def decode_wave(
         if trace:
             trace.sample(plane, wave, pixel, mixtures[pixel], state, level, F)
         x[pixel], width[pixel] = plane.levels[level], F(level + 1) - F(level)
-        if adaptation.a and u % 2 == 1:
+        if adaptation.a and (plane.small or u % 2 == 1):
             K = plane.network.config["components"]
             of_samples.append(gradients(mixtures[pixel], K, plane.levels, level))
     if of_samples:

@@ -96,6 +96,9 @@ def pinned_cubes() -> dict[str, tuple[np.ndarray, dict]]:
     ends[:, 3, 4:8] = 0, 1, 65_534, 65_535  # all model values that there are
     quiet = band[:9] + np.where((band[:9] > 5) & (noise[:9] % 5 == 0), 7, 5)  # nothing is expected, then comes noise
     quiet[:, 3, 4] += 1
+    band, row, column = np.ogrid[0:3, 0:64, 0:128]  # the fewest pixels of a tile that is not small
+    noise = (band * 7919 + row * 104729 + column * 1299709) * 2654435761 % 2**32 >> 28
+    not_small = 60 + row // 3 + column // 5 + 9 * band + noise % 7
     return {
         "planes_48": (scene.astype("uint16"), {"group_planes": 7, "n_lanes": 3}),
         "tall_planes": (scene[:40, :, :9].astype("uint16"), {"group_planes": 64}),
@@ -109,6 +112,7 @@ def pinned_cubes() -> dict[str, tuple[np.ndarray, dict]]:
         "ends_uint16": (ends.astype("uint16"), {}),
         "quiet_uint8": (quiet.astype("uint8"), {}),
         "large_tile_uint8": ((signed[:2, :9, :8] + 125).astype("uint8"), {"tile": (700, 900)}),
+        "not_small_uint8": (not_small.astype("uint8"), {"group_planes": 2, "n_lanes": 2}),
         "bound_900_int32": (wide[:4, :11, :12].astype("int32"), {"max_error": 900}),
     }
 
@@ -164,7 +168,7 @@ PINNED_CASES = [("lhic_ax_tiny", name) for name in pinned_cubes()]
 PINNED_CASES += [
     ("lhic_ax_turbo", name) for name in pinned_cubes() if name not in ("pixels_uint16", "large_tile_uint8")
 ]
-PINNED_CASES += [("lhic_ax", name) for name in ("planes_48", "kinds_int16", "repeats_int16")]
+PINNED_CASES += [("lhic_ax", name) for name in ("planes_48", "kinds_int16", "repeats_int16", "not_small_uint8")]
 
 
 class PinnedModel(AxModel):

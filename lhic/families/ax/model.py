@@ -39,7 +39,7 @@ from lhic.families.ax.parameters import (
 from lhic.families.ax.planes.near_lossless import MAX_ERROR
 from lhic.families.ax.planes.tile import Layout, Planes, check_nodata, join_tile, read_side, split_tile
 from lhic.families.ax.schedule import Group, run_groups
-from lhic.families.ax.spec import PLANE_LAG, PRECISION
+from lhic.families.ax.spec import PLANE_LAG, PRECISION, epoch_of
 from lhic.families.family import Encoded, Model, Work
 from lhic.stream.tiles import Section, TileGrid
 from lhic.stream.varint import Reader, write_varint
@@ -121,7 +121,7 @@ class AxModel(Model):
         needed += (SIDEWAYS_BYTES if n_rows > n_columns else VALUE_BYTES) * n_planes * n_rows * n_columns
         if self.device == "cpu":
             n_recent = schedule.recent_planes(group_planes(n_rows * n_columns), threads)
-            needed += state_bytes(self.table, self.settings.epoch, planes, n_recent)
+            needed += state_bytes(self.table, epoch_of(self.settings.epoch, n_rows, n_columns), planes, n_recent)
             needed += threads * scratch_bytes(self.settings, *planes[1:])
             group = group_planes(n_rows * n_columns)
             needed += CODER_BYTES * min(threads * group, n_planes) * n_rows * n_columns
@@ -408,7 +408,7 @@ class _Job:
             ends = self.levels.ends()
             self._state = new_state(
                 self.model.table,
-                self.model.settings.epoch,
+                epoch_of(self.model.settings.epoch, *self.shape),
                 (self.n_planes, *self.shape),
                 ends[0][: self.n_planes],
                 ends[1][: self.n_planes],
@@ -424,7 +424,7 @@ class _Job:
         def run(first_step: int, end_step: int) -> None:
             nonlocal net, coding
             scratch = self._borrow()
-            where = first, end, first_step, end_step, model.settings.epoch
+            where = first, end, first_step, end_step, epoch_of(model.settings.epoch, *self.shape)
             what = self.levels, self._state, scratch, coding
             if self.alone is None:
                 if first_step == 0:

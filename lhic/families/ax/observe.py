@@ -19,7 +19,7 @@ from lhic.families.ax.integer_net import IntegerNet, shapes
 from lhic.families.ax.levels import Levels, levels_of
 from lhic.families.ax.parameters import group_planes
 from lhic.families.ax.planes.tile import split_tile
-from lhic.families.ax.spec import n_features
+from lhic.families.ax.spec import epoch_of, n_features
 from lhic.io import threads
 
 
@@ -79,7 +79,8 @@ def observe(
     n_threads = threads.n_threads(n_threads)
     size = group_planes(n_rows * n_columns)  # of a piece of work; changes nothing
     n_recent = schedule.recent_planes(size, n_threads)
-    state = new_state(table, config.epoch, values.shape, low, high, mask, n_recent)
+    epoch = epoch_of(config.epoch, n_rows, n_columns)
+    state = new_state(table, epoch, values.shape, low, high, mask, n_recent)
     net = IntegerNet(*(np.zeros(shapes(config)[name], np.float32) for name in IntegerNet._fields))
     n = len(chosen)
     features = np.zeros((n, n_features(n_experts)), np.int8)
@@ -97,7 +98,7 @@ def observe(
         def run(begin: int, stop: int) -> None:
             scratch = idle.pop() if idle else new_scratch(config, n_rows, n_columns)
             what = table, net, levels, state, scratch, coding, learner
-            walk.walk_block(walk.OBSERVE, first, end, begin, stop, config.epoch, *what)
+            walk.walk_block(walk.OBSERVE, first, end, begin, stop, epoch, *what)
             idle.append(scratch)
 
         return schedule.Group(first, end, run)

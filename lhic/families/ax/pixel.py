@@ -26,6 +26,8 @@ from lhic.families.ax.spec import (
     MIN_RAW_SCALE,
     MIN_SCALE,
     PRIOR_COUNT,
+    SMALL_PIXELS,
+    TEACHING_WAVES,
     THINNED_FROM,
     WEIGHT_STEPS,
 )
@@ -58,9 +60,14 @@ def limited_prediction(prediction, share, mean, low, high):
     return min(max(prediction + share * mean, 64 * low), 64 * high)
 
 
-def teaches_experts(wave):
+def teaches_experts(wave, n_pixels):
     """Whether its samples add to the normal equations."""
-    return (wave < THINNED_FROM) | (wave % 2 == 1)
+    return (n_pixels < SMALL_PIXELS) | (wave < THINNED_FROM) | (wave % 2 == 1)
+
+
+def teaches_network(wave, n_pixels):
+    """Whether its samples add to the gradients."""
+    return (n_pixels < SMALL_PIXELS) | (wave % TEACHING_WAVES == TEACHING_WAVES - 1)
 
 
 def sample_weight(magnitude, scale):

@@ -12,6 +12,13 @@ from lhic.coder.mixture import WEIGHT_BITS as MIXTURE_BITS
 # --- 2. Order ---------------------------------------------------------------------------------------------------------
 
 PLANE_LAG = 4  # waves that a plane runs behind the one before it
+SMALL_PIXELS = 1 << 13  # tiles of fewer have less to learn from, so epochs are half as long and every wave teaches
+
+
+def epoch_of(configured: int, n_rows: int, n_columns: int) -> int:
+    """Waves of an epoch in a tile."""
+    return max(configured // 2, 1) if n_rows * n_columns < SMALL_PIXELS else configured
+
 
 # Neighbours as (rows down, columns right).
 HERE, W, N, NW, NE = (0, 0), (0, -1), (-1, 0), (-1, -1), (-1, 1)
@@ -68,7 +75,7 @@ RIDGE = 1024.0
 RELATIVE_RIDGE = 2.0**-23
 FORGET_SHIFT = 4  # an expert that forgets keeps 15/16 per epoch
 WEIGHT_STEPS = 31  # weights 1 .. 32
-THINNED_FROM = 64  # wave from which on every other one alone adds to the normal equations
+THINNED_FROM = 64  # wave from which on every other one alone adds to the normal equations, but in small tiles
 
 # --- 5. Context -------------------------------------------------------------------------------------------------------
 
@@ -121,7 +128,7 @@ LOGIT_SHIFT = 10  # to 1/32 octave
 SCALE_OFFSET = -81  # 256 - 320 - 17: the grid's offset, 1/1024 of a level in half steps, and 32 log2(ln 2)
 
 # 6.1 Adaptation
-TEACHING_WAVES = 2  # every second wave teaches
+TEACHING_WAVES = 2  # every second wave teaches, but in small tiles
 SHARE_BITS = 12  # of a component's share of a sample's probability
 GRADIENT_BITS = 6  # gradients in 1/64
 GRADIENT_LIMIT = 127

@@ -94,10 +94,8 @@ def learning_net(net: IntegerNet, learner: Learner) -> IntegerNet:
 
 
 @njit
-def teach_wave(z, wave, n, coded, levels, net, learner, scratch):
+def teach_wave(z, n, coded, levels, net, learner, scratch):
     """Take note of the gradients of a wave's samples, whose levels stand in ``scratch.mixtures.levels``."""
-    if wave % spec.TEACHING_WAVES != spec.TEACHING_WAVES - 1:
-        return
     gradients, inputs, mixtures = scratch.gradients, scratch.taught, scratch.mixtures
     n_outputs, stride = gradients.shape
     if scratch.n_taught[0] + n + LANES > stride:

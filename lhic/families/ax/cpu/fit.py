@@ -47,24 +47,24 @@ def learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
 
     The sums are needed at the epoch's end alone: until then the weights are kept, and inputs are still in the pictures.
     """
-    offset = side = 0
+    slot, offset, side = z % state.residuals.shape[0], np.int64(0), np.int64(0)
     columns = scratch.inputs.shape[1] - LANES
     for e in range(table.about_mean.size):
         regressors = table.regressors[table.starts[e] : table.starts[e + 1]]
         size = padded(regressors.shape[0])
-        gram = state.grams[z, offset : offset + size * size].reshape(size, size)
-        moment = state.moments[z, side : side + size]
+        gram = state.grams[slot, offset : offset + size * size].reshape(size, size)
+        moment = state.moments[slot, side : side + size]
         offset += size * size
         side += size
         at = np.int64(0)
         for wave in range(epoch * state.weights.shape[1], (epoch + 1) * state.weights.shape[1]):
             first, n = wave_rows(wave, n_rows, n_columns)
-            if n <= 0 or not pixel.teaches_experts(wave):
+            if n <= 0 or not pixel.teaches_experts(wave, n_rows * n_columns):
                 continue
             if at + n > columns:
                 accumulate(scratch.inputs, scratch.weighted, regressors.shape[0], at, gram, moment)
                 at = np.int64(0)
-            weights = state.weights[z % state.residuals.shape[0], wave % state.weights.shape[1]]
+            weights = state.weights[slot, wave % state.weights.shape[1]]
             gather(
                 regressors, table.about_mean[e], state.samples, state.details, weights, z, wave + WAVE_MARGIN,
                 first + ROW_MARGIN, n, n_columns, at, scratch,
@@ -76,12 +76,12 @@ def learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
 @njit
 def fit_experts(z, table, state, scratch):
     """Coefficients of plane z from its normal equations."""
-    offset = side = 0
+    slot, offset, side = z % state.residuals.shape[0], np.int64(0), np.int64(0)
     for e in range(table.about_mean.size):
         start, end = table.starts[e], table.starts[e + 1]
         size = padded(end - start)
-        gram = state.grams[z, offset : offset + size * size].reshape(size, size)
-        moment = state.moments[z, side : side + size]
+        gram = state.grams[slot, offset : offset + size * size].reshape(size, size)
+        moment = state.moments[slot, side : side + size]
         offset += size * size
         side += size
         solve(gram, moment, scratch.factor, state.coefficients[z, start:end])

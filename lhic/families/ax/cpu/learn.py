@@ -23,25 +23,29 @@ def begin_plane(z, table, state):
     if z != slot:  # left from another plane
         state.residuals[slot] = 0
         state.errors[slot] = 0
+        if state.grams.shape[0]:
+            state.grams[slot] = 0.0
+            state.moments[slot] = 0.0
     state.magnitude[z, 0] = spec.FIRST_MAGNITUDE
     for e in range(state.error.shape[2]):
         state.error[z, 0, e] = spec.FIRST_MAGNITUDE
     for level in range(spec.N_LEVELS):
-        state.ratio[z, 0, level] = spec.FIRST_RATIO * spec.FIRST_COUNT
-        state.ratio_count[z, 0, level] = spec.FIRST_COUNT
-    first_tries(z, state)
+        state.ratio[slot, 0, level] = spec.FIRST_RATIO * spec.FIRST_COUNT
+        state.ratio_count[slot, 0, level] = spec.FIRST_COUNT
+    first_tries(slot, state)
     _open(z, 0, table, state)
 
 
 @njit
 def _open(z, epoch, table, state):
     """Tables of an epoch as the kernels take them."""
+    slot = z % state.residuals.shape[0]
     for level in range(spec.N_LEVELS):
-        state.rates[z, 0, level] = state.ratio[z, epoch, level]
-        state.rates[z, 1, level] = state.ratio_count[z, epoch, level] * spec.FIRST_RATIO
+        state.rates[z, 0, level] = state.ratio[slot, epoch, level]
+        state.rates[z, 1, level] = state.ratio_count[slot, epoch, level] * spec.FIRST_RATIO
     if table.repeats:
         for rung in range(spec.N_RUN_LEVELS):
-            weight = pixel.repeat_weight(state.hits[z, epoch, rung], state.tries[z, epoch, rung])
+            weight = pixel.repeat_weight(state.hits[slot, epoch, rung], state.tries[slot, epoch, rung])
             state.run_weights[z, rung] = weight
 
 
@@ -56,7 +60,7 @@ def end_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
 @njit
 def next_tables(z, then, table, state):
     """What plane z expects in the epoch that begins."""
-    count = state.own_count[z]
+    count, slot, earlier = state.own_count[z], z % state.residuals.shape[0], (z - 1) % state.residuals.shape[0]
     before = state.magnitude[z - 1, then] if z > 0 else np.int64(spec.FIRST_MAGNITUDE)
     state.magnitude[z, then] = pixel.mean_error(state.own_magnitude[z], count, before)
     for e in range(table.about_mean.size):
@@ -65,12 +69,12 @@ def next_tables(z, then, table, state):
     for level in range(spec.N_LEVELS):
         ratio, ratio_count = np.int64(spec.FIRST_RATIO * spec.FIRST_COUNT), np.int64(spec.FIRST_COUNT)
         if z > 0:
-            ratio = pixel.kept_ratio(state.ratio[z - 1, then, level])
-            ratio_count = pixel.kept_ratio(state.ratio_count[z - 1, then, level])
+            ratio = pixel.kept_ratio(state.ratio[earlier, then, level])
+            ratio_count = pixel.kept_ratio(state.ratio_count[earlier, then, level])
         ratio += state.own_ratio[z, level]
         ratio_count += state.own_ratio_count[z, level]
-        state.ratio[z, then, level] = ratio if ratio_count > 0 else spec.FIRST_RATIO
-        state.ratio_count[z, then, level] = max(ratio_count, np.int64(1))
+        state.ratio[slot, then, level] = ratio if ratio_count > 0 else spec.FIRST_RATIO
+        state.ratio_count[slot, then, level] = max(ratio_count, np.int64(1))
     next_tries(z, then, state)
     _open(z, then, table, state)
 

@@ -19,26 +19,27 @@ from lhic.kernels.jit import njit
 
 
 @njit
-def first_tries(z, state):
-    """Table of a plane's first epoch."""
+def first_tries(slot, state):
+    """Table of a plane's first epoch; slot : where it is among those that are kept."""
     for level in range(spec.N_RUN_LEVELS):
-        state.hits[z, 0, level] = spec.FIRST_HITS[level]
-        state.tries[z, 0, level] = spec.FIRST_TRIES
+        state.hits[slot, 0, level] = spec.FIRST_HITS[level]
+        state.tries[slot, 0, level] = spec.FIRST_TRIES
 
 
 @njit
 def next_tries(z, then, state):
     """Table of an epoch that begins, from the plane's own samples and the table of the plane before it."""
+    slot, earlier = z % state.residuals.shape[0], (z - 1) % state.residuals.shape[0]
     for level in range(spec.N_RUN_LEVELS):
         hits, tries = state.own_hits[z, level], state.own_tries[z, level]
         if z > 0:
-            hits += pixel.kept_tries(state.hits[z - 1, then, level])
-            tries += pixel.kept_tries(state.tries[z - 1, then, level])
+            hits += pixel.kept_tries(state.hits[earlier, then, level])
+            tries += pixel.kept_tries(state.tries[earlier, then, level])
         if z == 0 or tries < 1:
             hits += spec.FIRST_HITS[level]
             tries += spec.FIRST_TRIES
-        state.hits[z, then, level] = hits
-        state.tries[z, then, level] = tries
+        state.hits[slot, then, level] = hits
+        state.tries[slot, then, level] = tries
 
 
 @njit

@@ -43,12 +43,12 @@ class State(NamedTuple):
     activity : int32 (R, A), recent |residual| at this pixel, relative to the planes' means, in 1/1024
     runs : int32 (R, A), planes in a row that were equal to each causal neighbour's, 7 of 8 bits each
     coefficients : float64 (P, n)
-    grams : float64 (P, sum of squares);  moments : float64 (P, n');  each expert's side rounded up (`padded`); none for
+    grams : float64 (R, sum of squares);  moments : float64 (R, n');  each expert's side rounded up (`padded`); none for
         planes of one epoch
     own_magnitude, own_count : int64 (P,), sum of |residual| in 1/64, samples
     magnitude : int64 (P, T), expected |residual| at the beginning of each epoch in 1/1024
-    own_ratio, own_ratio_count : int64 (P, N_LEVELS);  ratio, ratio_count : int64 (P, T, N_LEVELS)
-    own_hits, own_tries : int64 (P, N_RUN_LEVELS);  hits, tries : int64 (P, T, N_RUN_LEVELS), repeated samples in 1/1024
+    own_ratio, own_ratio_count : int64 (P, N_LEVELS);  ratio, ratio_count : int64 (R, T, N_LEVELS)
+    own_hits, own_tries : int64 (P, N_RUN_LEVELS);  hits, tries : int64 (R, T, N_RUN_LEVELS), repeated samples in 1/1024
     rates : float64 (P, 2, N_LEVELS), ratio and 256 ratio_count of the epoch
     run_weights : int64 (P, N_RUN_LEVELS), 16 hits / tries of the epoch
     own_error : int64 (P, E);  error : int64 (P, T, E), mean error of each expert in 1/1024
@@ -184,7 +184,7 @@ def _sizes(
     picture = picture_shape(*shape)[1:]
     n_experts, n_epochs = len(table.about_mean), -(-n_waves(n_rows, n_columns) // epoch) + 1
     sides = padded.py_func(np.diff(table.starts))
-    n_fitted = n_planes if n_epochs > 2 else 0  # in one epoch nothing is fitted
+    n_fitted = n_recent if n_epochs > 2 else 0  # in one epoch nothing is fitted
     sizes = {
         "samples": ((n_planes, *picture), np.int32),
         "details": ((n_planes, *picture), np.int32),
@@ -200,12 +200,12 @@ def _sizes(
         "magnitude": ((n_planes, n_epochs), np.int64),
         "own_ratio": ((n_planes, N_LEVELS), np.int64),
         "own_ratio_count": ((n_planes, N_LEVELS), np.int64),
-        "ratio": ((n_planes, n_epochs, N_LEVELS), np.int64),
-        "ratio_count": ((n_planes, n_epochs, N_LEVELS), np.int64),
+        "ratio": ((n_recent, n_epochs, N_LEVELS), np.int64),
+        "ratio_count": ((n_recent, n_epochs, N_LEVELS), np.int64),
         "own_hits": ((n_planes, N_RUN_LEVELS), np.int64),
         "own_tries": ((n_planes, N_RUN_LEVELS), np.int64),
-        "hits": ((n_planes, n_epochs, N_RUN_LEVELS), np.int64),
-        "tries": ((n_planes, n_epochs, N_RUN_LEVELS), np.int64),
+        "hits": ((n_recent, n_epochs, N_RUN_LEVELS), np.int64),
+        "tries": ((n_recent, n_epochs, N_RUN_LEVELS), np.int64),
         "rates": ((n_planes, 2, N_LEVELS), np.float64),
         "run_weights": ((n_planes, N_RUN_LEVELS), np.int64),
         "own_error": ((n_planes, n_experts), np.int64),

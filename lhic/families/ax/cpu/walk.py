@@ -127,8 +127,8 @@ def _block_for(mode):
                         if mode == DECODE:
                             coding.values[z, i, j] = value
                         scratch.targets[q] = value
-                    if period:
-                        teach_wave(z, wave, n, coded, levels, net, learner, scratch)
+                    if period and pixel.teaches_network(wave, n_rows * n_columns):
+                        teach_wave(z, n, coded, levels, net, learner, scratch)
                     learn_wave(z, wave, first, n, n_rows, n_columns, table, state, scratch)
                 if (wave + 1) % epoch == 0 and wave + 1 < waves:
                     end_epoch(z, now, n_rows, n_columns, table, state, scratch)

@@ -12,6 +12,7 @@ import torch
 import triton
 import triton.language as tl
 
+from lhic.families.ax.gpu import pixel
 from lhic.families.ax.gpu.arithmetic import clip, quotient
 from lhic.families.ax.gpu.batch import Batch
 from lhic.families.ax.gpu.constants import (
@@ -30,7 +31,6 @@ from lhic.families.ax.gpu.constants import (
     SLOWNESS,
     SQUARE_SHIFT,
     SQUARED_LIMIT,
-    TEACHING_WAVES,
 )
 from lhic.families.ax.gpu.mixture import SIGMOID_ONE, load_mixtures, sigmoid_at
 from lhic.families.ax.gpu.pictures import first_plane
@@ -84,8 +84,9 @@ class Adaptation:
         teach_wave[step.grid](
             batch.t, step.given, step.is_coded, step.components, self.hidden, self.batch,
             batch.n_levels, batch.first, batch.table_start, batch.level_table, batch.sigmoid_table,
-            batch.n_planes, batch.n_active, batch.n_most, batch.waves, step.n_all, self.group_planes, self.n_groups,
-            config.width, K=config.components, ALL_K=k, MIXTURES=max(triton.next_power_of_2(k), LEAST_SIDE),
+            batch.n_planes, batch.n_active, batch.n_most, batch.waves, batch.n_rows * batch.n_columns, step.n_all,
+            self.group_planes, self.n_groups, config.width,
+            K=config.components, ALL_K=k, MIXTURES=max(triton.next_power_of_2(k), LEAST_SIDE),
             WIDTH=max(triton.next_power_of_2(config.width), LEAST_SIDE),
             Q=max(triton.next_power_of_2(batch.n_most), LEAST_SIDE), num_warps=4,
         )  # fmt: skip
@@ -147,7 +148,7 @@ def _at_edge(edge, mean, mantissa, shift, is_end, at_end, sigmoid):
 def teach_wave(
     step, given, is_coded, components, hidden, batch,
     n_levels, first_level, table_starts, table, sigmoid,
-    n_planes, n_active, n_most, waves, n_all, group_planes, n_groups, width,
+    n_planes, n_active, n_most, waves, n_pixels, n_all, group_planes, n_groups, width,
     K: tl.constexpr, ALL_K: tl.constexpr, MIXTURES: tl.constexpr, WIDTH: tl.constexpr, Q: tl.constexpr,
 ):  # fmt: skip
     """Add the gradients of one plane's wave, times their inputs, to those of its group.
@@ -159,7 +160,7 @@ def teach_wave(
     t = tl.load(step)
     z = first_plane(t, waves, n_planes, n_active) + slot
     wave = t - PLANE_LAG * z
-    if (wave >= 0) & (wave < waves) & (wave % TEACHING_WAVES == TEACHING_WAVES - 1):
+    if (wave >= 0) & (wave < waves) & pixel.teaches_network(wave, n_pixels):
         plane = tile * n_planes + z
         q = tl.arange(0, Q).to(tl.int64)
         row = (tile * n_active + slot) * n_most + q

@@ -33,6 +33,7 @@ class Batch:
         self.device, self.config, self.n_tiles = device, model.settings, len(jobs)
         self.n_rows, self.n_columns = jobs[0].shape
         self.n_planes = max(job.n_planes for job in jobs)
+        self.epoch = spec.epoch_of(self.config.epoch, self.n_rows, self.n_columns)
         self.waves = n_waves(self.n_rows, self.n_columns)
         self.n_steps = self.waves + spec.PLANE_LAG * (self.n_planes - 1)
         self.n_active = min(self.n_planes, -(-self.waves // spec.PLANE_LAG))
@@ -91,7 +92,7 @@ class Batch:
         self.about_mean = self.tensor([int(expert.about_mean) for expert in self.experts])
 
     def _make_tables(self, first_coefficients: np.ndarray, starts: np.ndarray) -> None:
-        n_epochs = self.n_epochs = -(-self.waves // self.config.epoch) + 1
+        n_epochs = self.n_epochs = -(-self.waves // self.epoch) + 1
         n, r = self.n_experts, self.n_regressors
         self.coefficients = self._of_planes(n, r, dtype=torch.float64)
         for e in range(n):
@@ -178,7 +179,7 @@ class Batch:
         ends_at = np.zeros(self.n_steps, bool)
         for z in range(self.n_planes):
             first = spec.PLANE_LAG * z - 1
-            ends_at[first + self.config.epoch : first + self.waves : self.config.epoch] = True
+            ends_at[first + self.epoch : first + self.waves : self.epoch] = True
         for t in range(self.n_steps):
             self.t.fill_(t)
             if change is not None and t % self.config.adaptation == 0:
@@ -228,12 +229,13 @@ def tile_bytes(config: AxConfig, n_planes: int, n_rows: int, n_columns: int) -> 
     sizes = [len(expert.regressors) for expert in config.experts()]
     n, r = len(sizes), max(sizes)
     _, n_kept, wave_apart = picture_shape(1, n_rows, n_columns)
-    n_epochs = -(-waves // config.epoch) + 1
+    epoch = spec.epoch_of(config.epoch, n_rows, n_columns)
+    n_epochs = -(-waves // epoch) + 1
     n_run_levels = spec.N_RUN_LEVELS * (config.repeats > 0)
     of_plane = 4 * pictures.n_pictures(n, config.repeats) * n_kept * wave_apart
     of_plane += 8 * n * r * (r + 2)  # sums and coefficients
     of_plane += 8 * (n_epochs + 1) * (1 + n + 2 * spec.N_LEVELS + 2 * n_run_levels) + 64  # tables
-    of_plane += CODER_BYTES * n_rows * n_columns + 4 * config.epoch * n_most
+    of_plane += CODER_BYTES * n_rows * n_columns + 4 * epoch * n_most
     if config.adaptation:
         of_plane += adaptation_bytes(config.width, 3 * config.components)  # a group has one plane at least
     of_hidden = (config.adaptation > 0) * 4 * config.width

@@ -112,7 +112,7 @@ def add_epoch(
             wave = (n_done - EPOCH + k).to(tl.int32)
             first = tl.maximum((wave - n_columns + 2) >> 1, 0)
             end = tl.minimum(wave >> 1, n_rows - 1) + 1
-            end = tl.where(pixel.teaches_experts(wave), end, first)
+            end = tl.where(pixel.teaches_experts(wave, n_rows * n_columns), end, first)
             for begin in range(first, end, Q):
                 i = begin + tl.arange(0, Q)
                 j = wave - 2 * i

@@ -48,10 +48,10 @@ class Step:
         self.n_components = config.components + (self.repeats > 0)
         self.components = torch.zeros((*shape, 4, self.n_components), dtype=torch.int32, device=device)
         # Of the epoch's waves.
-        of_epoch = batch.n_tiles, batch.n_planes, config.epoch, batch.n_most
+        of_epoch = batch.n_tiles, batch.n_planes, batch.epoch, batch.n_most
         self.weights = torch.zeros(of_epoch, dtype=torch.int32, device=device)
 
-        self.period = config.epoch // gcd(PLANE_LAG, config.epoch)  # one plane in so many ends its epoch in a step
+        self.period = batch.epoch // gcd(PLANE_LAG, batch.epoch)  # one plane in so many ends its epoch in a step
         n_ending = -(-batch.n_active // self.period)
         self.systems = torch.full((batch.n_tiles, n_ending, e), -1, dtype=torch.int64, device=device)
         self.work = solver_memory(self.systems.numel(), batch.n_regressors, device)
@@ -75,7 +75,7 @@ class Step:
             self.level, self.activity, self.magnitude, self.is_coded,
             self.candidate, self.run_level, self.repeat_weight,
             batch.buffer.shape[1], batch.plane_apart, batch.wave_apart, *self._shape(), batch.n_epochs, self.n_all,
-            EPOCH=config.epoch, E=batch.n_experts, R=batch.n_regressors, Q=self.size, AT_ONCE=AT_ONCE,
+            EPOCH=batch.epoch, E=batch.n_experts, R=batch.n_regressors, Q=self.size, AT_ONCE=AT_ONCE,
             BLEND=config.blend, REPEATS=self.repeats, INSIDE=INSIDE in batch.all_kinds,
             EARLIER=EARLIER in batch.all_kinds, num_warps=self.n_warps,
         )  # fmt: skip
@@ -123,13 +123,13 @@ class Step:
             batch.own_magnitude, batch.own_count, batch.own_error, batch.own_ratio, batch.own_ratio_count,
             batch.own_hits, batch.own_tries, self.weights,
             batch.buffer.shape[1], batch.picture_apart, batch.plane_apart, batch.wave_apart, *self._shape(), self.n_all,
-            EPOCH=batch.config.epoch, E=batch.n_experts, Q=self.size, REPEATS=self.repeats, num_warps=self.n_warps,
+            EPOCH=batch.epoch, E=batch.n_experts, Q=self.size, REPEATS=self.repeats, num_warps=self.n_warps,
         )  # fmt: skip
 
     def end_epochs(self) -> None:
         """Fit the experts of those planes whose epoch ends with the step, and open their next tables."""
         batch, shape = self.batch, self._shape()
-        epoch, period = batch.config.epoch, self.period
+        epoch, period = batch.epoch, self.period
         n_samples = min(FIT_SAMPLES, power_of_two(batch.n_most, LEAST_SIDE))
         for e, expert in enumerate(batch.experts):
             n, kinds = len(expert.regressors), expert.kinds()

@@ -372,6 +372,14 @@ def stream_name(path: str) -> str:
     return (stem[: -len("-METADATA")] if enmap.is_xml(path) else stem) + ".lhic"
 
 
+def check_stream_name(path: str | os.PathLike) -> None:
+    """`UsageError` if a stream of that name would be taken for a file of another format."""
+    stem, suffix = os.path.splitext(os.fspath(path))
+    kind = WRITERS.get(suffix.lower())
+    if kind is not None:
+        raise UsageError(f"{path}: expected a name for a stream, such as {stem}.lhic, found the suffix of {kind}")
+
+
 def save_cube(path: str | os.PathLike, cube: np.ndarray, overwrite: bool = False) -> None:
     """Write a cube, as ``.npy`` or in the format of the path's suffix; it appears when it is complete."""
     check_layout(cube.shape, cube.dtype, "cube")

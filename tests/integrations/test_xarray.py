@@ -353,6 +353,8 @@ def test_what_python_is_to_say_is_named_as_python_says_it(tmp_path):
         two.lhic.to_lhic(tmp_path / "a.lhic", FAST, variable="one")
     with pytest.raises(UsageError, match=r"\(axes=\): expected bands, rows and columns"):
         cube.lhic.to_lhic(tmp_path / "b.lhic", FAST, axes="none")
+    with pytest.raises(UsageError, match=r"b\.nc: expected a name for a stream, such as .*b\.lhic"):
+        cube.lhic.to_lhic(tmp_path / "b.nc", FAST)
 
 
 def test_engines_are_guessed_by_the_suffix():

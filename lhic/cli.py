@@ -10,7 +10,6 @@ import argparse
 import json
 import math
 import os
-import signal
 import stat
 import sys
 import time
@@ -76,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _complain("expected enough memory for a batch of tiles, found too little; set LHIC_MEMORY_BUDGET", 1)
     except KeyboardInterrupt:
-        return _complain("interrupted; nothing is half-written", 128 + signal.SIGINT)
+        return console.interrupted()
     except console.Ended as end:
         return _complain(f"ended by {end.signal.name}; nothing is half-written", 128 + end.signal)
     return 0

@@ -21,6 +21,18 @@ def prepare() -> None:
             console.reconfigure(errors="backslashreplace")
 
 
+def is_command() -> bool:
+    """Whether this process is the command ``lhic``, also while its package is imported, before there are arguments."""
+    name = os.path.splitext(os.path.basename(sys.argv[0]))[0] if sys.argv else ""
+    return name == "lhic" or (name == "-m" and "lhic" in sys.orig_argv)
+
+
+def interrupted() -> int:
+    """Say so on a line; returns the exit code."""
+    print("lhic: error: interrupted; nothing is half-written", file=sys.stderr)
+    return 128 + signal.SIGINT
+
+
 def say(text: str, file: TextIO | None = None, end: str = "\n") -> None:
     """Print at once: what fails only when the interpreter flushes at its end, it tells in its own way.
 

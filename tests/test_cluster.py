@@ -119,7 +119,7 @@ def fetching_raises(monkeypatch, error):
 
 def test_an_outcome_that_is_lost_while_it_is_fetched_fails_its_file_alone(two_workers, tmp_path, monkeypatch):
     jobs = jobs_in(tmp_path, 3)
-    fetching_raises(monkeypatch, distributed.KilledWorker("a file", None, 3))
+    fetching_raises(monkeypatch, distributed.KilledWorker("a file", argparse.Namespace(address="tcp://gone"), 3))
     found = {o.job: o for o in cluster.run(two_workers.scheduler_address, jobs, copy, options_of())}
     assert [found[job].status for job in jobs] == ["done", "failed", "done"]
     assert found[jobs[1]].error.startswith(f"{jobs[1].source}: KilledWorker: ")

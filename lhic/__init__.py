@@ -5,7 +5,7 @@ The public names are here; importing them needs neither torch nor a GPU.
 
 from lhic import console
 
-try:
+with console.interrupts_end_it(console.is_command()):
     from lhic.api import decode, decode_file, decode_tile, encode, encode_file, inspect, preview, read_auxiliary, verify
     from lhic.errors import LhicError
     from lhic.families.registry import DEFAULT_MODEL, list_models, load_model
@@ -13,10 +13,6 @@ try:
     from lhic.opened import StreamCube
     from lhic.opened import open_cube as open
     from lhic.release import __version__
-except KeyboardInterrupt:
-    if console.is_command():
-        raise SystemExit(console.interrupted()) from None
-    raise
 
 __all__ = [
     "DEFAULT_MODEL",

@@ -7,10 +7,8 @@ from lhic import console
 
 def main() -> int:
     """Run the command; returns the exit code."""
-    try:
+    with console.interrupts_end_it():
         from lhic.cli import main as run
-    except KeyboardInterrupt:
-        return console.interrupted()
     return run()
 
 

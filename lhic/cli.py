@@ -185,7 +185,7 @@ def run_encode(options: argparse.Namespace) -> None:
     options.input, options.output = one
     _check_one_standard_input(options.input, options.metadata)
     if options.output is not None:
-        check_not_input(options.output, options.input)
+        check_not_input(options.output, 0 if options.input == STANDARD else options.input)
         check_stream_name(options.output)
     found, n_bytes = _encode(options)
     _tell(

@@ -1,8 +1,16 @@
-"""``python -m lhic`` is the command ``lhic``."""
+"""``python -m lhic`` and the script ``lhic``: an interrupt ends them in one line, also while modules are imported."""
 
 import sys
 
-from lhic.cli import main
+from lhic import console
+
+
+def main() -> int:
+    """Run the command; returns the exit code."""
+    with console.interrupts_end_it():
+        from lhic.cli import main as run
+    return run()
+
 
 if __name__ == "__main__":
     sys.exit(main())

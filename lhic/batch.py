@@ -150,9 +150,13 @@ def failed(job: Job, error: BaseException | None, seconds: float = 0.0) -> Outco
 
 
 def is_done(job: Job) -> bool:
-    """Whether the target is there, and younger than its source: files appear only when they are complete."""
+    """Whether the target is there, and younger than its source: files appear only when they are complete.
+
+    A source that is its own target was never done: what is wrong with it, doing it tells.
+    """
     try:
-        return os.stat(job.target).st_mtime >= os.stat(job.source).st_mtime
+        source, target = os.stat(job.source), os.stat(job.target)
+        return target.st_mtime >= source.st_mtime and not os.path.samestat(source, target)
     except OSError:
         return False
 

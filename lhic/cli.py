@@ -10,7 +10,6 @@ import argparse
 import json
 import math
 import os
-import signal
 import stat
 import sys
 import time
@@ -43,16 +42,17 @@ from lhic.errors import (
 )
 from lhic.extras import needs
 from lhic.families.raw import RawModel
-from lhic.families.registry import DEFAULT_MODEL, DEVICES, weights_files
+from lhic.families.registry import DEFAULT_MODEL, DEVICES, family_of, find_weights, weights_files
+from lhic.families.weights import read_description
 from lhic.formats import CubeFile, Scene, open_cube, registry, zarr
 from lhic.formats.axes import suspicion
-from lhic.formats.registry import open_original, stream_name
+from lhic.formats.registry import check_stream_name, open_original, stream_name
 from lhic.io.atomic import atomic_write, check_not_input
 from lhic.io.memory import memory_budget
 from lhic.io.source import STANDARD, Source, open_source
 from lhic.io.threads import n_threads
 from lhic.stream.header import MAGIC, read_index
-from lhic.stream.metadata import write_metadata
+from lhic.stream.metadata import KNOWN, in_samples, write_metadata
 from lhic.stream.packed import MIN_BYTES, write_code
 
 EXIT_DATA = 1
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _complain("expected enough memory for a batch of tiles, found too little; set LHIC_MEMORY_BUDGET", 1)
     except KeyboardInterrupt:
-        return _complain("interrupted; nothing is half-written", 128 + signal.SIGINT)
+        return console.interrupted()
     except console.Ended as end:
         return _complain(f"ended by {end.signal.name}; nothing is half-written", 128 + end.signal)
     return 0
@@ -180,10 +180,13 @@ def run_encode(options: argparse.Namespace) -> None:
     one = _one_file(options, registry.is_cube, zarr.is_store)
     if one is None:
         jobs = batch.jobs_of(options.paths, registry.find_cubes, zarr.is_store, stream_name, options.out_dir)
-        _run_batch(options, jobs, _encode_job)
+        _run_batch(options, jobs, _encode_job, _check_encoded)
         return
     options.input, options.output = one
     _check_one_standard_input(options.input, options.metadata)
+    if options.output is not None:
+        check_not_input(options.output, 0 if options.input == STANDARD else options.input)
+        check_stream_name(options.output)
     found, n_bytes = _encode(options)
     _tell(
         options,
@@ -220,6 +223,9 @@ def _encode(options: argparse.Namespace) -> tuple[dict, int]:
             options.output = stream_name(options.input)
         if options.metadata is not None:
             extra["metadata"] = _read_metadata(options.metadata, cube.shape[0], options.output)
+        if options.max_error_physical is not None:
+            said = {**cube.metadata, **extra.get("metadata", {})}
+            _check_physical(f"{cube.path}: --max-error-physical", options.max_error_physical, said, cube.dtype)
         _tell_notes(cube)
         with _progress_bar(cube.size, options) as progress:
             keywords = {"overwrite": options.force, "threads": options.threads, "progress": progress, **extra}
@@ -235,6 +241,56 @@ def _encode_job(options: argparse.Namespace, job: batch.Job) -> batch.Outcome:
     found, n_bytes = _encode(_of_job(options, job))
     seconds, n_samples = time.perf_counter() - started, math.prod(found["shape"])
     return batch.Outcome(job, "done", n_bytes, found["stream_bytes"], n_samples, seconds)
+
+
+def _check_encoded(options: argparse.Namespace, job: batch.Job) -> None:
+    """`LhicError` if what was done before was not what is asked for now; as far as the stream's header tells."""
+    if _is_stream(job.source):
+        raise InvalidCubeError(
+            f"{job.source}: expected a file with a cube, found an lhic stream: it is encoded already"
+        )
+    found = lhic.inspect(job.target)
+    if family_of(found["family"]).without_weights:  # the samples as they are, which may stand for any model's stream
+        return
+    wanted = {"max_error": options.max_error}
+    if options.max_error_physical is not None:
+        dtype = np.dtype(found["dtype"])
+        name = f"{job.target}: --max-error-physical"
+        bound = _check_physical(name, options.max_error_physical, found["metadata"], dtype)
+        wanted["max_error"] = found["max_error"] if math.isclose(found["max_error"], bound, rel_tol=1e-9) else bound
+    if options.tile_shape is not None:
+        rows_and_columns = zip(options.tile_shape, found["shape"][1:], strict=True)
+        wanted["tile_shape"] = [min(asked, n) for asked, n in rows_and_columns]
+    with suppress(LhicError):  # of a model that is not here, coding the others tells
+        weights = read_description(find_weights(options.model))
+        found["model"] += f" of {found['weights_sha256'][:16]}"
+        wanted["model"] = f"{weights['name']} of {weights['sha256'][:16]}"
+    for key, value in wanted.items():
+        if found[key] != value:
+            expected = f"expected a stream with {key} {value}, found {found[key]}"
+            raise UsageError(f"{job.target}: {expected}: it was done before; --force does it again")
+
+
+def _check_physical(name: str, bound: float, metadata: dict, dtype: np.dtype) -> float:
+    """A bound in the unit of the file's scale, as one in samples.
+
+    Raises
+    ------
+    UsageError
+        There is no scale other than 0, or by it the bound is more than samples can differ by.
+    """
+    scale = metadata.get("scale")
+    if scale is None:
+        raise UsageError(f"{name}: expected a scale in the file, or in that of --metadata, found none")
+    scales = scale if isinstance(scale, list) else [scale]
+    if not any(scales):
+        raise UsageError(f"{name}: expected a scale other than 0, found {_brief(scale)}")
+    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype if dtype.kind in "iu" else "u1")
+    exact, greatest = in_samples(bound, metadata), int(limits.max) - int(limits.min)
+    if exact > greatest:
+        steps = f"{bound:g} / {max(map(abs, scales)):g}"
+        raise UsageError(f"{name}: expected at most what {dtype.name} samples can differ by, found {steps}")
+    return float(exact) if dtype.kind == "f" else math.floor(exact)
 
 
 def _tell_notes(cube: CubeFile) -> None:
@@ -253,7 +309,7 @@ def _number(text: str) -> int | float:
     except ValueError:
         found = math.nan
     if not 0 <= found < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number of 0 or more, found {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a finite number of 0 or more, found {text!r}")
     return found
 
 
@@ -280,8 +336,17 @@ def _read_metadata(path: str, n_bands: int, output: str | None = None) -> dict:
             raise InvalidCubeError(f"expected JSON in UTF-8, found otherwise ({error})") from error
         if metadata is None:
             raise InvalidCubeError("expected a JSON object, found null")
+        _check_lengths(metadata, n_bands)
         write_metadata(metadata, n_bands)
         return metadata
+
+
+def _check_lengths(metadata: object, n_bands: int) -> None:
+    """`InvalidCubeError` if a list that has an entry for each band has more of them, or fewer."""
+    for key, value in metadata.items() if isinstance(metadata, dict) else ():
+        expected, _ = KNOWN.get(key, ("", None))
+        if "list of {}" in expected and isinstance(value, list) and len(value) != n_bands:
+            raise InvalidCubeError(f"metadata: {key}: expected {expected.format(n_bands)}, found {len(value)}")
 
 
 # --- decode, verify ---------------------------------------------------------------------------------------------------
@@ -780,6 +845,9 @@ def _one_file(
 ) -> tuple[str, str | None] | None:
     """Input and output of a command that is given one file; None if it is given many."""
     first, *more = options.paths
+    whole_number(options.jobs, "--jobs", 1)
+    if options.out_dir is not None:
+        _check_folder(options.out_dir, "--out-dir: ")
     named_output = getattr(options, "output", None)
     if options.out_dir is not None and named_output is not None:
         raise UsageError("--out-dir: expected no name for the output beside it, found one")
@@ -801,22 +869,36 @@ def _one_file(
     return None if is_other and is_input(second) else (first, second)
 
 
+def _check_folder(folder: str, where: str = "") -> None:
+    """`UsageError` if it is none, or can be none because something else is in its place, or in that of one above it."""
+    while folder and not os.path.isdir(folder):
+        if os.path.lexists(folder):
+            raise UsageError(f"{where}{folder}: expected a folder, found a file")
+        folder = os.path.dirname(folder)
+
+
 def _run_batch(
-    options: argparse.Namespace, jobs: list[batch.Job], work: Callable[[argparse.Namespace, batch.Job], batch.Outcome]
+    options: argparse.Namespace,
+    jobs: list[batch.Job],
+    work: Callable[[argparse.Namespace, batch.Job], batch.Outcome],
+    check: Callable[[argparse.Namespace, batch.Job], object] = lambda options, job: None,
 ) -> None:
     """Do all jobs that are not done yet, go on after an error, and tell of all of them at the end.
+
+    check : raises `LhicError` where what was done before is not what is asked for
 
     Raises
     ------
     BatchError
         Some failed.
     """
-    n_jobs = whole_number(options.jobs, "--jobs", 1)
-    done = [batch.Outcome(job, "skipped") for job in jobs if not options.force and batch.is_done(job)]
-    skipped = {outcome.job for outcome in done}
-    waiting = [job for job in jobs if job not in skipped]
+    n_jobs = options.jobs
+    done = [_done_before(options, job, check) for job in jobs if not options.force and batch.is_done(job)]
+    known = {outcome.job for outcome in done}
+    waiting = [job for job in jobs if job not in known]
     for job in waiting:
         if folder := os.path.dirname(job.target):
+            _check_folder(folder)
             os.makedirs(folder, exist_ok=True)
     shared = argparse.Namespace(**vars(options))
     if options.scheduler is not None and n_jobs > 1:
@@ -834,7 +916,10 @@ def _run_batch(
             if value is not None and os.path.isfile(value):
                 setattr(shared, name, os.path.abspath(value))
         outcomes = cluster.run(options.scheduler, waiting, work, shared)
-    with tqdm(total=len(jobs), initial=len(skipped), desc=options.name, disable=options.quiet, unit="file") as bar:
+    with tqdm(total=len(jobs), initial=len(known), desc=options.name, disable=options.quiet, unit="file") as bar:
+        for outcome in done:
+            if outcome.error:
+                bar.write(f"lhic: error: {message_of(outcome.error)}", file=sys.stderr)
         for outcome in outcomes:
             done.append(outcome)
             bar.update()
@@ -846,6 +931,16 @@ def _run_batch(
     n_failed = sum(outcome.status == "failed" for outcome in done)
     if n_failed:
         raise BatchError(f"{options.name}: {n_failed} of {len(jobs)} files failed")
+
+
+def _done_before(
+    options: argparse.Namespace, job: batch.Job, check: Callable[[argparse.Namespace, batch.Job], object]
+) -> batch.Outcome:
+    try:
+        check(options, job)
+    except (LhicError, OSError) as error:
+        return batch.failed(job, error)
+    return batch.Outcome(job, "skipped")
 
 
 def _of_job(options: argparse.Namespace, job: batch.Job) -> argparse.Namespace:

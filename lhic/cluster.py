@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -63,18 +64,20 @@ def run(scheduler: str, jobs: Sequence[Job], work: Work, options: argparse.Names
         try:
             ended = as_completed(list(running), loop=client.loop)
             for future in ended:
-                status = future.status
-                if status in ("pending", "lost"):  # its worker died before it handed the outcome over
+                if future.status in ("pending", "lost"):  # its worker died before it handed the outcome over
                     ended.add(future)
                     continue
-                job = running.pop(future)
-                if status == "finished":
-                    yield _renamed(future.result(), job)
-                elif status == "error":
-                    yield batch.failed(job, future.exception())
-                else:
+                job = running[future]
+                try:
+                    outcome = _renamed(future.result(), job)  # waits for another worker if it is lost just now
+                except CancelledError:
                     advice = "the same command again goes on where it stopped"
-                    raise BackendError(f"--scheduler {scheduler}: expected it to stay, found it gone: {advice}")
+                    gone = f"--scheduler {scheduler}: expected it to stay, found it gone: {advice}"
+                    raise BackendError(gone) from None
+                except Exception as error:  # the job's own, or that too many workers died of it
+                    outcome = batch.failed(job, error)
+                del running[future]
+                yield outcome
         finally:
             client.cancel(list(running))
 

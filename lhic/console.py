@@ -21,6 +21,40 @@ def prepare() -> None:
             console.reconfigure(errors="backslashreplace")
 
 
+def is_command() -> bool:
+    """Whether this process is the command ``lhic``, also while its package is imported, before there are arguments."""
+    name = os.path.splitext(os.path.basename(sys.argv[0]))[0] if sys.argv else ""
+    return name == "lhic" or (name == "-m" and "lhic" in sys.orig_argv)
+
+
+def interrupted() -> int:
+    """Say so on a line; returns the exit code."""
+    print("lhic: error: interrupted; nothing is half-written", file=sys.stderr, flush=True)
+    return 128 + signal.SIGINT
+
+
+@contextmanager
+def interrupts_end_it(is_command: bool = True) -> Iterator[None]:
+    """For imports of a command: an interrupt ends the process there and then.
+
+    As an exception it could come out of an import as any other: an `ImportError` of numpy, a `RuntimeError` of Python.
+    """
+
+    def end(number: int, _frame: object) -> None:
+        os._exit(interrupted())
+
+    # Where interrupts are ignored, or told otherwise, that is meant; only the main thread may say what they do.
+    is_usual = signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    if not is_command or not is_usual or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def say(text: str, file: TextIO | None = None, end: str = "\n") -> None:
     """Print at once: what fails only when the interpreter flushes at its end, it tells in its own way.
 

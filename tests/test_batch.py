@@ -217,4 +217,89 @@ def test_options_are_checked_before_any_work(tmp_path, cubes, capsys, bound):
     with pytest.raises(SystemExit) as ended:
         run(capsys, "encode", cubes, "--out-dir", tmp_path / "out", f"--max-error={bound}")
     assert ended.value.code == 2 and not (tmp_path / "out").exists()
-    assert "expected a number of 0 or more" in capsys.readouterr().err
+    assert "expected a finite number of 0 or more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("n_files", [1, 2])
+@pytest.mark.parametrize("n_jobs", ["0", "-1"])
+def test_jobs_are_at_least_one(stored_models, tmp_path, cubes, capsys, n_files, n_jobs):
+    files = [cubes / "a.npy", cubes / "b.hdr"][:n_files]
+    code, told, err = run(capsys, "encode", *files, "--jobs", n_jobs, "--model", "stored", "--quiet")
+    assert code == 2 and told == "" and not list(cubes.glob("*.lhic"))
+    assert err == f"lhic: error: --jobs: expected a whole number of at least 1, found {n_jobs}\n"
+
+
+def test_a_file_in_the_place_of_a_folder_is_told(stored_models, tmp_path, cubes, capsys):
+    (tmp_path / "out").write_text("a file")
+    encode = "encode", cubes, "--model", "stored", "--quiet", "--out-dir"
+    for folder in (tmp_path / "out", tmp_path / "out" / "deeper" / "still"):
+        code, _, err = run(capsys, *encode, folder)
+        assert code == 2 and err == f"lhic: error: --out-dir: {tmp_path / 'out'}: expected a folder, found a file\n"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "below").write_text("a file")
+    code, _, err = run(capsys, *encode, tmp_path / "other")
+    assert code == 2 and f"{tmp_path / 'other' / 'below'}: expected a folder, found a file" in err
+    assert (tmp_path / "out").read_text() == "a file"
+
+
+@pytest.mark.parametrize("is_beside", [True, False])
+def test_a_stream_among_the_files_is_an_error_as_it_is_alone(stored_models, tmp_path, cubes, capsys, is_beside):
+    stream = cubes / "b.lhic"
+    assert run(capsys, "encode", cubes / "b.hdr", stream, "--model", "stored")[0] == 0
+    out = [] if is_beside else ["--out-dir", tmp_path / "out"]
+    shutil.copy(cubes / "a.npy", cubes / "c.npy")
+    files = [cubes / "a.npy", stream, cubes / "c.npy"]
+    for n_done, n_skipped in ((2, 0), (0, 2)):
+        code, told, err = run(capsys, "encode", *files, *out, "--model", "stored", "--quiet")
+        assert code == 1 and f"{n_done} done, {n_skipped} skipped, 1 failed" in told
+        assert f"lhic: error: {stream}: expected a file of a known format" in err and "it is encoded already" in err
+    code, _, alone = run(capsys, "encode", stream, "--model", "stored", "--quiet")
+    assert code == 1 and alone.splitlines()[0] in err
+    if not is_beside:  # done before from something else, and younger
+        shutil.copy(tmp_path / "out" / "a.lhic", tmp_path / "out" / "b.lhic")
+        code, told, err = run(capsys, "encode", *files, *out, "--model", "stored", "--quiet")
+        assert code == 1 and "0 done, 2 skipped, 1 failed" in told and "it is encoded already" in err
+    code, told, err = run(capsys, "decode", stream, cubes / "a.npy", "--out-dir", tmp_path / "again", "--quiet")
+    assert code == 1 and "a.npy: preamble: expected an lhic stream" in err and "1 done, 0 skipped, 1 failed" in told
+
+
+def test_what_was_done_with_other_options_is_told(stored_models, tmp_path, cubes, capsys):
+    out = tmp_path / "out"
+    bounded = ["--max-error", "3"]
+    encode = ["encode", cubes / "a.npy", cubes / "b.hdr", "--out-dir", out, "--quiet", "--force"]
+    assert run(capsys, *encode, "--model", "stored", *bounded)[0] == 0
+    contents = {path: path.read_bytes() for path in out.iterdir()}
+    encode.remove("--force")
+
+    def refused(expected, *options):
+        code, told, err = run(capsys, *encode, *options)
+        assert code == 1 and "0 done, 0 skipped, 2 failed" in told
+        assert f"{out / 'a.lhic'}: expected a stream with {expected}" in err and "--force does it again" in err
+        assert len(err.splitlines()) == 3 and {path: path.read_bytes() for path in out.iterdir()} == contents
+
+    code, told, _ = run(capsys, *encode, "--model", "stored", *bounded)
+    assert code == 0 and "0 done, 2 skipped, 0 failed" in told
+    refused("max_error 0, found 3", "--model", "stored")
+    refused("max_error 2, found 3", "--model", "stored", "--max-error", "2")
+    refused("model stored-too of ", "--model", "stored-too", *bounded)
+    refused("tile_shape [5, 6], found [8, 8]", "--model", "stored", *bounded, "--tile", "5x6")
+    code, told, _ = run(capsys, *encode, "--model", "stored-too", "--force")
+    assert code == 0 and "2 done" in told and lhic.inspect(out / "a.lhic")["max_error"] == 0
+
+
+def test_what_was_done_with_a_bound_in_the_unit_of_the_scale_is_known_again(stored_models, tmp_path, cubes, capsys):
+    (tmp_path / "scale.json").write_text('{"scale": 0.1}')
+    encode = ["encode", cubes / "a.npy", "--out-dir", tmp_path / "out", "--metadata", tmp_path / "scale.json"]
+    encode += ["--model", "stored", "--quiet", "--max-error-physical"]
+    assert run(capsys, *encode, "0.3")[0] == 0
+    assert "0 done, 1 skipped" in run(capsys, *encode, "0.3")[1]
+    code, _, err = run(capsys, *encode, "0.2")
+    assert code == 1 and "expected a stream with max_error 2, found 3" in err
+
+
+def test_samples_as_they_are_stand_for_any_model_and_bound(stored_models, tmp_path, capsys):
+    noise = np.random.default_rng(1).integers(-(2**15), 2**15, (4, 9, 10)).astype("int16")
+    np.save(tmp_path / "a.npy", noise)
+    encode = ["encode", tmp_path / "a.npy", "--out-dir", tmp_path / "out", "--model", "stored", "--quiet"]
+    assert run(capsys, *encode)[0] == 0 and lhic.inspect(tmp_path / "out" / "a.lhic")["family"] == "raw"
+    assert "1 skipped" in run(capsys, *encode, "--max-error", "1")[1]

@@ -91,11 +91,65 @@ def test_near_lossless_in_the_unit_of_the_scale(stored_models, cube_file, tmp_pa
     stream, again = tmp_path / "cube.lhic", tmp_path / "again.npy"
     (tmp_path / "scale.json").write_text('{"scale": 0.1}')
     encode = ["encode", cube_file, stream, "--model", "stored", "--quiet", "--max-error-physical", "0.3"]
-    check_failure(capsys, tmp_path, 2, ["expected a scale in the metadata"], *encode)
+    check_failure(capsys, tmp_path, 2, [f"{cube_file}: --max-error-physical: expected a scale", "found none"], *encode)
     code, out, _ = run(capsys, *encode, "--metadata", tmp_path / "scale.json")
     assert code == 0 and "near-lossless, |error| <= 3" in out
     code, out, _ = run(capsys, "decode", stream, again, "--verify", cube_file, "--quiet")
     assert code == 0 and "within 3 of the original (largest error: 3)" in out
+
+
+@pytest.mark.parametrize(
+    "dtype, scale, bound, words",
+    [
+        ("int16", "0", "0.3", ["expected a scale other than 0", "found 0"]),
+        ("int16", "[0, 0]", "0.3", ["expected a scale other than 0", "found [0, 0]"]),
+        ("int16", "0.001", "1e300", ["expected at most what int16 samples can differ by", "found 1e+300 / 0.001"]),
+        ("uint8", "[0.5, -2]", "511", ["expected at most what uint8 samples can differ by", "found 511 / 2"]),
+        ("float32", "0.001", "1e308", ["expected at most what float32 samples can differ by", "found 1e+308 / 0.001"]),
+        ("int16", "0.001", "1e999", ["expected a finite number of 0 or more", "1e999"]),
+    ],
+)
+def test_bounds_that_no_scale_makes_any_of_samples(dtype, scale, bound, words, stored_models, tmp_path, capsys):
+    np.save(tmp_path / "cube.npy", np.zeros((2, 9, 10), dtype))
+    (tmp_path / "scale.json").write_text(f'{{"scale": {scale}}}')
+    arguments = "--max-error-physical", bound, "--metadata", tmp_path / "scale.json", "--model", "stored"
+    words = [*words, "--max-error-physical", *(["cube.npy"] if bound != "1e999" else [])]
+    check_failure(capsys, tmp_path, 2, words, "encode", tmp_path / "cube.npy", tmp_path / "x.lhic", *arguments)
+
+
+@pytest.mark.parametrize(
+    "metadata, words",
+    [
+        ({"wavelengths": [1, 2, 3]}, "wavelengths: expected a list of 30 numbers, found 3"),
+        ({"fwhm": [1] * 31}, "fwhm: expected a list of 30 numbers, found 31"),
+        ({"bad_bands": []}, "bad_bands: expected a list of 30 truth values, found 0"),
+        ({"band_names": ["a"]}, "band_names: expected a list of 30 texts, found 1"),
+        ({"scale": [1, 2]}, "scale: expected a number, or a list of 30 numbers, found 2"),
+        ({"nodata": [None]}, "nodata: expected a number, or a list of 30 numbers or nulls, found 1"),
+    ],
+)
+def test_a_list_of_another_length_than_bands_is_told_with_both(
+    metadata, words, stored_models, cube_file, tmp_path, capsys
+):
+    (tmp_path / "bands.json").write_text(json.dumps(metadata))
+    arguments = "encode", cube_file, tmp_path / "x.lhic", "--model", "stored", "--metadata", tmp_path / "bands.json"
+    check_failure(capsys, tmp_path, 1, [f"bands.json: metadata: {words}\n"], *arguments)
+
+
+@pytest.mark.parametrize("name", ["b.tif", "b.NPY", "b.dat", "b.zarr", "b.mat"])
+def test_a_stream_has_no_name_of_another_format(name, stored_models, cube_file, tmp_path, capsys):
+    words = [f"{tmp_path / name}: expected a name for a stream", "b.lhic", "found the suffix of"]
+    check_failure(capsys, tmp_path, 2, words, "encode", cube_file, tmp_path / name, "--model", "stored", "--force")
+    for free in ("b.lhic", "b.xyz", "b"):
+        assert run(capsys, "encode", cube_file, tmp_path / free, "--model", "stored", "--quiet")[0] == 0
+        assert lhic.inspect(tmp_path / free)["shape"] == [30, 9, 10]
+
+
+def test_a_variable_of_a_file_that_has_none_is_refused(stored_models, cube_file, tmp_path, capsys):
+    words = [f"{cube_file}: a .npy file: expected no --variable", "found 'x'"]
+    check_failure(
+        capsys, tmp_path, 2, words, "encode", cube_file, tmp_path / "x.lhic", "--model", "stored", "--variable", "x"
+    )
 
 
 def test_tuning(cube_file, tmp_path, capsys):
@@ -301,7 +355,8 @@ def commands_that_write(cube_file, tmp_path, capsys) -> dict[str, list]:
 
 def test_an_existing_output_is_replaced_only_with_force(stored_models, cube_file, tmp_path, capsys):
     for name, command in commands_that_write(cube_file, tmp_path, capsys).items():
-        out = tmp_path / f"{name}-out{'.png' if name == 'preview' else '.npy'}"
+        suffix = {"encode": ".lhic", "preview": ".png"}.get(name, ".npy")
+        out = tmp_path / f"{name}-out{suffix}"
         out.write_bytes(b"precious")
         check_failure(capsys, tmp_path, 2, [out.name, "--force"], *command, out)
         assert out.read_bytes() == b"precious"

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
@@ -101,6 +102,33 @@ def test_a_worker_that_dies_costs_what_it_had_begun(two_workers, tmp_path):
     assert found[jobs[3]].status == "skipped", "it was done when its worker died"
     assert {outcome.error for outcome in found.values()} == {""}
     assert all((tmp_path / f"{number}.out").exists() for number in range(8))
+
+
+def fetching_raises(monkeypatch, error):
+    """The outcome of file 1 is lost for good between the news that it is there and its fetching."""
+    fetch = distributed.Future.result
+
+    def result(future, *arguments, **keywords):
+        outcome = fetch(future, *arguments, **keywords)
+        if outcome.job.source.endswith("1.in"):
+            raise error
+        return outcome
+
+    monkeypatch.setattr(distributed.Future, "result", result)
+
+
+def test_an_outcome_that_is_lost_while_it_is_fetched_fails_its_file_alone(two_workers, tmp_path, monkeypatch):
+    jobs = jobs_in(tmp_path, 3)
+    fetching_raises(monkeypatch, distributed.KilledWorker("a file", argparse.Namespace(address="tcp://gone"), 3))
+    found = {o.job: o for o in cluster.run(two_workers.scheduler_address, jobs, copy, options_of())}
+    assert [found[job].status for job in jobs] == ["done", "failed", "done"]
+    assert found[jobs[1]].error.startswith(f"{jobs[1].source}: KilledWorker: ")
+
+
+def test_an_outcome_that_is_cancelled_while_it_is_fetched_is_told(two_workers, tmp_path, monkeypatch):
+    fetching_raises(monkeypatch, CancelledError())
+    with pytest.raises(BackendError, match="expected it to stay, found it gone: the same command again goes on"):
+        list(cluster.run(two_workers.scheduler_address, jobs_in(tmp_path, 3), copy, options_of()))
 
 
 def test_what_another_worker_may_do_better_is_tried_again(two_workers, tmp_path):

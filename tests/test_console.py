@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -206,6 +207,38 @@ def test_a_signal_leaves_nothing(stored_models, tmp_path, name, number):
     how = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
     assert err == f"lhic: error: {how}; nothing is half-written\n"
     assert sorted(tmp_path.rglob("*")) == before
+
+
+# Python makes a RuntimeError of what is raised there.
+INTERRUPTED = """import os, signal
+class Attribute:
+    def __set_name__(self, owner, name):
+        os.kill(os.getpid(), signal.SIGINT)
+class Owner:
+    attribute = Attribute()
+"""
+
+
+@pytest.mark.parametrize("module", ["numpy", "tqdm"])  # of the package, and of the command line alone
+@pytest.mark.parametrize("is_script", [True, False])
+def test_an_interrupt_while_modules_are_imported_is_one_line(tmp_path, module, is_script):
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / f"{module}.py").write_text(INTERRUPTED)
+    settings = environment(PYTHONPATH=os.pathsep.join((str(tmp_path / "first"), str(REPOSITORY))))
+    (tmp_path / "lhic").write_text("import sys\nfrom lhic.__main__ import main\nsys.exit(main())")
+    heeded = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # who runs the tests may ignore it
+    keywords = {"cwd": tmp_path / "first", "env": settings, "capture_output": True, "text": True, "preexec_fn": heeded}
+    command = [str(tmp_path / "lhic")] if is_script else ["-m", "lhic"]
+    done = subprocess.run([sys.executable, *command, "models"], **keywords)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "lhic: error: interrupted; nothing is half-written\n"
+    library = subprocess.run([sys.executable, "-c", "import lhic, lhic.cli"], **keywords)
+    assert "KeyboardInterrupt" in library.stderr, "who imports lhic is told as by any module"
+
+
+def test_the_script_begins_where_an_interrupt_is_caught():
+    scripts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts == {"lhic": "lhic.__main__:main"}
 
 
 def test_signals_that_are_ignored_stay_ignored():

@@ -12,6 +12,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from multiprocessing import resource_tracker
 from urllib.parse import urlsplit
 
@@ -186,11 +187,16 @@ def _results(client: Client, function: Callable, tasks: Iterable[tuple], needs_g
     for _ in range(IN_FLIGHT):
         submit_next()
     for future in finished:
-        task = running.pop(future)
-        if future.status == "finished":
-            yield task, future.result()
-        elif future.status == "error":
-            yield task, future.exception()
-        else:
-            raise BackendError("the scheduler went away; start the same command again to go on where it stopped")
+        # Its worker died with the result, and another one has been given the task.
+        if future.status in ("pending", "lost"):
+            finished.add(future)
+            continue
+        try:
+            result = future.result()  # waits for the other worker if the result is lost just now
+        except CancelledError:
+            gone = "the scheduler went away; start the same command again to go on where it stopped"
+            raise BackendError(gone) from None
+        except Exception as error:  # the task's own
+            result = error
+        yield running.pop(future), result
         submit_next()

@@ -7,6 +7,8 @@ import re
 from lhic.cube import Cube, band_likeness
 from lhic.errors import UsageError
 
+VARIABLE, AXES = "--variable (variable=)", "--axes (axes=)"
+"""What a caller may say, on the command line and in Python, as messages name it."""
 NAMES = (
     "band bands wavelength wavelengths lambda wl channel channels spectral spectrum spectra bandnumber nbands "
     "spectralbands b".split(),
@@ -61,14 +63,14 @@ def parse(text: str, shape: tuple[int, ...], path: str) -> tuple[int, ...]:
     stated = list(SHORT[names[0]]) if len(names) == 1 and names[0] in SHORT else [axis_of(name) for name in names]
     given = [-1 if axis is None else axis for axis in stated]
     if sorted(axis for axis in given if axis >= 0) != [0, 1, 2]:
-        raise UsageError(f"--axes: expected bands, rows and columns, {TOLD}, found {text!r}")
+        raise UsageError(f"{AXES}: expected bands, rows and columns, {TOLD}, found {text!r}")
     if len(given) == len(shape):
         if any(n != 1 for axis, n in zip(given, shape, strict=True) if axis < 0):
-            raise UsageError(f"--axes: expected the three axes of {path}, whose shape is {shape}, found {text!r}")
+            raise UsageError(f"{AXES}: expected the three axes of {path}, whose shape is {shape}, found {text!r}")
         return tuple(given)
     long = [number for number, n in enumerate(shape) if n > 1]
     if len(given) != 3 or len(long) != 3:
-        raise UsageError(f"--axes: expected as many names as {path} has axes, {len(shape)}, found {len(given)}")
+        raise UsageError(f"{AXES}: expected as many names as {path} has axes, {len(shape)}, found {len(given)}")
     order = [-1] * len(shape)
     for number, axis in zip(long, given, strict=True):
         order[number] = axis

@@ -164,7 +164,7 @@ def ordered(
         raise cube.refuse("an array with 3 axes (bands, rows, columns)", described)
     if default is None:
         described = ", ".join(f"{name} ({n})" for name, n in zip(names or ("?",) * len(shape), shape))
-        raise cube.refuse("axes of bands, rows and columns", f"{described}: say which is which with --axes")
+        raise cube.refuse("axes of bands, rows and columns", f"{described}: say which is which with {axis_order.AXES}")
     order = [-1] * len(shape)
     for number, axis in zip(real, default, strict=True):
         order[number] = axis

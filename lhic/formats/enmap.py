@@ -13,6 +13,7 @@ import numpy as np
 
 from lhic.errors import InvalidCubeError, UsageError
 from lhic.formats import geotiff
+from lhic.formats.axes import VARIABLE
 from lhic.formats.base import NO_WISH, Scene, Wish, number, one_or_all
 
 NAME = "enmap"
@@ -157,7 +158,7 @@ def _image_of(xml: str, wish: Wish) -> str:
             )
         return images[wish.variable.upper()]
     if len(images) > 1:
-        raise UsageError(f"{xml}: an EnMAP product with two cubes, {' and '.join(images)}: choose with --variable")
+        raise UsageError(f"{xml}: an EnMAP product with two cubes, {' and '.join(images)}: choose with {VARIABLE}")
     if not images:
         raise UsageError(f"{xml}: an EnMAP product: expected its SPECTRAL_IMAGE.TIF beside it, found none")
     return next(iter(images.values()))

@@ -18,6 +18,7 @@ from lhic.cube import Window
 from lhic.errors import InvalidCubeError, UsageError
 from lhic.extras import needs
 from lhic.formats import spectral_keys
+from lhic.formats.axes import VARIABLE
 from lhic.formats.base import MAX_CACHE_BYTES, NO_WISH, CubeFile, Scene, Wish, number, one_or_all, ordered, reported
 from lhic.formats.tree import own_metadata
 
@@ -87,7 +88,7 @@ class GeoTiffFile(CubeFile):
         kinds = {(page.count, page.shape, page.dtypes) for page in self._pages}
         if len(kinds) > 1:
             listed = [f"{i}: {page.count} x {page.height} x {page.width}" for i, page in enumerate(self._pages, 1)]
-            raise self.refuse("pages of one shape and dtype", f"{'; '.join(listed[:9])}: choose with --variable 1, say")
+            raise self.refuse("pages of one shape and dtype", f"{'; '.join(listed[:9])}: choose with {VARIABLE}, 1 say")
 
     def _take(self, first: Any, wish: Wish) -> None:
         types = set(first.dtypes)

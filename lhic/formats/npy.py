@@ -44,7 +44,7 @@ class NpyFile(FlatFile):
         super().__init__(source.name)
         shape, is_fortran, dtype, begin = self._read_header(source)
         if len(shape) > 3 and wish.axes is None:  # what comes back has three
-            found = f"{len(shape)} in shape {shape}: with --axes, those of length 1 are left out"
+            found = f"{len(shape)} in shape {shape}: with {axes.AXES}, those of length 1 are left out"
             raise self.refuse("3 axes (bands, rows, columns)", found)
         order, stated = ordered(self, shape, None, wish, (0, 1, 2))
         kept = tuple(axis for axis in order if axis >= 0)

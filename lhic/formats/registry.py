@@ -15,7 +15,9 @@ import numpy as np
 from lhic.cube import CubeSink, check_layout
 from lhic.errors import InvalidCubeError, LhicError, UsageError, one_line
 from lhic.formats import enmap, envi, geotiff, hdf5, hyspecnet, mat, netcdf, npy, raw, zarr
+from lhic.formats.axes import VARIABLE
 from lhic.formats.base import CubeFile, Scene, Wish, suffix_of
+from lhic.formats.flat import FlatFile
 from lhic.io.atomic import atomic_folder, atomic_write, check_place
 from lhic.io.memory import check_memory
 from lhic.io.source import STANDARD, Source, open_source
@@ -65,13 +67,13 @@ def open_cube(path: str | os.PathLike, variable: str | None = None, axes: str | 
     Parameters
     ----------
     path : by its beginning, whatever its suffix, the format is recognised
-    variable : which of several arrays; of a TIFF, the number of the page
+    variable : which of several arrays; of a TIFF, the number of the page; ``.npy``, ENVI and headerless files have none
     axes : names of the axes in the file's order, such as ``rows,columns,bands``, or ``bsq``, ``bil``, ``bip``
 
     Raises
     ------
     UsageError
-        Nothing is there, or what is there leaves a choice.
+        Nothing is there, or what is there leaves a choice; or a variable of a file that has but one array.
     InvalidCubeError
         It is not a complete file of a known format, or holds no cube.
     BackendError
@@ -90,6 +92,10 @@ def open_cube(path: str | os.PathLike, variable: str | None = None, axes: str | 
     try:
         if cube.dtype.kind not in "biuf":
             raise InvalidCubeError(f"{cube.path}: {cube.format} of {cube.dtype}: expected integers or floats")
+        if variable is not None and isinstance(cube, FlatFile):
+            raise UsageError(
+                f"{cube.path}: {cube.format}: expected no {VARIABLE}, for it has one array, found {variable!r}"
+            )
         stated = {"variable": variable, "axes": axes}
         if "source" in cube.metadata:  # so that `open_original` opens it alike
             cube.metadata["source"] = {k: v for k, v in stated.items() if v is not None} | cube.metadata["source"]
@@ -364,6 +370,14 @@ def stream_name(path: str) -> str:
     if suffix.lower() == ".hdr" and os.path.splitext(stem)[1].lower() in envi.DATA_SUFFIXES:
         stem = os.path.splitext(stem)[0]
     return (stem[: -len("-METADATA")] if enmap.is_xml(path) else stem) + ".lhic"
+
+
+def check_stream_name(path: str | os.PathLike) -> None:
+    """`UsageError` if a stream of that name would be taken for a file of another format."""
+    stem, suffix = os.path.splitext(os.fspath(path))
+    kind = WRITERS.get(suffix.lower())
+    if kind is not None:
+        raise UsageError(f"{path}: expected a name for a stream, such as {stem}.lhic, found the suffix of {kind}")
 
 
 def save_cube(path: str | os.PathLike, cube: np.ndarray, overwrite: bool = False) -> None:

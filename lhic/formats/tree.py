@@ -114,7 +114,7 @@ class TreeFile(ArrayFile):
         others = [variable for variable in variables if variable is not cube]
         self._left_out = [one for one in others if self._is_cube(one, self.size) and not _is_mask(one, cube)]
         for variable in self._left_out:
-            self.notes.append(f"{variable.told()} is left out: a cube of its own, --variable {variable.name}")
+            self.notes.append(f"{variable.told()} is left out: a cube of its own, for {axes.VARIABLE} {variable.name}")
         if kept := [variable.told() for variable in self._kept()]:
             listed = ", ".join(kept[:6]) + " ..." * (len(kept) > 6)
             self.notes.append(f"{cube.path} is the cube; kept beside it: {listed}")
@@ -144,7 +144,7 @@ class TreeFile(ArrayFile):
             names = last if len(set(last)) == len(last) else names
             many = {2: "two"}.get(len(names), str(len(names)))
             listed = f"{', '.join(names[:-1])} and {names[-1]}"
-            raise UsageError(f"{self.path}: {self.format} with {many} cubes, {listed}: choose with --variable")
+            raise UsageError(f"{self.path}: {self.format} with {many} cubes, {listed}: choose with {axes.VARIABLE}")
         if not candidates:
             raise self.refuse("an array of numbers with 3 axes (bands, rows, columns)", listed)
         return candidates[0]

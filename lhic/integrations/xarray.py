@@ -6,6 +6,7 @@ they lie in a stream, is `lhic.formats.tree`'s affair, as for NetCDF: a dataset 
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import warnings
@@ -15,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from lhic.api import ModelLike, encode_file
-from lhic.errors import InvalidCubeError
+from lhic.errors import InvalidCubeError, UsageError, one_line
 from lhic.extras import needs
 from lhic.families.registry import DEFAULT_MODEL
 from lhic.formats.base import Scene, Wish, number
+from lhic.formats.registry import check_stream_name
 from lhic.formats.tree import OWN, TREE, Plan, TreeFile, Variable, plan
 from lhic.opened import CACHE_BYTES, StreamCube, open_cube
 from lhic.stream.auxiliary import HEADER_MARK
@@ -71,7 +73,7 @@ class LhicBackendEntrypoint(BackendEntrypoint):
 
         Parameters
         ----------
-        filename_or_obj : path, URL, bytes or binary file object, as `lhic.open` takes them
+        filename_or_obj : path, URL or binary file object, as `lhic.open` takes them; of bytes, ``io.BytesIO(stream)``
         mask_and_scale : whether "no data" becomes NaN, and samples what they stand for; also where bands differ in it
         device, model, threads, cache_bytes, check : as `lhic.open` takes them
         drop_variables, decode_times, concat_characters, decode_coords, use_cftime, decode_timedelta : as
@@ -79,10 +81,18 @@ class LhicBackendEntrypoint(BackendEntrypoint):
 
         Raises
         ------
+        UsageError
+            Bytes, of which xarray makes no chunks.
         LhicError
             What `lhic.open` raises; also later, where samples are looked at.
         """
+        if isinstance(filename_or_obj, bytes | bytearray | memoryview):
+            found = type(filename_or_obj).__name__
+            raise UsageError(
+                f"stream: expected a path, a URL or a file object such as io.BytesIO(stream), found {found}"
+            )
         source = os.path.expanduser(filename_or_obj) if isinstance(filename_or_obj, str) else filename_or_obj
+        source = source.getvalue() if isinstance(source, io.BytesIO) else source  # which can be pickled
         cube = open_cube(source, device, model=model, threads=threads, cache_bytes=cache_bytes, check=check)
         dataset = _dataset(cube, mask_and_scale)
         decoded = xr.decode_cf(
@@ -276,7 +286,8 @@ class LhicAccessor:
         """Write a stream with the cube, and with the other variables, coordinates and attributes beside it.
 
         Values are packed as `Dataset.to_netcdf` packs them: by the variable's encoding (``dtype``, ``_FillValue``,
-        ``scale_factor``, ``add_offset``), then coded without loss. Of an array of Dask's, windows are computed.
+        ``scale_factor``, ``add_offset``), then coded without loss. Of an array of Dask's, windows are computed. A value
+        that its ``dtype`` cannot hold is refused, which `Dataset.to_netcdf` writes as another one.
 
         Parameters
         ----------
@@ -292,6 +303,9 @@ class LhicAccessor:
 
         Raises
         ------
+        InvalidCubeError
+            A value is out of the range of the dtype that its variable is packed as, or would come back as "no data";
+            NaN without a ``_FillValue`` to stand for it. No file is written.
         LhicError
             What `lhic.encode_file` raises.
 
@@ -305,6 +319,7 @@ class LhicAccessor:
         ...     again.identical(scene.rename("cube"))
         True
         """
+        check_stream_name(path)
         data = self._data
         if isinstance(data, xr.DataArray):
             variable = str(data.name or "cube")
@@ -325,9 +340,16 @@ class DatasetFile(TreeFile):
     def __init__(self, dataset: xr.Dataset, wish: Wish):
         super().__init__("dataset")
         self.inputs = []
-        encoded, attributes = conventions.cf_encoder(*conventions.encode_dataset_coordinates(dataset))
+        originals, said = conventions.encode_dataset_coordinates(dataset)
+        try:
+            encoded, attributes = conventions.cf_encoder(originals, said)
+        except (ValueError, OverflowError, TypeError) as error:
+            expected = "variables that xarray can encode"
+            raise InvalidCubeError(f"dataset: expected {expected}, found {one_line(error)}") from error
         variables = [
-            Variable(str(name), _Values(one), tuple(map(str, one.dims)), dict(one.attrs))
+            Variable(
+                str(name), _values(str(name), one, originals.get(name)), tuple(map(str, one.dims)), dict(one.attrs)
+            )
             for name, one in encoded.items()
         ]
         self.choose(variables, {"": dict(attributes)}, wish, (0, 1, 2))
@@ -382,3 +404,71 @@ class _Values:
 
     def __getitem__(self, key: Any) -> np.ndarray:
         return np.asarray(self._variable[key].values)
+
+
+def _values(name: str, stored: xr.Variable, original: xr.Variable | None) -> _Values:
+    """A variable as it is stored, checked where xarray packs numbers into another dtype."""
+    is_packed = (
+        original is not None
+        and original.dtype != stored.dtype
+        and {original.dtype.kind, stored.dtype.kind} <= set("iuf")
+    )
+    return _Packed(name, stored, original) if is_packed else _Values(stored)
+
+
+class _Packed(_Values):
+    """Numbers that xarray packs into another dtype, which it does without a look at that one's range."""
+
+    def __init__(self, name: str, stored: xr.Variable, original: xr.Variable):
+        super().__init__(stored)
+        self._name, self._original = name, original
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        stored, original = self._variable[key], self._original[key]
+        if self.chunks:
+            from dask import compute
+
+            values, wanted = compute(stored.data, original.data)  # at once: what both are made of is computed once
+        else:
+            values, wanted = stored.values, original.values
+        values, wanted = np.asarray(values), np.asarray(wanted)
+        self._check(values, wanted, stored.attrs)
+        return values
+
+    def _check(self, stored: np.ndarray, original: np.ndarray, said: Mapping[str, Any]) -> None:
+        """`InvalidCubeError` if a value is not what is stored for it, to one step."""
+        scale, offset = float(said.get("scale_factor", 1)), float(said.get("add_offset", 0))
+        fills = [said[key] for key in ("_FillValue", "missing_value") if key in said]
+        packed, finite = f"{self._name}: expected values that {stored.dtype} holds", np.isfinite(original)
+        if scale != 1 or offset != 0:
+            packed += f" with scale_factor {scale:g} and add_offset {offset:g}"
+        if stored.dtype.kind == "f":
+            self._refuse(finite & ~np.isfinite(stored), original, packed)
+            return
+        if not fills:
+            self._refuse(np.isnan(original), original, f"{self._name}: expected a _FillValue to stand for NaN")
+        # A signed type may stand for an unsigned one, and the other way round, which the attribute says.
+        kind = {"true": "u", "false": "i"}.get(str(said.get("_Unsigned")).lower(), stored.dtype.kind)
+        dtype = np.dtype(f"{kind}{stored.dtype.itemsize}")
+        limits = np.iinfo(dtype)
+        with np.errstate(all="ignore"):
+            steps = (original.astype(np.float64) - offset) / scale
+            rounded = np.round(steps)
+            # float(max) + 1 is exact for each dtype, and max itself is not for int64.
+            outside = (rounded < float(limits.min)) | (rounded >= float(limits.max) + 1)
+            # xarray may compute in binary32, whose rounding is allowed for; a value that wraps is off by 256 or more.
+            off = np.abs(stored.astype(dtype).astype(np.float64) - steps) > 1 + 1e-6 * np.abs(steps)
+        self._refuse(~np.isnan(original) & (outside | off), original, packed)
+        if original.dtype.kind == "f":
+            for fill in fills:
+                lost = finite & (stored == fill) & (original != fill)
+                self._refuse(
+                    lost, original, f"{self._name}: expected values that are not packed to {fill}, its _FillValue"
+                )
+
+    @staticmethod
+    def _refuse(wrong: np.ndarray, original: np.ndarray, expected: str) -> None:
+        if wrong.any():
+            n_others = int(np.count_nonzero(wrong)) - 1
+            more = f" and {n_others} more in the same window" if n_others else ""
+            raise InvalidCubeError(f"{expected}, found {original[wrong].flat[0]}{more}")

@@ -9,7 +9,7 @@ import pytest
 
 import lhic
 from lhic.errors import BackendError, InvalidCubeError, UsageError
-from lhic.formats import open_cube, raw
+from lhic.formats import open_cube, raw, save_cube
 from lhic.formats.axes import suspicion
 from lhic.formats.registry import OTHERS
 from tests.common import shared_path
@@ -54,7 +54,7 @@ def test_axes_of_length_one_may_be_there(tmp_path):
     with open_cube(tmp_path / "cube.npy", axes="bsq") as found:
         assert found.shape == (24, 20, 17)
     for axes in ("rows,columns", "bands,rows,rows", "bands,rows,columns,time,more"):
-        with pytest.raises(UsageError, match="--axes: expected"):
+        with pytest.raises(UsageError, match=r"--axes \(axes=\): expected"):
             open_cube(tmp_path / "cube.npy", axes=axes)
 
 
@@ -122,3 +122,15 @@ def test_what_the_file_says_is_in_the_stream(stored_models, tmp_path, capsys):
     assert main(["info", str(tmp_path / "cube.lhic")]) == 0
     told = capsys.readouterr().out
     assert '  description "Größe"' in told and "  lat  <f8 (20, 17), " in told and '"format": "envi"' in told
+
+
+@pytest.mark.parametrize("name", ["cube.npy", "cube.hdr", "cube-s16be-24x20x17.raw"])
+def test_a_variable_of_a_file_that_has_one_array_is_refused(tmp_path, name):
+    if name.endswith(".raw"):
+        (tmp_path / name).write_bytes(scene(">i2").tobytes())
+    else:
+        save_cube(tmp_path / name, scene(">i2"))
+    with open_cube(tmp_path / name) as found:
+        assert found.shape == (24, 20, 17)
+    with pytest.raises(UsageError, match=rf"{name}: .*expected no --variable \(variable=\), .*found 'x'"):
+        open_cube(tmp_path / name, variable="x")

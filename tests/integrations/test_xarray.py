@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import tempfile
 
@@ -91,7 +92,7 @@ def test_only_what_is_looked_at_is_decoded(path):
     data = path.read_bytes()
     cube = lhic.open(data)
     n_header = cube.bytes_read
-    dataset = opened(data, cache=False)
+    dataset = opened(io.BytesIO(data), cache=False)
     own = next(iter(_stream_cubes(dataset)))
     assert own.bytes_read <= n_header + 100, "only the header, and nothing of the tiles"
     assert np.array_equal(np.nan_to_num(dataset.cube[:, 3, 5] / 0.0001).round(), cube[:, 3, 5])
@@ -250,6 +251,110 @@ def test_bad_input_is_told_in_one_line(path, tmp_path):
     with pytest.raises(UsageError, match="nothing"):
         opened(tmp_path / "none.lhic")
     assert not (tmp_path / "b.lhic").exists()
+
+
+def floats(encoding, *values, dtype="float64", chunks=None):
+    """Twelve samples, most of them 1, packed as `encoding` says."""
+    cube = np.ones((3, 2, 2), dtype)
+    cube.flat[: len(values)] = values
+    array = xr.DataArray(cube, dims=("band", "y", "x"), name="cube")
+    array = array if chunks is None else array.chunk(chunks)
+    array.encoding = encoding
+    return array
+
+
+PACKED = {"dtype": "int16", "scale_factor": 1e-4}
+FILLED = {**PACKED, "_FillValue": -9999}
+
+
+@pytest.mark.parametrize("chunks", [None, {"band": 1}])
+@pytest.mark.parametrize(
+    "encoding, value, words",
+    [
+        (PACKED, 3.27676, "that int16 holds with scale_factor 0.0001"),
+        (PACKED, -6.5536, "that int16 holds"),  # wraps to 0
+        (PACKED, np.inf, "that int16 holds"),
+        (PACKED, np.nan, "a _FillValue to stand for NaN"),
+        (FILLED, 3.2768, "that int16 holds"),
+        (FILLED, -0.99991, "not packed to -9999, its _FillValue"),
+        ({"dtype": "int64"}, 2.0**63, "that int64 holds"),
+        ({"dtype": "uint8"}, -1, "that uint8 holds"),
+        ({"dtype": "uint16"}, 65535.6, "that uint16 holds"),
+        ({"dtype": "float32"}, 1e39, "that float32 holds"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")  # of what NumPy makes of such values, xarray warns or not
+def test_a_value_that_its_packed_dtype_cannot_hold_is_refused(encoding, value, words, chunks, tmp_path):
+    array = floats(encoding, 1, 1, value, chunks=chunks)
+    with pytest.raises(InvalidCubeError, match=f"dataset: cube: expected .*{words}.*, found") as refused:
+        array.lhic.to_lhic(tmp_path / "a.lhic", FAST)
+    assert str(value)[:4] in str(refused.value) and not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore:saving variable")
+def test_integers_and_arrays_beside_the_cube_are_not_wrapped_either(tmp_path):
+    array = xr.DataArray(np.full((3, 2, 2), 40000, "int32"), dims=("band", "y", "x"), name="cube")
+    array.encoding = {"dtype": "int16"}
+    with pytest.raises(InvalidCubeError, match="cube: expected values that int16 holds, found 40000 and 11 more"):
+        array.lhic.to_lhic(tmp_path / "a.lhic", FAST)
+    beside = array.astype("int16").assign_coords(height=("y", [1.0, 300.0]))
+    beside.encoding, beside.height.encoding = {}, {"dtype": "uint8"}
+    with pytest.raises(InvalidCubeError, match="height: expected values that uint8 holds, found 300"):
+        beside.lhic.to_lhic(tmp_path / "a.lhic", FAST)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore:saving variable")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "encoding, values",
+    [
+        (FILLED, [3.2767, -3.2768, np.nan, -0.9998]),
+        ({**PACKED, "add_offset": 1000.0}, [1000.00004, 1003.2767, 996.7232]),
+        ({"dtype": "uint8"}, [255.4, 0, -0.4]),
+        ({"dtype": "int16", "_FillValue": -1, "_Unsigned": "true"}, [65534, 0, np.nan]),
+        ({"dtype": "int32"}, [-(2.0**31), 2.0**31 - 128]),
+    ],
+)
+def test_what_its_packed_dtype_holds_comes_back_to_half_a_step(dtype, encoding, values, tmp_path):
+    array = floats(encoding, *values, dtype=dtype)
+    if encoding.get("add_offset"):
+        array = array.where(array > 900, 1000)
+        array.encoding = encoding
+    array.lhic.to_lhic(tmp_path / "a.lhic", FAST)
+    again = opened(tmp_path / "a.lhic").cube
+    half = encoding.get("scale_factor", 1) / 2 + 1e-7 * np.nanmax(np.abs(array.values))
+    np.testing.assert_allclose(again.values, array.values, rtol=0, atol=half)
+
+
+def test_an_encoding_that_is_none_is_told_in_one_line(tmp_path):
+    with pytest.raises(
+        InvalidCubeError, match="dataset: expected variables that xarray can encode, found OverflowError"
+    ):
+        floats({**PACKED, "_FillValue": -99999}, np.nan).lhic.to_lhic(tmp_path / "a.lhic", FAST)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("chunks", [None, {}])
+def test_bytes_are_opened_as_a_file(path, chunks):
+    stream = path.read_bytes()
+    with pytest.raises(UsageError, match=r"expected a path, a URL or a file object such as io.BytesIO.*, found bytes"):
+        opened(stream, chunks=chunks)
+    dataset = opened(io.BytesIO(stream), chunks=chunks)
+    assert dataset.identical(opened(path)) and pickle.loads(pickle.dumps(dataset)).identical(dataset)
+
+
+def test_what_python_is_to_say_is_named_as_python_says_it(tmp_path):
+    cube = xr.DataArray(scene(3, 4, 5), dims=("band", "y", "x"), name="one")
+    two = xr.Dataset({"one": cube, "two": cube + 1})
+    with pytest.raises(UsageError, match=r"choose with .*\(variable=\)"):
+        two.lhic.to_lhic(tmp_path / "a.lhic", FAST)
+    with pytest.warns(UserWarning, match=r"two .* is left out: .*\(variable=\) two"):
+        two.lhic.to_lhic(tmp_path / "a.lhic", FAST, variable="one")
+    with pytest.raises(UsageError, match=r"\(axes=\): expected bands, rows and columns"):
+        cube.lhic.to_lhic(tmp_path / "b.lhic", FAST, axes="none")
+    with pytest.raises(UsageError, match=r"b\.nc: expected a name for a stream, such as .*b\.lhic"):
+        cube.lhic.to_lhic(tmp_path / "b.nc", FAST)
 
 
 def test_engines_are_guessed_by_the_suffix():

@@ -2,6 +2,8 @@
 
 import dataclasses
 import logging
+import os
+import signal
 import threading
 import time
 
@@ -96,3 +98,30 @@ def test_a_scheduler_that_goes_away_is_told():
             cluster.connect(found.scheduler_address, 0) as client,
         ):
             list(cluster.results(client, time.sleep, [(0.2,)] * 50, needs_gpu=lambda task: False))
+
+
+def _worker_and_process(number, folder):
+    """The second time it takes long, so that whoever asks meanwhile finds it undone."""
+    try:
+        (folder / str(number)).touch(exist_ok=False)
+    except FileExistsError:
+        time.sleep(0.5)
+    return get_worker().address, os.getpid()
+
+
+def test_results_that_die_with_their_worker_are_computed_again(tmp_path):
+    """A worker is ended that holds results which nobody has asked for yet."""
+    tasks = [(number, tmp_path) for number in range(8)]
+    with cluster.connect(None, 2) as client:
+        client.wait_for_workers(2)
+        running = cluster.results(client, _worker_and_process, tasks, needs_gpu=lambda task: False)
+        first, (address, process) = next(running)
+        while any(client.processing().values()):
+            time.sleep(0.02)
+        held = {key for key, workers in client.who_has().items() if address in workers}
+        os.kill(process, signal.SIGKILL)
+        while address in client.scheduler_info(n_workers=-1)["workers"]:
+            time.sleep(0.02)
+        rest = dict(running)
+    assert held and {first, *rest} == set(tasks)
+    assert all(found[1] != process for found in rest.values()), "the results are those of workers that live"

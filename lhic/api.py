@@ -31,7 +31,15 @@ from lhic.families.registry import (
 )
 from lhic.families.shuffled import ShuffledModel
 from lhic.formats import CubeFile, Scene, open_cube
-from lhic.formats.registry import check_output, create_cube, export_cube, open_original, stream_name, usual_name
+from lhic.formats.registry import (
+    check_output,
+    check_stream_name,
+    create_cube,
+    export_cube,
+    open_original,
+    stream_name,
+    usual_name,
+)
 from lhic.io.atomic import atomic_write, check_not_input, temporary_beside
 from lhic.io.memory import check_memory
 from lhic.io.memory import memory_budget as budget_of
@@ -180,6 +188,8 @@ def encode_file(
     ([2, 3, 4], True)
     """
     work = _work(progress, threads, memory_budget)
+    if stream is not None:
+        check_stream_name(stream)
     with _opened(cube, lambda path: open_cube(path, variable, axes)) as reader:
         check_layout(reader.shape, reader.dtype, reader.path)
         if stream is None:
@@ -261,10 +271,7 @@ def _in_samples(options: dict, metadata: dict, dtype: np.dtype) -> dict:
         return options
     if "max_error" in options:
         raise UsageError("max_error_physical: expected no max_error beside it, found one")
-    exact = in_samples(finite_number(physical, "max_error_physical"), metadata)
-    of_samples: float = float(exact) if dtype.kind == "f" else math.floor(exact)
-    if of_samples > exact:
-        of_samples = math.nextafter(of_samples, 0)
+    of_samples = in_samples(finite_number(physical, "max_error_physical"), metadata, dtype)
     others = {name: value for name, value in options.items() if name != "max_error_physical"}
     return others | ({"max_error": of_samples} if of_samples else {})
 

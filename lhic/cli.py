@@ -46,7 +46,7 @@ from lhic.families.registry import DEFAULT_MODEL, DEVICES, family_of, find_weigh
 from lhic.families.weights import read_description
 from lhic.formats import CubeFile, Scene, open_cube, registry, zarr
 from lhic.formats.axes import suspicion
-from lhic.formats.registry import check_stream_name, open_original, stream_name
+from lhic.formats.registry import open_original, stream_name
 from lhic.io.atomic import atomic_write, check_not_input
 from lhic.io.memory import memory_budget
 from lhic.io.source import STANDARD, Source, open_source
@@ -186,7 +186,6 @@ def run_encode(options: argparse.Namespace) -> None:
     _check_one_standard_input(options.input, options.metadata)
     if options.output is not None:
         check_not_input(options.output, 0 if options.input == STANDARD else options.input)
-        check_stream_name(options.output)
     found, n_bytes = _encode(options)
     _tell(
         options,
@@ -225,7 +224,7 @@ def _encode(options: argparse.Namespace) -> tuple[dict, int]:
             extra["metadata"] = _read_metadata(options.metadata, cube.shape[0], options.output)
         if options.max_error_physical is not None:
             said = {**cube.metadata, **extra.get("metadata", {})}
-            _check_physical(f"{cube.path}: --max-error-physical", options.max_error_physical, said, cube.dtype)
+            in_samples(options.max_error_physical, said, cube.dtype, f"{cube.path}: --max-error-physical")
         _tell_notes(cube)
         with _progress_bar(cube.size, options) as progress:
             keywords = {"overwrite": options.force, "threads": options.threads, "progress": progress, **extra}
@@ -256,7 +255,7 @@ def _check_encoded(options: argparse.Namespace, job: batch.Job) -> None:
     if options.max_error_physical is not None:
         dtype = np.dtype(found["dtype"])
         name = f"{job.target}: --max-error-physical"
-        bound = _check_physical(name, options.max_error_physical, found["metadata"], dtype)
+        bound = in_samples(options.max_error_physical, found["metadata"], dtype, name)
         wanted["max_error"] = found["max_error"] if math.isclose(found["max_error"], bound, rel_tol=1e-9) else bound
     if options.tile_shape is not None:
         rows_and_columns = zip(options.tile_shape, found["shape"][1:], strict=True)
@@ -269,28 +268,6 @@ def _check_encoded(options: argparse.Namespace, job: batch.Job) -> None:
         if found[key] != value:
             expected = f"expected a stream with {key} {value}, found {found[key]}"
             raise UsageError(f"{job.target}: {expected}: it was done before; --force does it again")
-
-
-def _check_physical(name: str, bound: float, metadata: dict, dtype: np.dtype) -> float:
-    """A bound in the unit of the file's scale, as one in samples.
-
-    Raises
-    ------
-    UsageError
-        There is no scale other than 0, or by it the bound is more than samples can differ by.
-    """
-    scale = metadata.get("scale")
-    if scale is None:
-        raise UsageError(f"{name}: expected a scale in the file, or in that of --metadata, found none")
-    scales = scale if isinstance(scale, list) else [scale]
-    if not any(scales):
-        raise UsageError(f"{name}: expected a scale other than 0, found {_brief(scale)}")
-    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype if dtype.kind in "iu" else "u1")
-    exact, greatest = in_samples(bound, metadata), int(limits.max) - int(limits.min)
-    if exact > greatest:
-        steps = f"{bound:g} / {max(map(abs, scales)):g}"
-        raise UsageError(f"{name}: expected at most what {dtype.name} samples can differ by, found {steps}")
-    return float(exact) if dtype.kind == "f" else math.floor(exact)
 
 
 def _tell_notes(cube: CubeFile) -> None:

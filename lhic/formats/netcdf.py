@@ -147,6 +147,8 @@ def _variable(file: Any, node: Node, scene: Scene) -> Any:
             raise UsageError(f"a NetCDF file: expected integers or floats, found {kind}: choose another format")
     if file.data_model != "NETCDF4":
         keywords.pop("endian", None)
+    elif keywords.get("endian") == "big" and isinstance(kind, np.dtype):
+        kind = kind.newbyteorder(">")  # the library warns where the two differ
     variable = group.createVariable(key, kind, node.names, fill_value=fill, **keywords)
     variable.set_auto_maskandscale(False)
     variable.set_auto_chartostring(False)

@@ -20,7 +20,6 @@ from lhic.errors import InvalidCubeError, UsageError, one_line
 from lhic.extras import needs
 from lhic.families.registry import DEFAULT_MODEL
 from lhic.formats.base import Scene, Wish, number
-from lhic.formats.registry import check_stream_name
 from lhic.formats.tree import OWN, TREE, Plan, TreeFile, Variable, plan
 from lhic.opened import CACHE_BYTES, StreamCube, open_cube
 from lhic.stream.auxiliary import HEADER_MARK
@@ -319,7 +318,6 @@ class LhicAccessor:
         ...     again.identical(scene.rename("cube"))
         True
         """
-        check_stream_name(path)
         data = self._data
         if isinstance(data, xr.DataArray):
             variable = str(data.name or "cube")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -52,7 +53,7 @@ def plain(metadata: object, n_bands: int) -> dict:
     """
     try:
         if metadata is not None and not isinstance(metadata, Mapping):
-            raise ValueError(f"expected an object, found {_short(metadata)}")
+            raise ValueError(f"expected an object, found {type(metadata).__name__}")
         found = {} if metadata is None else _value(metadata, "")
         _check_known(found, n_bands)
     except ValueError as error:
@@ -114,7 +115,7 @@ def nodata_of(metadata: dict, dtype: np.dtype) -> int | float | None:
     return int(nodata) if nodata == int(nodata) and limits.min <= nodata <= limits.max else None
 
 
-def in_samples(difference: float, metadata: dict) -> Fraction:
+def in_samples(difference: float, metadata: dict, dtype: np.dtype, name: str = "max_error_physical") -> int | float:
     """The greatest difference of samples that is at most `difference` in the quantity, ``scale * sample + offset``.
 
     Where bands have scales of their own that is the least of their bounds, so that it holds in each.  Numbers are taken
@@ -123,18 +124,29 @@ def in_samples(difference: float, metadata: dict) -> Fraction:
     Raises
     ------
     UsageError
-        The metadata have no scale other than 0.
+        There is no scale other than 0, or by it the bound is more than samples can differ by.  Begins with `name`.
 
     Examples
     --------
-    >>> in_samples(0.3, {"scale": 0.1}), in_samples(0.01, {"scale": [0.001, -0.002]})
-    (Fraction(3, 1), Fraction(5, 1))
+    >>> int16 = np.dtype("int16")
+    >>> in_samples(0.3, {"scale": 0.1}, int16), in_samples(0.01, {"scale": [0.001, -0.002]}, int16)
+    (3, 5)
     """
-    scale = metadata.get("scale", 0)
+    scale = metadata.get("scale")
+    if scale is None:
+        raise UsageError(f"{name}: expected a scale in the metadata, found none")
     scales = [abs(Fraction(repr(float(one)))) for one in (scale if isinstance(scale, list) else [scale])]
     if not any(scales):
-        raise UsageError("max_error_physical: expected a scale in the metadata, found none")
-    return Fraction(repr(float(difference))) / max(scales)
+        raise UsageError(f"{name}: expected a scale other than 0, found {scale!s:.60}")
+    exact = Fraction(repr(float(difference))) / max(scales)
+    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype if dtype.kind in "iu" else "u1")
+    if exact > int(limits.max) - int(limits.min):
+        steps = f"{difference:g} / {float(max(scales)):g}"
+        raise UsageError(f"{name}: expected at most what {dtype.name} samples can differ by, found {steps}")
+    if dtype.kind != "f":
+        return math.floor(exact)
+    found = float(min(exact, Fraction(sys.float_info.max)))
+    return found if found <= exact else math.nextafter(found, 0)
 
 
 def _value(value: Any, where: str, depth: int = 0) -> Any:
@@ -167,6 +179,8 @@ def _value(value: Any, where: str, depth: int = 0) -> Any:
 
 def _short(value: object) -> str:
     """A value for a message: numbers that are not too long, else its type."""
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
     return (
         str(value)
         if isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 64)

@@ -53,7 +53,7 @@ def plain(metadata: object, n_bands: int) -> dict:
     """
     try:
         if metadata is not None and not isinstance(metadata, Mapping):
-            raise ValueError(f"expected an object, found {type(metadata).__name__}")
+            raise ValueError(f"expected an object, found {_short(metadata)}")
         found = {} if metadata is None else _value(metadata, "")
         _check_known(found, n_bands)
     except ValueError as error:

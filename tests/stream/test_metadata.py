@@ -74,9 +74,9 @@ def test_known_keys_have_their_kind_both_ways(metadata):
 @pytest.mark.parametrize(
     "metadata,words",
     [
-        ([1], "expected an object, found list"),
-        ([["nodata", 1]], "expected an object, found list"),
-        ([], "expected an object, found list"),
+        ([1], "expected an object, found a list of"),
+        ([["nodata", 1]], "expected an object, found a list of"),
+        ([], "expected an object, found a list of"),
         (5, "found 5"),
         ("x", "found str"),
         ({1: 2}, "expected keys of text, found 1"),

@@ -171,8 +171,8 @@ def cubes(rows: pd.DataFrame) -> str:
 def number(value: object, column: str = "") -> str:
     """A cell: speeds with three figures, memory without decimals, rates and the rest with three decimals.
 
-    >>> number(0.01234, "encode MS/s"), number(71.6, "peak MiB"), number(5.53759, "bps")
-    ('0.0123', '72', '5.538')
+    >>> number(0.01234, "encode MS/s"), number(71.6, "peak MiB"), number(5.53759, "bps"), number(-0.04, "change %")
+    ('0.0123', '72', '5.538', '0.0')
     """
     if isinstance(value, str):
         return value
@@ -182,7 +182,8 @@ def number(value: object, column: str = "") -> str:
         return np.format_float_positional(value, precision=3, fractional=False, unique=False, trim="-")
     if "MiB" in column:
         return f"{value:.0f}"
-    return f"{value:.1f}" if "%" in column else f"{value:.3f}"
+    n_digits = 1 if "%" in column else 3
+    return f"{round(value, n_digits) + 0.0:.{n_digits}f}"  # never -0.0
 
 
 def cells(table: pd.DataFrame) -> pd.DataFrame:

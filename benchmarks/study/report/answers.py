@@ -38,8 +38,7 @@ class KeyNumber:
 def key_numbers(rows: pd.DataFrame, folder: Path, source: Path) -> list[KeyNumber]:
     """The numbers that the page begins with.
 
-    Speeds are those of one cube by threads (notebook 06), where the model was timed there: one thread beside all
-    cores on like terms.  Otherwise they are those of the rows.
+    Speeds are those of the rows, and by as many threads as were not measured there those of one cube (notebook 06).
     """
     model = model_of(rows)
     links = (
@@ -84,29 +83,30 @@ def _cross_validation(folder: Path) -> list[KeyNumber]:
 
 
 def _speeds(rows: pd.DataFrame, model: str, folder: Path, links: tuple[Link, ...]) -> list[KeyNumber]:
+    """On one thread and on all cores: of the rows as measured, else of notebook 06."""
     ways = ("encode MS/s", "decode MS/s")
+    form = "as-measured" if "as-measured" in set(rows["form"]) else rows["form"].iloc[0]
+    of_form = rows[rows["form"] == form]
+    line = tables.rate_table(of_form).set_index("codec").rename(index=lambda name: name.split()[0]).loc[model]
+    about = f"encoding / decoding of {tables.cubes(of_form)}, {FORMS.get(form, form)}"
+    found = {1: ([line.get(way, math.nan) for way in ways], about, links)}
+    found[int(rows["cores"].max())] = ([line.get(f"{way}, all cores", math.nan) for way in ways], about, links)
     path = folder / "tables" / "throughput_threads.csv"
     timed = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["codec"])
-    timed = timed[timed["codec"] == model]
-    if len(timed):
-        notebook = folder / "notebooks" / "06_throughput.ipynb"
-        links = (Link(path.name, f"../tables/{path.name}"), Link(notebook.name, _href(notebook, folder)))
-        about = f"encoding / decoding of 1 cube of {timed['samples'].iloc[0]:,} samples"
-        by_threads = {n: [of_n[way].iloc[0] for way in ways] for n, of_n in timed.groupby("threads")}
-    else:
-        about = f"encoding / decoding of {tables.cubes(rows)}"
-        line = tables.rate_table(rows).set_index("codec").rename(index=lambda name: name.split()[0]).loc[model]
-        cores = int(rows["cores"].max())
-        by_threads = {1: [line.get(way, math.nan) for way in ways]}
-        by_threads |= {cores: [line.get(f"{way}, all cores", math.nan) for way in ways]}
+    notebook = folder / "notebooks" / "06_throughput.ipynb"
+    of_cube = Link(path.name, f"../tables/{path.name}"), Link(notebook.name, _href(notebook, folder))
+    for _, one in timed[timed["codec"] == model].iterrows():
+        if any(map(math.isnan, found.get(one["threads"], ([math.nan],))[0])):
+            about = f"encoding / decoding of 1 cube of {one['samples']:,} samples"
+            found[one["threads"]] = ([one[way] for way in ways], about, of_cube)
     return [
         KeyNumber(
             " / ".join(f"{value:.2f}" for value in values),
             f"MS/s on {'one thread' if threads == 1 else f'{threads} cores'}",
             about,
-            links,
+            of_what,
         )
-        for threads, values in by_threads.items()
+        for threads, (values, about, of_what) in sorted(found.items())
         if not any(map(math.isnan, values))
     ]
 

@@ -111,11 +111,12 @@ def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scr
     n_slots = state.residuals.shape[0]
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
     earlier_slot = (z - 1) % n_slots if z > 0 else z
+    own_samples = state.samples[z % state.samples.shape[0]]
     if table.repeats:
         stride = state.samples.shape[2]
         at = PIXEL_BYTES * (u * stride + row)
         alone.candidates_tile(
-            address(state.samples[z]) + at, address(state.runs[earlier_slot]) + at, stride,
+            address(own_samples) + at, address(state.runs[earlier_slot]) + at, stride,
             address(state.run_weights[z]), address(scratch.candidates), address(scratch.run_levels),
             address(scratch.repeat_weights), n,
         )  # fmt: skip
@@ -155,7 +156,7 @@ def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scr
     f = 3 * n_experts
     for k in range(_OWN.shape[0]):
         at, shifted = u + _OWN[k, 0], row + _OWN[k, 1]
-        samples = state.samples[z, at, shifted:]
+        samples = own_samples[at, shifted:]
         _scaled_differences(samples, 64.0, base, inverse, 17, m, features[f + spec.OF_SAMPLES + k])
         _scaled(state.residuals[z % n_slots, at, shifted:], inverse, m, features[f + spec.OF_RESIDUALS + k])
     for back in range(1, 1 + spec.NEAR_PLANES + spec.FAR_PLANES):
@@ -193,7 +194,7 @@ def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scr
         features[f + spec.OF_SIDES, 0] = 64
     if z > 0:
         slope, curvature = work[0], work[1]
-        _slopes(state.samples[z - 1], u, row, m, slope, curvature)
+        _slopes(state.samples[(z - 1) % state.samples.shape[0]], u, row, m, slope, curvature)
         log2_16_row(slope, m, 16.0, logs)
         _slope_features(logs, curvature, log_scale, inverse, m, features, f)
     else:

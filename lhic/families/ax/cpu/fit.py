@@ -96,14 +96,15 @@ def gather(regressors, about_mean, samples, details, weights, z, u, row, n, n_co
     Fills ``scratch.inputs``, and ``scratch.weighted`` with the same times the weights, which has the target's row, too;
     up to whole vectors, the latter with zeros.
     """
-    here = PIXEL_BYTES * (u * samples.shape[2] + row)
+    here, slot = PIXEL_BYTES * (u * samples.shape[2] + row), z % samples.shape[0]
     own_mean, earlier_mean, zero = (
         address(scratch.taken[0]), address(scratch.taken[1]), address(scratch.taken[2])
     )  # fmt: skip
-    own_sample, own_detail = address(samples[z]) + here, address(details[z]) + here
+    own_sample, own_detail = address(samples[slot]) + here, address(details[slot]) + here
     alone.differences_tile(own_sample, own_detail, own_mean, n)
     if z > 0:
-        alone.differences_tile(address(samples[z - 1]) + here, address(details[z - 1]) + here, earlier_mean, n)
+        before = (z - 1) % samples.shape[0]
+        alone.differences_tile(address(samples[before]) + here, address(details[before]) + here, earlier_mean, n)
     size = regressors.shape[0]
     sources, less = scratch.rows[0], scratch.rows[1]
     for r in range(size):
@@ -112,7 +113,7 @@ def gather(regressors, about_mean, samples, details, weights, z, u, row, n, n_co
         if kind == CONSTANT:
             sources[r] = address(scratch.given[1])
         elif z >= back:
-            sources[r] = source_of((kind, back, du, di), samples, details, z, u, row)
+            sources[r] = source_of((kind, back, du, di), samples, details, slot, u, row)
         else:
             sources[r], less[r] = address(scratch.given[0]), zero
     sources[size], less[size] = own_detail if about_mean else own_sample, zero

@@ -20,7 +20,11 @@ from lhic.kernels.vectors import address
 def begin_plane(z, table, state):
     """Tables of the first epoch, and margins of zeros."""
     slot = z % state.residuals.shape[0]
-    if z != slot:  # left from another plane
+    kept = z % state.samples.shape[0]
+    if z != kept:  # left from another plane
+        state.samples[kept] = 0
+        state.details[kept] = 0
+    if z != slot:
         state.residuals[slot] = 0
         state.errors[slot] = 0
         if state.grams.shape[0]:
@@ -100,7 +104,8 @@ def learn_wave(z, wave, first, n, n_rows, n_columns, table, state, scratch):
     slot, numbers = z % state.residuals.shape[0], scratch.numbers
     earlier = (z - 1) % state.residuals.shape[0] if z > 0 else slot
     coded, own = state.coded[u, row : row + n], address(state.coded) + u * stride + row
-    samples, details, residuals = state.samples[z], state.details[z], state.residuals[slot]
+    kept = z % state.samples.shape[0]
+    samples, details, residuals = state.samples[kept], state.details[kept], state.residuals[slot]
     relative, weights = scratch.work[0], state.weights[slot, wave % state.weights.shape[1]]
     if table.repeats:
         alone.runs_tile(

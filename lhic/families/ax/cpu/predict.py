@@ -21,11 +21,15 @@ _W, _N, _NW, _NE = (skewed(place) for place in CAUSAL)
 
 
 @njit(inline="always")
-def source_of(regressor, samples, details, z, u, row):
-    """Address of a regressor's int32 for the sample at (u, row) in skewed coordinates; the next samples' follow."""
+def source_of(regressor, samples, details, slot, u, row):
+    """Address of a regressor's int32 for the sample at (u, row) in skewed coordinates; the next samples' follow.
+
+    slot : of the plane, in which the sample is, among those that are kept
+    """
     kind, back, du, di = regressor
     picture = address(details) if kind == DETAIL else address(samples)
-    return picture + 4 * (((z - back) * samples.shape[1] + u + du) * samples.shape[2] + row + di)
+    earlier = slot - back if slot >= back else slot - back + samples.shape[0]
+    return picture + 4 * ((earlier * samples.shape[1] + u + du) * samples.shape[2] + row + di)
 
 
 @njit(inline="always")
@@ -48,12 +52,13 @@ def predict(
     rounds : without it in 2^-20 as they are
     """
     count, constant, of_mean, of_earlier_mean = 0, 0.0, 0.0, 0.0
+    slot = z % samples.shape[0]
     for r in range(coefficients.size):
         kind, back, du, di = regressors[r, 0], regressors[r, 1], regressors[r, 2], regressors[r, 3]
         if kind == CONSTANT:
             constant += float(CONSTANT_INPUT) * coefficients[r]
         elif z >= back:
-            sources[count] = source_of((kind, back, du, di), samples, details, z, u, row)
+            sources[count] = source_of((kind, back, du, di), samples, details, slot, u, row)
             used[count] = coefficients[r]
             count += 1
             if kind == NEIGHBOUR or kind == INSIDE:
@@ -62,7 +67,7 @@ def predict(
                 of_earlier_mean += coefficients[r]
     if of_earlier_mean:  # that mean is the sample there less its detail
         for kind, share in ((DETAIL, of_earlier_mean), (SAMPLE, -of_earlier_mean)):
-            sources[count] = source_of((kind, 1, 0, 0), samples, details, z, u, row)
+            sources[count] = source_of((kind, 1, 0, 0), samples, details, slot, u, row)
             used[count] = share
             count += 1
     used[count], used[count + 1] = constant, of_mean
@@ -73,9 +78,9 @@ def predict(
             du, di = regressors[r, 2], regressors[r, 3]
             begin, end = inside(u, row, n, du, di, n_columns)
             for q in range(begin):
-                predictions[q] -= coefficients[r] * (samples[z, u + du, row + di + q] - means[q])
+                predictions[q] -= coefficients[r] * (samples[slot, u + du, row + di + q] - means[q])
             for q in range(end, n):
-                predictions[q] -= coefficients[r] * (samples[z, u + du, row + di + q] - means[q])
+                predictions[q] -= coefficients[r] * (samples[slot, u + du, row + di + q] - means[q])
     if not rounds:
         return
     for q in range(n):
@@ -103,7 +108,7 @@ def predict_wave(z, wave, first, n, n_columns, table, state, scratch):
     """Experts' predictions for a wave of plane z, in 1/64."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
     means = scratch.means
-    _means(state.samples[z], u, row, n, means)
+    _means(state.samples[z % state.samples.shape[0]], u, row, n, means)
     for e in range(table.about_mean.size):
         start, end = table.starts[e], table.starts[e + 1]
         predictions = scratch.predictions[e]

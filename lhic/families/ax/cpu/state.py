@@ -36,8 +36,9 @@ class State(NamedTuple):
     """P planes, E experts, n regressors in all, A the shape of a skewed plane, T epochs and one more.
 
     Of what only the next planes read there are R <= P planes: plane z is at ``z % R``, once plane z - R is of no use.
+    Of what experts read there are D <= P, as many more as they look back.
 
-    samples, details : int32 (P, A)
+    samples, details : int32 (D, A)
     residuals : int32 (R, A), in 1/64
     errors : int32 (R, E, A), |sample - prediction| in 1/64
     activity : int32 (R, A), recent |residual| at this pixel, relative to the planes' means, in 1/1024
@@ -180,14 +181,15 @@ def _sizes(
 ) -> list[tuple[tuple[int, ...], type]]:
     """Shape and dtype of each array of a state."""
     n_planes, n_rows, n_columns = shape
+    n_read = min((n_recent or n_planes) + int(table.regressors[:, 1].max()), n_planes)
     n_recent = min(n_recent or n_planes, n_planes)
     picture = picture_shape(*shape)[1:]
     n_experts, n_epochs = len(table.about_mean), -(-n_waves(n_rows, n_columns) // epoch) + 1
     sides = padded.py_func(np.diff(table.starts))
     n_fitted = n_recent if n_epochs > 2 else 0  # in one epoch nothing is fitted
     sizes = {
-        "samples": ((n_planes, *picture), np.int32),
-        "details": ((n_planes, *picture), np.int32),
+        "samples": ((n_read, *picture), np.int32),
+        "details": ((n_read, *picture), np.int32),
         "residuals": ((n_recent, *picture), np.int32),
         "errors": ((n_recent, n_experts, *picture), np.int32),
         "activity": ((n_recent, *picture), np.int32),

@@ -106,12 +106,12 @@ def _predict(z, u, row, n, n_columns, table, constants, state, scratch):
     """Sums of products of a wave, into the first row of predictions: `predict.predict` before it rounds."""
     regressors, coefficients = table.regressors, state.coefficients[z]
     samples, details, sources, used = state.samples, state.details, scratch.sources, scratch.used
-    size = coefficients.size
+    size, slot = coefficients.size, z % samples.shape[0]
     of_mean = of_earlier_mean = 0.0
     for r in range(size):
         kind = regressors[r, 0]
         sources[r] = source_of(
-            (kind, regressors[r, 1], regressors[r, 2], regressors[r, 3]), samples, details, z, u, row
+            (kind, regressors[r, 1], regressors[r, 2], regressors[r, 3]), samples, details, slot, u, row
         )
         used[r] = coefficients[r]
         if kind == NEIGHBOUR or kind == INSIDE:
@@ -119,8 +119,8 @@ def _predict(z, u, row, n, n_columns, table, constants, state, scratch):
         elif kind == EARLIER:
             of_earlier_mean += coefficients[r]
     if of_earlier_mean:
-        sources[size] = source_of((DETAIL, 1, 0, 0), samples, details, z, u, row)
-        sources[size + 1] = source_of((SAMPLE, 1, 0, 0), samples, details, z, u, row)
+        sources[size] = source_of((DETAIL, 1, 0, 0), samples, details, slot, u, row)
+        sources[size + 1] = source_of((SAMPLE, 1, 0, 0), samples, details, slot, u, row)
         used[size], used[size + 1] = of_earlier_mean, -of_earlier_mean
         size += 2
     used[size], used[size + 1] = 0.0, of_mean
@@ -131,7 +131,7 @@ def _predict(z, u, row, n, n_columns, table, constants, state, scratch):
         if regressors[r, 0] == INSIDE:
             du, di = regressors[r, 2], regressors[r, 3]
             begin, end = inside(u, row, n, du, di, n_columns)
-            own = samples[z, u + du]
+            own = samples[slot, u + du]
             for q in range(begin):
                 predictions[q] -= coefficients[r] * (own[row + di + q] - means[q])
             for q in range(end, n):
@@ -144,7 +144,7 @@ def _describe(z, wave, first, n, n_columns, epoch, table, constants, state, scra
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
     stride = state.samples.shape[2]
     at = PIXEL_BYTES * (u * stride + row)
-    own = address(state.samples[z]) + at
+    own = address(state.samples[z % state.samples.shape[0]]) + at
     alone.means_tile(own, stride, address(scratch.means), n)
     if z < constants.farthest:
         _predict_first(z, u, row, n, n_columns, table, state, scratch)
@@ -385,7 +385,8 @@ def _learn(z, wave, first, n, n_rows, n_columns, coded, table, constants, state,
     at = PIXEL_BYTES * (u * stride + row)
     slot, numbers, targets = z % state.residuals.shape[0], scratch.numbers, scratch.targets
     earlier = (z - 1) % state.residuals.shape[0] if z > 0 else slot
-    samples, details, residuals = state.samples[z], state.details[z], state.residuals[slot]
+    kept = z % state.samples.shape[0]
+    samples, details, residuals = state.samples[kept], state.details[kept], state.residuals[slot]
     relative, weights = scratch.work[0], state.weights[slot, wave % state.weights.shape[1]]
     if table.repeats:
         alone.runs_tile(

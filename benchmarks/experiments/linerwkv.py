@@ -1,4 +1,4 @@
-"""LineRWKV with its published weights beside the other codecs, on crops of EnMAP cubes and of other sensors' cubes.
+"""LineRWKV with its published weights beside the other codecs: EnMAP cubes, and crops of these and of others.
 
 Decides which cubes, codecs and weights; measuring is `benchmarks.measure.run`'s, and the rows are those of a study.
 The weights lie where the configuration says, and stay there: for as long as the measurement lasts, a folder for
@@ -35,7 +35,7 @@ HEAD = ("sensor", "cube", "form", "samples", "codec", "weights", "bits per sampl
 
 
 def measure_linerwkv(config_path: Path, out: Path) -> list[dict]:
-    """Code the crops by LineRWKV and its peers; a row for each, kept where it is there already.
+    """Code cubes and crops by LineRWKV and its peers; a row for each, kept where it is there already.
 
     Returns the rows, which are also written to ``out/rows``, with ``rows.csv``, ``table.md`` and, of the cubes as
     measured, the table and the figures of the notebook 08_learned_peers.
@@ -46,13 +46,16 @@ def measure_linerwkv(config_path: Path, out: Path) -> list[dict]:
         Weights or cubes are not where the configuration says.
     """
     settings = read_yaml(config_path)
-    items = crops_of(settings)
-    names = [f"linerwkv-{size}" for size in settings["sizes"]]
-    with converted(REPOSITORY / settings["weights"], names):
-        for codec in (*names, *settings["peers"], *(name + AUTHORS for name in names)):
-            for form in settings["forms"]:
-                chosen = items if form == "as-measured" else [item for item in items if differs(item, form)]
-                run("corpus", chosen, form, [codec], out, Options(1, 0.0, 7200.0, ["one"]))
+    parts = settings["parts"]
+    sizes = dict.fromkeys(size for part in parts for size in part["sizes"])
+    with converted(REPOSITORY / settings["weights"], [f"linerwkv-{size}" for size in sizes]):
+        for part in parts:
+            items = items_of(REPOSITORY / settings["root"], part["cubes"], part["crop"])
+            names = [f"linerwkv-{size}" for size in part["sizes"]]
+            for codec in (*names, *settings["peers"], *(name + AUTHORS for name in names)):
+                for form in settings["forms"]:
+                    chosen = items if form == "as-measured" else [item for item in items if differs(item, form)]
+                    run("corpus", chosen, form, [codec], out, Options(1, 0.0, 7200.0, ["one"]))
     return written(out)
 
 
@@ -67,18 +70,23 @@ def written(out: Path) -> list[dict]:
     return found
 
 
-def crops_of(settings: dict) -> list[Item]:
-    """The first rows and columns of each cube, named after what is left."""
-    root, (n_rows, n_columns) = REPOSITORY / settings["root"], settings["crop"]
+def items_of(root: Path, cubes: dict[str, str], crop: list[int] | None) -> list[Item]:
+    """Cubes of a folder by name, whole or the first (rows, columns) of each, named after what is left.
+
+    cubes : name -> sensor
+    """
 
     def item(name: str, sensor: str) -> Item:
         path = root / f"{name}.npy"
         if not path.exists():
             raise DatasetError(f"{path}: expected a cube, found nothing there")
+        if crop is None:
+            return Item(name, path, sensor, lambda: lhic.load_cube(path))
+        n_rows, n_columns = crop
         read = lambda: np.ascontiguousarray(lhic.load_cube(path)[:, :n_rows, :n_columns])  # noqa: E731
         return Item(f"{name}, first {n_rows} x {n_columns}", path, sensor, read)
 
-    return [item(*cube) for cube in settings["cubes"].items()]
+    return [item(*cube) for cube in cubes.items()]
 
 
 def differs(item: Item, form: str) -> bool:

@@ -1,6 +1,7 @@
 """The experiment with LineRWKV: weights that stay where they are, crops by name, rows of a study."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,17 +22,21 @@ def settings(tmp_path):
     for name, source in names.items():
         np.save(tmp_path / f"{name}.npy", np.ascontiguousarray(cubes()[source][0]))
     save_file({key: value.numpy() for key, value in random_state().items()}, tmp_path / "linerwkv-xs.safetensors")
-    found = {"weights": str(tmp_path), "root": str(tmp_path), "crop": [20, 6], "forms": ["as-measured", "clipped"]}
-    return found | {"cubes": {"enmap_a": "EnMAP", "samson": "SAMSON"}, "sizes": ["xs"], "peers": ["rls-k20"]}
+    cubes_of_part = {"enmap_a": "EnMAP", "samson": "SAMSON"}
+    found = {"weights": str(tmp_path), "root": str(tmp_path), "forms": ["as-measured", "clipped"], "peers": ["rls-k20"]}
+    return found | {"parts": [{"crop": [20, 6], "cubes": cubes_of_part, "sizes": ["xs"]}]}
 
 
-def test_crops_are_the_first_rows_and_columns(settings):
-    water, land = linerwkv.crops_of(settings)
+def test_cubes_are_whole_or_their_first_rows_and_columns(settings):
+    (part,), root = settings["parts"], Path(settings["root"])
+    water, land = linerwkv.items_of(root, part["cubes"], part["crop"])
     assert (water.name, water.sensor) == ("enmap_a, first 20 x 6", "EnMAP")
     assert np.array_equal(land.load(), cubes()["land_uint16"][0][:, :20, :6])
     assert linerwkv.differs(water, "clipped") and not linerwkv.differs(land, "clipped")
     with pytest.raises(DatasetError, match=r"gone\.npy: expected a cube"):
-        linerwkv.crops_of(settings | {"cubes": {"gone": "EnMAP"}})
+        linerwkv.items_of(root, {"gone": "EnMAP"}, None)
+    whole, _ = linerwkv.items_of(root, part["cubes"], None)
+    assert whole.name == "enmap_a" and np.array_equal(whole.load(), cubes()["water_int16_nodata"][0])
 
 
 def test_weights_that_are_not_there_are_told(tmp_path):
@@ -42,7 +47,8 @@ def test_weights_that_are_not_there_are_told(tmp_path):
 @pytest.mark.slow
 def test_rows_name_the_weights_and_both_coders(settings, tmp_path):
     config, before = tmp_path / "linerwkv.yml", os.environ.get("LHIC_CKPT")
-    config.write_text(yaml.safe_dump(settings | {"cubes": {"enmap_a": "EnMAP"}}))
+    settings["parts"][0]["cubes"] = {"enmap_a": "EnMAP"}
+    config.write_text(yaml.safe_dump(settings))
     linerwkv.measure_linerwkv(config, tmp_path / "out")
     found = rows.read_rows(tmp_path / "out")
     assert (found["error"] == "").all(), found["error"].unique()

@@ -57,7 +57,8 @@ def levels_worth_listing(places: np.ndarray, weights: np.ndarray, n_pixels: int)
         total = float(bits.sum())
         if total > max(best_net, HOPELESS * estimate) and np.count_nonzero(listed) <= max_listed(n_pixels):
             net = total - MARGIN * estimate
-            if net <= best_net:  # packed, a list takes less than densities say where its gaps are regular
+            # Packed, a list takes less than densities say where its gaps are regular.
+            if net <= best_net or len(candidates) > 1:
                 net = total - MARGIN * min(estimate, 8 * len(write_packed(np.packbits(listed).tobytes())))
             if net > best_net:
                 best, best_net = listed, net

@@ -6,7 +6,7 @@ Knows how one file is coded only as a function that it is given.
 from __future__ import annotations
 
 import errno
-import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import socket
@@ -216,6 +216,7 @@ def _end_when_told() -> None:
     def end() -> None:
         number = told.recv(1)[0]
         remove_partial()
+        multiprocessing.util._exit_function()  # type: ignore[attr-defined]  # libraries have taken semaphores
         os._exit(128 + number)
 
     Thread(target=end, daemon=True).start()

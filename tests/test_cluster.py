@@ -28,7 +28,9 @@ def two_workers(tmp_path_factory):
     save_stored_models(models)
     options = {"dashboard_address": "127.0.0.1:0", "silence_logs": 50, "resources": {"GPU": 1}, "memory_limit": "2GiB"}
     options |= {"preload": ["tests.stored_worker"], "env": {"LHIC_CKPT": str(models)}}
-    with distributed.LocalCluster(2, threads_per_worker=1, processes=True, host="127.0.0.1", **options) as found:
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", **options
+    ) as found:
         yield found
 
 

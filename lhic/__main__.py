@@ -9,7 +9,9 @@ def main() -> int:
     """Run the command; returns the exit code."""
     with console.interrupts_end_it():
         from lhic.cli import main as run
-    return run()
+    code = run()
+    console.is_over()
+    return code
 
 
 if __name__ == "__main__":

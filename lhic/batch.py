@@ -1,21 +1,27 @@
-"""Many files by one command: which they are, where each goes, what is done already, and a table of what was done.
+"""Many files by one command: which they are, where each goes, what becomes of each, and a table of that.
 
 Knows how one file is coded only as a function that it is given.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import errno
+import multiprocessing.util
 import os
 import signal
+import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from threading import Thread
 
-from lhic.errors import LhicError, UsageError, message_of, one_line
+from lhic.errors import BackendError, LhicError, UsageError, message_of, one_line
+from lhic.io.atomic import remove_partial
 
-LHIC_SUFFIX = ".lhic"
+END_S = 1.5  # workers that have not ended by themselves by then are killed
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,10 @@ def jobs_of(
     is_one: Callable[[str], bool],
     name_of: Callable[[str], str],
     out_dir: str | None,
-) -> list[Job]:
-    """A job for each file, in order; what lies in a folder keeps its place below `out_dir`.
+) -> tuple[list[Job], list[Outcome]]:
+    """A job for each file, in order, and what failed already; what lies in a folder keeps its place below `out_dir`.
+
+    A folder that cannot be read fails, and so do files that would become one.
 
     Parameters
     ----------
@@ -62,26 +70,45 @@ def jobs_of(
     Raises
     ------
     UsageError
-        Two inputs have one target, or there is none at all.
+        Nothing is at one of the paths, or there is no input at all.
     """
-    jobs: dict[str, Job] = {}
+    for path in paths:
+        if not os.path.lexists(path):  # before any of the others is looked into
+            raise UsageError(f"{path}: expected a file or a folder, found nothing there")
+    by_target: dict[str, list[Job]] = {}
+    lost: list[Outcome] = []
     for path in paths:
         is_tree = os.path.isdir(path) and not is_one(path)
-        if not is_tree and not os.path.lexists(path):  # before any of the others is begun
-            raise UsageError(f"{path}: expected a file or a folder, found nothing there")
+        if is_tree:
+            lost += _closed_folders(path, is_one)
         for source in find(path) if is_tree else [path]:
             target = name_of(source)
             if out_dir is not None:
                 below = os.path.relpath(target, path) if is_tree else os.path.basename(target)
                 target = os.path.join(out_dir, below)
-            known = jobs.get(os.path.realpath(target))
-            if known is None:
-                jobs[os.path.realpath(target)] = Job(source, target)
-            elif not _are_one(known.source, source):
-                raise UsageError(f"{target}: expected one file that becomes it, found {known.source} and {source}")
-    if not jobs:
+            rivals = by_target.setdefault(os.path.realpath(target), [])
+            if not any(_are_one(known.source, source) for known in rivals):
+                rivals.append(Job(source, target))
+    for rivals in by_target.values():
+        for job in rivals if len(rivals) > 1 else []:
+            others = " and ".join(other.source for other in rivals if other is not job)
+            error = f"{job.source}: expected no other file that becomes {job.target}, found {others}"
+            lost.append(failed(job, UsageError(error)))
+    if not by_target and not lost:
         raise UsageError(f"{', '.join(paths)}: expected files, found none")
-    return list(jobs.values())
+    return [rivals[0] for rivals in by_target.values() if len(rivals) == 1], lost
+
+
+def _closed_folders(tree: str, is_one: Callable[[str], bool]) -> Iterator[Outcome]:
+    """Folders of a tree that cannot be listed or entered: walking through it passes over them."""
+    errors: list[OSError] = []
+    for place, folders, _ in os.walk(tree, onerror=errors.append):
+        folders[:] = [name for name in folders if not is_one(os.path.join(place, name))]
+        if not os.access(place, os.X_OK):
+            errors.append(PermissionError(errno.EACCES, os.strerror(errno.EACCES), place))
+    for error in errors:
+        folder = os.fspath(error.filename or tree)
+        yield failed(Job(folder, folder), error)
 
 
 def _are_one(first: str, second: str) -> bool:
@@ -96,37 +123,118 @@ def _are_one(first: str, second: str) -> bool:
 def run(jobs: Sequence[Job], work: Callable[[Job], Outcome], n_jobs: int) -> Iterator[Outcome]:
     """What became of each job, as it is known; several at a time in processes of their own.
 
+    A process that dies costs the job that it had begun, which fails; another takes its place.  Whoever stops early,
+    by an exception or by closing the iterator, ends all processes: no job begins any more, those that have begun end
+    within `END_S`, and nothing is half-written.
+
     work : can be pickled if `n_jobs` is above 1; whatever it raises fails its job alone
     """
     if n_jobs <= 1 or len(jobs) == 1:
         yield from (attempt(work, job) for job in jobs)
         return
-    # A fresh interpreter each: libraries of file formats do not survive a fork, nor threads in one process.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(n_jobs, len(jobs)), mp_context=context, initializer=_end_by_signals)
+    waiting, idle, busy = deque(jobs), list[_Worker](), list[_Worker]()
     try:
-        waiting: dict[Future, Job] = {pool.submit(attempt, work, job): job for job in jobs}
-        while waiting:
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                job = waiting.pop(future)
-                error = future.exception()  # the process was killed
-                yield failed(job, error) if error else future.result()
+        while waiting or busy:
+            while waiting and len(busy) < n_jobs:
+                worker = idle.pop() if idle else _Worker(work)
+                busy.append(worker)
+                worker.begin(waiting.popleft())
+            ready = wait([worker.connection for worker in busy])
+            for worker in [worker for worker in busy if worker.connection in ready]:
+                busy.remove(worker)
+                outcome = worker.outcome()
+                if worker.process.is_alive():
+                    idle.append(worker)
+                yield outcome
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            process.terminate()
-        for process in multiprocessing.active_children():
-            process.join()
+        _end([worker.process for worker in (*idle, *busy)])
 
 
-def _end_by_signals() -> None:
-    """A worker that is ended cleans up; an interrupt is its parent's matter."""
+class _Worker:
+    """A process that does one job after the other.
 
-    def end(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
+    It is a fresh interpreter: libraries of file formats do not survive a fork, nor threads in one process.  The
+    standard library's pools are not used because their workers cannot be ended in the middle of a job, and because
+    all jobs fail with them when one worker dies.
+    """
 
-    signal.signal(signal.SIGTERM, end)
+    def __init__(self, work: Callable[[Job], Outcome]):
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, work), daemon=True)
+        with _interrupts_held_back():
+            self.process.start()
+        theirs.close()  # so that what is read here ends with the process
+
+    def begin(self, job: Job) -> None:
+        self.job = job
+        with suppress(OSError):  # it is dead, which its outcome tells
+            self.connection.send(job)
+
+    def outcome(self) -> Outcome:
+        try:
+            return self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            code = self.process.exitcode or 0
+            how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            return failed(self.job, BackendError(f"{self.job.source}: expected its process to live, found {how}"))
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Processes that are started meanwhile are never interrupted: that is their parent's matter."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(connection: Connection, work: Callable[[Job], Outcome]) -> None:
+    """Do the jobs that come, until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_when_told()
+    with suppress(EOFError, OSError):
+        while True:
+            connection.send(attempt(work, connection.recv()))
+
+
+def _end_when_told() -> None:
+    """At SIGTERM and SIGHUP the process ends at once, in whatever kernel or library it is, and leaves nothing behind.
+
+    An exception would have to wait for the main thread to come back to Python.  So a thread waits for the signal; the
+    handler only has it written into the socket.
+    """
+    told, tell = socket.socketpair()
+    tell.setblocking(False)
+    signal.set_wakeup_fd(tell.detach())
+
+    def end() -> None:
+        number = told.recv(1)[0]
+        remove_partial()
+        multiprocessing.util._exit_function()  # type: ignore[attr-defined]  # libraries have taken semaphores
+        os._exit(128 + number)
+
+    Thread(target=end, daemon=True).start()
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, lambda number, frame: None)
+
+
+def _end(processes: Sequence[multiprocessing.process.BaseProcess]) -> None:
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + END_S
+    for process in processes:
+        process.join(max(deadline - time.monotonic(), 0))
+        if process.is_alive():
+            process.kill()
+            process.join()
 
 
 def attempt(work: Callable[[Job], Outcome], job: Job) -> Outcome:
@@ -138,27 +246,15 @@ def attempt(work: Callable[[Job], Outcome], job: Job) -> Outcome:
         return failed(job, error, time.perf_counter() - started)
 
 
-def failed(job: Job, error: BaseException | None, seconds: float = 0.0) -> Outcome:
+def failed(job: Job, error: BaseException, seconds: float = 0.0) -> Outcome:
     """That of a job which ended in an error."""
     if isinstance(error, LhicError):
         text = str(error)
     elif isinstance(error, OSError):
         text = f"{error.filename or job.source}: {error.strerror or error}"
     else:
-        text = f"{job.source}: {one_line(error) if error else 'no reason known'}"
+        text = f"{job.source}: {one_line(error)}"
     return Outcome(job, "failed", seconds=seconds, error=text)
-
-
-def is_done(job: Job) -> bool:
-    """Whether the target is there, and younger than its source: files appear only when they are complete.
-
-    A source that is its own target was never done: what is wrong with it, doing it tells.
-    """
-    try:
-        source, target = os.stat(job.source), os.stat(job.target)
-        return target.st_mtime >= source.st_mtime and not os.path.samestat(source, target)
-    except OSError:
-        return False
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

@@ -14,8 +14,8 @@ import stat
 import sys
 import time
 import webbrowser
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,7 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 import lhic
-from lhic import batch, cluster, console
+from lhic import batch, cluster, console, done
 from lhic.api import saving_of_a_bound
 from lhic.arguments import whole_number
 from lhic.comparison import Comparison, check_comparable
@@ -41,8 +41,17 @@ from lhic.errors import (
     named,
 )
 from lhic.extras import needs
+from lhic.families.family import Work, silent
 from lhic.families.raw import RawModel
-from lhic.families.registry import DEFAULT_MODEL, DEVICES, family_of, find_weights, weights_files
+from lhic.families.registry import (
+    DEFAULT_MODEL,
+    DEVICES,
+    family_of,
+    find_weights,
+    load_model,
+    resolve_device,
+    weights_files,
+)
 from lhic.families.weights import read_description
 from lhic.formats import CubeFile, Scene, open_cube, registry, zarr
 from lhic.formats.axes import suspicion
@@ -51,11 +60,12 @@ from lhic.io.atomic import atomic_write, check_not_input
 from lhic.io.memory import memory_budget
 from lhic.io.source import STANDARD, Source, open_source
 from lhic.io.threads import n_threads
-from lhic.stream.header import MAGIC, read_index
+from lhic.stream.header import MAGIC, MAX_AXIS, read_index
 from lhic.stream.metadata import KNOWN, in_samples, write_metadata
 from lhic.stream.packed import MIN_BYTES, write_code
 
 EXIT_DATA = 1
+FAMILY_OPTIONS = "param_d", "tuning_steps", "coder"  # what a model makes of them does not depend on the cube
 MANY_BITS = 10
 """A sample of floats; above this it is worth saying what a bound would save."""
 BAR_DELAY_S = 2.0  # what is done, or fails, in less time shows no progress bar
@@ -64,10 +74,14 @@ BAR_DELAY_S = 2.0  # what is done, or fails, in less time shows no progress bar
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     console.prepare()
+    with console.ended_by_signals():  # to the end: also a second interrupt is one line
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
-        with console.ended_by_signals():
-            options = _parse(arguments)
-            options.command(options)
+        options = _parse(arguments)
+        options.command(options)
     except LhicError as error:
         return _complain(error, error.exit_code)
     except OSError as error:
@@ -179,8 +193,9 @@ def add_encode(commands) -> None:
 def run_encode(options: argparse.Namespace) -> None:
     one = _one_file(options, registry.is_cube, zarr.is_store)
     if one is None:
-        jobs = batch.jobs_of(options.paths, registry.find_cubes, zarr.is_store, stream_name, options.out_dir)
-        _run_batch(options, jobs, _encode_job, _check_encoded)
+        _check_for_all(options)
+        jobs, lost = batch.jobs_of(options.paths, registry.find_cubes, zarr.is_store, stream_name, options.out_dir)
+        _run_batch(options, jobs, lost, _encode_job)
         return
     options.input, options.output = one
     _check_one_standard_input(options.input, options.metadata)
@@ -206,15 +221,9 @@ def _tell_of_bounds(cube: CubeFile, options: argparse.Namespace) -> None:
 
 def _encode(options: argparse.Namespace) -> tuple[dict, int]:
     """What is in the stream, and how many bytes the samples took."""
-    wanted = {
-        "tile_shape": options.tile_shape,
-        "param_d": options.param_d,
-        "tuning_steps": options.tuning_steps,
-        "max_error": options.max_error or None,
-        "max_error_physical": options.max_error_physical,
-        "coder": options.coder,
-    }
-    extra = {name: value for name, value in wanted.items() if value is not None}  # no error is what every family does
+    extra: dict[str, Any] = _given(options, "tile_shape", "max_error_physical", *FAMILY_OPTIONS)
+    if options.max_error:  # no error is what every family does
+        extra["max_error"] = options.max_error
     with open_cube(options.input, options.variable, options.axes) as cube:  # tells a bad cube first
         if options.output is None:
             if options.input == STANDARD:
@@ -235,7 +244,14 @@ def _encode(options: argparse.Namespace) -> tuple[dict, int]:
         return found, cube.nbytes
 
 
+def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
+
+
 def _encode_job(options: argparse.Namespace, job: batch.Job) -> batch.Outcome:
+    if not options.force and os.path.lexists(job.target):
+        _check_encoded(options, job)
+        return batch.Outcome(job, "skipped")
     started = time.perf_counter()
     found, n_bytes = _encode(_of_job(options, job))
     seconds, n_samples = time.perf_counter() - started, math.prod(found["shape"])
@@ -243,31 +259,34 @@ def _encode_job(options: argparse.Namespace, job: batch.Job) -> batch.Outcome:
 
 
 def _check_encoded(options: argparse.Namespace, job: batch.Job) -> None:
-    """`LhicError` if what was done before was not what is asked for now; as far as the stream's header tells."""
-    if _is_stream(job.source):
-        raise InvalidCubeError(
-            f"{job.source}: expected a file with a cube, found an lhic stream: it is encoded already"
-        )
-    found = lhic.inspect(job.target)
+    """`LhicError` if what is there is not what is asked for now."""
+    with open_cube(job.source, options.variable, options.axes) as cube:
+        metadata = {} if options.metadata is None else _read_metadata(options.metadata, cube.shape[0])
+        with done.mended_by_force():
+            _check_options(options, job.target)
+            done.check_encoded(job.target, cube, metadata, options.model, options.device, options.threads)
+
+
+def _check_options(options: argparse.Namespace, stream: str) -> None:
+    """`LhicError` if a stream is not one of the model, bound and tiles that are asked for."""
+    found = lhic.inspect(stream)
     if family_of(found["family"]).without_weights:  # the samples as they are, which may stand for any model's stream
         return
     wanted = {"max_error": options.max_error}
     if options.max_error_physical is not None:
         dtype = np.dtype(found["dtype"])
-        name = f"{job.target}: --max-error-physical"
+        name = f"{stream}: --max-error-physical"
         bound = in_samples(options.max_error_physical, found["metadata"], dtype, name)
         wanted["max_error"] = found["max_error"] if math.isclose(found["max_error"], bound, rel_tol=1e-9) else bound
     if options.tile_shape is not None:
         rows_and_columns = zip(options.tile_shape, found["shape"][1:], strict=True)
         wanted["tile_shape"] = [min(asked, n) for asked, n in rows_and_columns]
-    with suppress(LhicError):  # of a model that is not here, coding the others tells
-        weights = read_description(find_weights(options.model))
-        found["model"] += f" of {found['weights_sha256'][:16]}"
-        wanted["model"] = f"{weights['name']} of {weights['sha256'][:16]}"
+    weights = read_description(find_weights(options.model))
+    found["model"] += f" of {found['weights_sha256'][:16]}"
+    wanted["model"] = f"{weights['name']} of {weights['sha256'][:16]}"
     for key, value in wanted.items():
         if found[key] != value:
-            expected = f"expected a stream with {key} {value}, found {found[key]}"
-            raise UsageError(f"{job.target}: {expected}: it was done before; --force does it again")
+            raise UsageError(f"{stream}: expected a stream with {key} {value}, found {found[key]}")
 
 
 def _tell_notes(cube: CubeFile) -> None:
@@ -293,7 +312,7 @@ def _number(text: str) -> int | float:
 def _tile(text: str) -> tuple[int, int]:
     """Rows and columns, as in 64x64."""
     rows, _, columns = text.lower().partition("x")
-    if not (rows.isdigit() and columns.isdigit()):
+    if not all(side.isdecimal() and 1 <= int(side) <= MAX_AXIS for side in (rows, columns)):
         raise argparse.ArgumentTypeError(f"expected rows and columns as in 64x64, found {text!r}")
     return int(rows), int(columns)
 
@@ -307,15 +326,20 @@ def _read_metadata(path: str, n_bands: int, output: str | None = None) -> dict:
     with open_source(path, "a JSON file") as source, named(source.name):
         if output is not None:
             check_not_input(output, source.fileno())
-        try:
-            metadata = json.loads(source[:].decode("utf-8-sig"))
-        except (ValueError, RecursionError) as error:
-            raise InvalidCubeError(f"expected JSON in UTF-8, found otherwise ({error})") from error
-        if metadata is None:
-            raise InvalidCubeError("expected a JSON object, found null")
+        metadata = _json(source)
         _check_lengths(metadata, n_bands)
         write_metadata(metadata, n_bands)
         return metadata
+
+
+def _json(source: Source) -> Any:
+    try:
+        found = json.loads(source[:].decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidCubeError(f"expected JSON in UTF-8, found otherwise ({error})") from error
+    if found is None:
+        raise InvalidCubeError("expected a JSON object, found null")
+    return found
 
 
 def _check_lengths(metadata: object, n_bands: int) -> None:
@@ -353,14 +377,15 @@ def run_decode(options: argparse.Namespace) -> None:
     if one is None:
         if options.verify or options.tile is not None:
             raise UsageError("decode: expected one stream with --verify or --tile, found several")
-        jobs = batch.jobs_of(
+        _check_for_all(options)
+        jobs, lost = batch.jobs_of(
             options.paths,
             _find_streams,
             lambda folder: False,
             lambda path: _decoded_name(path, options),
             options.out_dir,
         )
-        _run_batch(options, jobs, _decode_job)
+        _run_batch(options, jobs, lost, _decode_job)
         return
     options.input, options.output = one
     _check_one_standard_input(options.input, options.verify)
@@ -388,6 +413,9 @@ def _decode(options: argparse.Namespace) -> tuple[dict, tuple[int, ...], float |
 
 
 def _decode_job(options: argparse.Namespace, job: batch.Job) -> batch.Outcome:
+    if not options.force and os.path.lexists(job.target):
+        done.check_decoded(job.target, job.source)
+        return batch.Outcome(job, "skipped")
     started = time.perf_counter()
     info, shape, _ = _decode(_of_job(options, job))
     seconds, n_bytes = time.perf_counter() - started, math.prod(shape) * np.dtype(info["dtype"]).itemsize
@@ -396,7 +424,7 @@ def _decode_job(options: argparse.Namespace, job: batch.Job) -> batch.Outcome:
 
 def _decoded_name(path: str, options: argparse.Namespace) -> str:
     scene = Scene((1, 1, 1), np.dtype("u1"))
-    with suppress(LhicError), open_source(path, "an lhic stream") as stream:  # what is wrong, decoding tells
+    with suppress(LhicError, OSError), open_source(path, "an lhic stream") as stream:  # what is wrong, decoding tells
         header = read_index(stream).header
         scene = Scene(header.shape, header.dtype, header.metadata)
     return registry.usual_name(path, scene, options.format)
@@ -824,6 +852,8 @@ def _one_file(
     first, *more = options.paths
     whole_number(options.jobs, "--jobs", 1)
     if options.out_dir is not None:
+        if not options.out_dir:
+            raise UsageError("--out-dir: expected a folder, found no name")
         _check_folder(options.out_dir, "--out-dir: ")
     named_output = getattr(options, "output", None)
     if options.out_dir is not None and named_output is not None:
@@ -854,70 +884,103 @@ def _check_folder(folder: str, where: str = "") -> None:
         folder = os.path.dirname(folder)
 
 
+def _check_for_all(options: argparse.Namespace) -> None:
+    """What would be wrong with every one of many files is told once, before any is begun."""
+    is_encoding = options.command is run_encode
+    if is_encoding and options.max_error and options.max_error_physical is not None:
+        raise UsageError("--max-error-physical: expected no --max-error beside it, found one")
+    if is_encoding and options.metadata is not None:
+        if options.metadata == STANDARD:
+            raise UsageError("--metadata: expected a file that many can read, found standard input")
+        with open_source(options.metadata, "a JSON file") as source, named(source.name):
+            _json(source)
+    if options.scheduler is not None:  # models and devices are those of its workers
+        if options.jobs > 1:
+            raise UsageError("--jobs: expected none with --scheduler, whose workers say how many they do at a time")
+        return
+    work = Work(threads=n_threads(options.threads))
+    if options.device == "cuda":
+        resolve_device(options.device)
+    if options.model is None:
+        return
+    model = load_model(options.model, "cpu")  # whatever the device: nothing is computed
+    if is_encoding:
+        if options.tile_shape is not None:
+            model = model.with_tiles(*options.tile_shape)
+        model.plan(np.zeros((1, 1, 1), np.uint16), work, **_given(options, *FAMILY_OPTIONS))
+
+
 def _run_batch(
     options: argparse.Namespace,
-    jobs: list[batch.Job],
+    jobs: Sequence[batch.Job],
+    lost: Sequence[batch.Outcome],
     work: Callable[[argparse.Namespace, batch.Job], batch.Outcome],
-    check: Callable[[argparse.Namespace, batch.Job], object] = lambda options, job: None,
 ) -> None:
-    """Do all jobs that are not done yet, go on after an error, and tell of all of them at the end.
+    """Do all jobs, go on after an error, and tell of all of them at the end.
 
-    check : raises `LhicError` where what was done before is not what is asked for
+    lost : what cannot be begun
+    work : says "skipped" of what is there and fits
 
     Raises
     ------
     BatchError
         Some failed.
     """
-    n_jobs = options.jobs
-    done = [_done_before(options, job, check) for job in jobs if not options.force and batch.is_done(job)]
-    known = {outcome.job for outcome in done}
-    waiting = [job for job in jobs if job not in known]
-    for job in waiting:
-        if folder := os.path.dirname(job.target):
-            _check_folder(folder)
-            os.makedirs(folder, exist_ok=True)
-    shared = argparse.Namespace(**vars(options))
-    if options.scheduler is not None and n_jobs > 1:
-        raise UsageError("--jobs: expected none with --scheduler, whose workers say how many they do at a time")
+    outcomes: list[batch.Outcome] = list(lost)
+    waiting: list[batch.Job] = []
+    for job in jobs:
+        try:
+            _make_folder(os.path.dirname(job.target))
+            waiting.append(job)
+        except (UsageError, OSError) as error:
+            outcomes.append(batch.failed(job, error))
+    n_failed, n_files = len(outcomes), len(jobs) + len(lost)
+    with tqdm(total=n_files, initial=n_failed, desc=options.name, disable=options.quiet, unit="file") as bar:
+
+        def tell(outcome: batch.Outcome) -> None:
+            if outcome.error:
+                bar.write(f"lhic: error: {message_of(outcome.error)}", file=sys.stderr)
+
+        for outcome in outcomes:
+            tell(outcome)
+        with closing(_outcomes(options, waiting, work)) as running:
+            for outcome in running:
+                outcomes.append(outcome)
+                bar.update()
+                tell(outcome)
+    order = {job: number for number, job in enumerate(jobs)}
+    outcomes.sort(key=lambda outcome: order.get(outcome.job, -1))
+    console.say(batch.table(outcomes))
+    n_failed = sum(outcome.status == "failed" for outcome in outcomes)
+    if n_failed:
+        raise BatchError(f"{options.name}: {n_failed} of {n_files} files failed")
+
+
+def _make_folder(folder: str) -> None:
+    if folder:
+        _check_folder(folder)
+        os.makedirs(folder, exist_ok=True)
+
+
+def _outcomes(
+    options: argparse.Namespace,
+    jobs: Sequence[batch.Job],
+    work: Callable[[argparse.Namespace, batch.Job], batch.Outcome],
+) -> Generator[batch.Outcome, None, None]:
+    """What becomes of each job, by a cluster or by processes here, which share threads and memory."""
+    shared, n_jobs = argparse.Namespace(**vars(options)), options.jobs
+    shared.quiet = True
     if n_jobs > 1:
         shared.threads = max(n_threads(options.threads) // n_jobs, 1)
         shared.memory_budget = memory_budget() // n_jobs
-    shared.quiet = True
-    outcomes: Iterator[batch.Outcome] = iter(())
     if options.scheduler is None:
-        outcomes = batch.run(waiting, partial(work, shared), n_jobs)
-    elif waiting:
+        yield from batch.run(jobs, partial(work, shared), n_jobs)
+    elif jobs:
         for name in ("model", "metadata"):  # workers are in folders of their own
             value = getattr(shared, name, None)
             if value is not None and os.path.isfile(value):
                 setattr(shared, name, os.path.abspath(value))
-        outcomes = cluster.run(options.scheduler, waiting, work, shared)
-    with tqdm(total=len(jobs), initial=len(known), desc=options.name, disable=options.quiet, unit="file") as bar:
-        for outcome in done:
-            if outcome.error:
-                bar.write(f"lhic: error: {message_of(outcome.error)}", file=sys.stderr)
-        for outcome in outcomes:
-            done.append(outcome)
-            bar.update()
-            if outcome.error:
-                bar.write(f"lhic: error: {message_of(outcome.error)}", file=sys.stderr)
-    order = {job: number for number, job in enumerate(jobs)}
-    done.sort(key=lambda outcome: order[outcome.job])
-    console.say(batch.table(done))
-    n_failed = sum(outcome.status == "failed" for outcome in done)
-    if n_failed:
-        raise BatchError(f"{options.name}: {n_failed} of {len(jobs)} files failed")
-
-
-def _done_before(
-    options: argparse.Namespace, job: batch.Job, check: Callable[[argparse.Namespace, batch.Job], object]
-) -> batch.Outcome:
-    try:
-        check(options, job)
-    except (LhicError, OSError) as error:
-        return batch.failed(job, error)
-    return batch.Outcome(job, "skipped")
+        yield from cluster.run(options.scheduler, jobs, work, shared)
 
 
 def _of_job(options: argparse.Namespace, job: batch.Job) -> argparse.Namespace:
@@ -944,8 +1007,11 @@ def _open_stream(options: argparse.Namespace) -> Source:
 @contextmanager
 def _progress_bar(n_samples: int, options: argparse.Namespace) -> Iterator[Callable[[int], object]]:
     """Progress bar over samples on stderr; yields the function that advances it."""
+    if options.quiet:
+        yield silent  # without tqdm, which leaves semaphores of the system to processes that are ended
+        return
     looks = {"unit": "S", "unit_scale": True, "delay": BAR_DELAY_S}
-    with tqdm(total=n_samples, desc=options.name, disable=options.quiet, file=sys.stderr, **looks) as bar:
+    with tqdm(total=n_samples, desc=options.name, file=sys.stderr, **looks) as bar:
         yield bar.update
 
 

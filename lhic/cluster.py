@@ -1,7 +1,8 @@
 """Many files by the workers of a Dask cluster that exists: ``--scheduler tcp://host:8786``.
 
 Files are handed out one by one, and what comes back is what `lhic.batch.run` gives.  Workers see the same files under
-the same paths.  A worker that dies costs what it had begun: its files go to others.
+the same paths.  A worker that dies costs what it had begun: its files go to others.  After an interrupt no file is
+begun; those that are, the workers complete.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def run(scheduler: str, jobs: Sequence[Job], work: Work, options: argparse.Names
     Parameters
     ----------
     scheduler : its address
-    work : of options and a job; can be pickled
+    work : of options and a job; can be pickled. It may be asked twice: a worker may die before it tells what it did
     options : of the command; with ``--device cuda``, a file goes to a worker that offers the resource GPU. Unless
         ``threads`` says otherwise, a file is coded by one thread: Dask's workers do as many at a time as they have
 
@@ -104,8 +105,6 @@ def _renamed(outcome: Outcome, job: Job) -> Outcome:
 
 def _attempt(work: Work, options: argparse.Namespace, job: Job) -> Outcome:
     """On a worker: what became of a job; what another worker may do better is raised, for Dask to try again."""
-    if not options.force and batch.is_done(job):  # by a worker that died before it could tell
-        return Outcome(job, "skipped")
     try:
         return work(_share(options), job)
     except (BackendError, MemoryBudgetError):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
+
+CLEANING_S = 5  # after a signal, in which others are ignored
 
 
 def prepare() -> None:
@@ -81,19 +85,35 @@ class Ended(BaseException):
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """`Ended` is raised at SIGTERM and SIGHUP, so that what is under way is cleaned up as after an interrupt."""
+    """`Ended` is raised at SIGTERM and SIGHUP, so that what is under way is cleaned up as after an interrupt.
+
+    That is not disturbed by a second signal, unless it takes longer than `CLEANING_S`.
+    """
+    told = -math.inf
 
     def end(number: int, _frame: object) -> None:
-        raise Ended(number)
+        nonlocal told
+        if time.monotonic() - told < CLEANING_S:
+            return
+        told = time.monotonic()
+        raise KeyboardInterrupt if number == signal.SIGINT else Ended(number)
 
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    numbers = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    usual: dict[str, Any] = {"SIGINT": signal.default_int_handler, "SIGTERM": signal.SIG_DFL, "SIGHUP": signal.SIG_DFL}
+    numbers = {getattr(signal, name): handler for name, handler in usual.items() if hasattr(signal, name)}
+    numbers = {number: handler for number, handler in numbers.items() if signal.getsignal(number) == handler}
     if threading.current_thread() is not threading.main_thread():  # only that one is told
-        numbers = []
+        numbers = {}
     try:
         for number in numbers:
             signal.signal(number, end)
         yield
     finally:
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in numbers.items():
+            signal.signal(number, handler)
+
+
+def is_over() -> None:
+    """For a command that has said all: a signal on the last steps of the interpreter would be shown as an error."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)

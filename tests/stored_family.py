@@ -6,6 +6,7 @@ decoded without the odd ones.
 
 import json
 import zlib
+from copy import copy
 
 import numpy as np
 
@@ -15,12 +16,18 @@ from lhic.families.family import Encoded, Family, Model
 
 class StoredModel(Model):
     family = "stored"
+    tile = 8, 8
 
     def __init__(self, name, config, weights_hash):
         self.name, self.config, self.weights_hash = name, config, weights_hash
 
+    def with_tiles(self, n_rows, n_columns):
+        other = copy(self)
+        other.tile = n_rows, n_columns
+        return other
+
     def tile_shape(self, n_rows, n_columns):
-        return 8, 8
+        return self.tile
 
     def plan(self, cube, work, **options):
         if unknown := set(options) - {"param_d", "max_error"}:

@@ -1,6 +1,12 @@
 """Many files by one command: all that can be done is done, what is done is not done again, and the rest is told."""
 
+import contextlib
+import functools
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -10,6 +16,7 @@ import lhic
 from lhic import batch
 from lhic.cli import main
 from lhic.errors import InvalidCubeError, UsageError
+from tests.common import REPOSITORY
 from tests.formats.cubes import scene
 
 
@@ -64,15 +71,166 @@ def test_after_an_error_the_others_are_done(stored_models, tmp_path, cubes, caps
     assert code == 0 and "3 done, 0 skipped" in told
 
 
-def test_a_source_that_changed_since_is_told_and_done_with_force(stored_models, tmp_path, cubes, capsys):
-    arguments = "encode", cubes / "a.npy", "--out-dir", tmp_path, "--model", "stored", "--quiet"
-    assert run(capsys, *arguments)[0] == 0
-    time.sleep(0.01)
-    np.save(cubes / "a.npy", scene() + np.int16(1))
-    code, _, err = run(capsys, *arguments)
-    assert code == 1 and "expected nothing there" in err
-    assert run(capsys, *arguments, "--force")[0] == 0
-    assert np.array_equal(lhic.decode(tmp_path / "a.lhic"), scene() + np.int16(1))
+def encode_there(capsys, source, out, *options, model="stored"):
+    return run(capsys, "encode", source, "--out-dir", out, "--model", model, "--quiet", *options)
+
+
+def changed(cube):
+    """As a cube, and not it."""
+    cube = cube.copy()
+    cube[7, 11, 13] += 40
+    return cube
+
+
+OTHERS = {
+    "samples": (changed(scene()), "other samples"),
+    "shape": (scene()[:, 1:], "int16 (24, 20, 17), not int16 (24, 19, 17)"),
+    "axes": (scene().transpose(0, 2, 1), "int16 (24, 20, 17), not int16 (24, 17, 20)"),
+    "dtype": (scene("int32"), "int16 (24, 20, 17), not int32 (24, 20, 17)"),
+    "byte order": (scene().astype(">i2"), "int16 (24, 20, 17), not >i2 (24, 20, 17)"),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+@pytest.mark.parametrize("bound", [0, 3])
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_a_stream_of_another_cube_is_told_and_replaced_with_force(
+    stored_models, tmp_path, capsys, what, bound, is_replaced
+):
+    """The source was replaced by one that is older, or a source of another folder has the same name."""
+    other, found = OTHERS[what]
+    if what == "samples" and bound:
+        other, found = scene() + np.int16(40), "samples that differ by more than 3"
+    out, options = tmp_path / "out", ["--max-error", bound]
+    (tmp_path / "other").mkdir()
+    source = _saved(tmp_path / "a.npy", scene())
+    assert encode_there(capsys, source, out, *options)[0] == 0
+    before = (out / "a.lhic").read_bytes()
+    source = _saved(source if is_replaced else tmp_path / "other" / "a.npy", other)
+    os.utime(source, (1, 1))
+    code, told, err = encode_there(capsys, source, out, *options)
+    assert code == 1 and "0 done, 0 skipped, 1 failed" in told
+    told, _ = err.splitlines()
+    assert told.startswith(f"lhic: error: {out / 'a.lhic'}: expected the stream of {source}, found one of {found}: ")
+    assert told.endswith(": it was done before; --force does it again") and (out / "a.lhic").read_bytes() == before
+    code, told, _ = encode_there(capsys, source, out, *options, "--force")
+    assert code == 0 and "1 done" in told
+    assert "1 skipped" in encode_there(capsys, source, out, *options)[1]
+
+
+@pytest.mark.parametrize("bound", [0, 3])
+def test_a_source_with_another_time_is_the_same(stored_models, tmp_path, cubes, capsys, bound):
+    encode = cubes, tmp_path / "out", "--max-error", bound
+    assert encode_there(capsys, *encode)[0] == 0
+    for seconds in (1, 4_000_000_000):
+        for path in cubes.rglob("*.npy"):
+            os.utime(path, (seconds, seconds))
+        code, told, _ = encode_there(capsys, *encode)
+        assert code == 0 and "0 done, 3 skipped, 0 failed" in told
+
+
+@pytest.mark.parametrize("bound", [0, 3])
+def test_where_a_middle_says_nothing_a_bounded_stream_is_compared_elsewhere(stored_models, tmp_path, capsys, bound):
+    cube = np.zeros((4, 24, 24), "int16")
+    constant = _saved(tmp_path / "constant.npy", cube)
+    cube[2, :8, :8] = np.arange(64).reshape(8, 8)
+    options = tmp_path / "out", "--max-error", bound
+    assert encode_there(capsys, _saved(tmp_path / "a.npy", cube), *options)[0] == 0
+    cube[2, :8, :8] += 8
+    code, _, err = encode_there(capsys, _saved(tmp_path / "a.npy", cube), *options)
+    assert code == 1 and "samples" in err
+    assert encode_there(capsys, constant, *options)[0] == 0
+    assert "1 skipped" in encode_there(capsys, constant, *options)[1]
+    code, _, err = encode_there(capsys, _saved(constant, np.full_like(cube, 8)), *options)
+    assert code == 1 and "samples" in err
+
+
+def test_another_variable_or_another_order_of_axes_is_not_done_yet(stored_models, tmp_path, capsys):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["first"], file["second"] = scene(), changed(scene())
+    out = tmp_path / "out"
+    assert encode_there(capsys, tmp_path / "a.h5", out, "--variable", "first")[0] == 0
+    assert "1 skipped" in encode_there(capsys, tmp_path / "a.h5", out, "--variable", "first")[1]
+    code, _, err = encode_there(capsys, tmp_path / "a.h5", out, "--variable", "second")
+    assert code == 1 and "expected the stream of" in err
+    cube = _saved(tmp_path / "b.npy", scene()[:17, :17])
+    assert encode_there(capsys, cube, out)[0] == 0
+    assert "1 skipped" in encode_there(capsys, cube, out, "--axes", "bsq")[1]
+    code, _, err = encode_there(capsys, cube, out, "--axes", "bip")
+    assert code == 1 and "found one of other samples" in err
+
+
+def test_another_header_and_other_metadata_are_told(stored_models, tmp_path, cubes, capsys):
+    out, said = tmp_path / "out", tmp_path / "said.json"
+    said.write_text('{"unit": "W"}')
+    assert encode_there(capsys, cubes / "b.hdr", out, "--metadata", said)[0] == 0
+    assert "1 skipped" in encode_there(capsys, cubes / "b.dat", out, "--metadata", said)[1]
+    code, _, err = encode_there(capsys, cubes / "b.hdr", out)
+    assert code == 1 and "found one of other metadata (unit)" in err
+    with open(cubes / "b.hdr", "a") as header:
+        header.write("; a remark\n")
+    code, _, err = encode_there(capsys, cubes / "b.hdr", out, "--metadata", said)
+    assert code == 1 and "found one of another header of the file" in err
+
+
+def test_arrays_beside_the_cube_are_compared(stored_models, tmp_path, capsys):
+    h5py = pytest.importorskip("h5py")
+    for row in (50.0, 51.0):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file["cube"], file["latitude"] = scene(), np.linspace(row, 52, 20)
+        if row == 50:
+            assert encode_there(capsys, tmp_path / "a.h5", tmp_path / "out")[0] == 0
+            assert "1 skipped" in encode_there(capsys, tmp_path / "a.h5", tmp_path / "out")[1]
+    code, _, err = encode_there(capsys, tmp_path / "a.h5", tmp_path / "out")
+    assert code == 1 and "found one of another array latitude" in err
+
+
+def damaged(path, how):
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    path.write_bytes({"cut": whole[:500], "junk": b"junk", "empty": b"", "flipped": flipped}[how])
+    os.utime(path, (4_000_000_000,) * 2)
+
+
+@pytest.mark.parametrize("how", ["cut", "junk", "empty", "flipped"])
+def test_a_damaged_output_is_not_done(stored_models, tmp_path, cubes, capsys, how):
+    out, again = tmp_path / "out", tmp_path / "again"
+    assert encode_there(capsys, cubes, out)[0] == 0
+    decode = "decode", out, "--out-dir", again, "--quiet"
+    assert run(capsys, *decode)[0] == 0 and "3 skipped" in run(capsys, *decode)[1]
+    damaged(again / "a.npy", how)
+    code, told, err = run(capsys, *decode)
+    assert code == 1 and "0 done, 2 skipped, 1 failed" in told, err
+    assert f"lhic: error: {again / 'a.npy'}: " in err and "--force does it again" in err
+    damaged(out / "a.lhic", how)
+    code, told, err = encode_there(capsys, cubes, out)
+    assert code == 1 and "0 done, 2 skipped, 1 failed" in told, err
+    assert f"lhic: error: {out / 'a.lhic'}: " in err and "--force does it again" in err
+    assert encode_there(capsys, cubes, out, "--force")[0] == 0
+
+
+@pytest.mark.parametrize("bound", [0, 3])
+@pytest.mark.parametrize("what", OTHERS)
+def test_a_decoded_file_of_another_stream_is_told(stored_models, tmp_path, capsys, what, bound):
+    again = tmp_path / "again"
+    for name, cube in (("first", scene()), ("second", OTHERS[what][0])):
+        (tmp_path / name).mkdir()
+        source = _saved(tmp_path / name / "a.npy", cube)
+        lhic.encode_file(source, tmp_path / name / "a.lhic", "stored", **({"max_error": bound} if bound else {}))
+    decode = "decode", "--out-dir", again, "--quiet"
+    assert run(capsys, *decode, tmp_path / "first" / "a.lhic")[0] == 0
+    before = (again / "a.npy").read_bytes()
+    assert "1 skipped" in run(capsys, *decode, tmp_path / "first" / "a.lhic")[1]
+    code, told, err = run(capsys, *decode, tmp_path / "second" / "a.lhic")
+    if what == "byte order":  # which formats need not have
+        assert code == 0 and "1 skipped" in told
+        return
+    assert code == 1 and "0 done, 0 skipped, 1 failed" in told and (again / "a.npy").read_bytes() == before
+    assert err.startswith(f"lhic: error: {again / 'a.npy'}: expected ") and "--force does it again" in err
+    assert run(capsys, *decode, tmp_path / "second" / "a.lhic", "--force")[0] == 0
+    assert "1 skipped" in run(capsys, *decode, tmp_path / "second" / "a.lhic")[1]
 
 
 def test_several_files_go_beside_themselves_and_none_is_taken_for_an_output(stored_models, cubes, capsys):
@@ -100,12 +258,88 @@ def test_both_names_of_an_envi_file_are_one_cube(stored_models, tmp_path, cubes,
     assert code == 0 and "1 done" in told
 
 
-def test_two_files_that_would_become_one_are_refused(stored_models, tmp_path, cubes, capsys):
-    files = cubes / "a.npy", cubes / "below" / "a.npy"
-    code, _, err = run(capsys, "encode", *files, "--out-dir", tmp_path / "out", "--model", "stored", "--quiet")
-    assert code == 2 and "expected one file that becomes it" in err and not (tmp_path / "out").exists()
+def test_files_that_would_become_one_fail_alone(stored_models, tmp_path, cubes, capsys):
+    first, second, third = cubes / "a.npy", cubes / "below" / "a.npy", cubes / "b.hdr"
+    code, told, err = run(
+        capsys, "encode", first, second, third, "--out-dir", tmp_path / "out", "--model", "stored", "--quiet"
+    )
+    assert code == 1 and "1 done, 0 skipped, 2 failed" in told and os.listdir(tmp_path / "out") == ["b.lhic"]
+    expected = f"expected no other file that becomes {tmp_path / 'out' / 'a.lhic'}, found"
+    assert err.splitlines() == [
+        f"lhic: error: {first}: {expected} {second}",
+        f"lhic: error: {second}: {expected} {first}",
+        "lhic: error: encode: 2 of 3 files failed",
+    ]
     with pytest.raises(UsageError, match="expected files, found none"):
         batch.jobs_of([str(tmp_path / "in" / "below")], lambda folder: iter(()), lambda folder: False, str, None)
+
+
+@pytest.mark.parametrize("name", ["encode", "decode"])
+def test_a_folder_that_cannot_be_read_is_told(stored_models, tmp_path, cubes, capsys, monkeypatch, name):
+    assert encode_there(capsys, cubes, cubes)[0] == 0
+    scandir = os.scandir
+
+    def closed(path):
+        if isinstance(path, str | os.PathLike) and os.path.basename(path) == "below":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)  # whoever runs the tests may read everything
+    model = ["--model", "stored"]
+    code, told, err = run(capsys, name, cubes, "--out-dir", tmp_path / "out", *model, "--quiet")
+    assert code == 1 and "2 done, 0 skipped, 1 failed" in told
+    folder = cubes / "below"
+    assert err.splitlines() == [
+        f"lhic: error: {folder}: Permission denied",
+        f"lhic: error: {name}: 1 of 3 files failed",
+    ]
+    code, told, err = run(capsys, name, folder, "--out-dir", tmp_path / "out", *model, "--quiet")
+    assert code == 1 and err.splitlines()[0] == f"lhic: error: {folder}: Permission denied"
+
+
+def test_a_folder_that_cannot_be_entered_is_told(stored_models, tmp_path, cubes, capsys, monkeypatch):
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, *how: os.path.basename(path) != "below" and access(path, *how))
+    code, _, err = encode_there(capsys, cubes, tmp_path / "out")
+    assert code == 1 and f"lhic: error: {cubes / 'below'}: Permission denied\n" in err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--model", "nope"],
+        ["--model", "stored", "--tuning-steps", "5"],
+        ["--model", "stored", "--threads", "0"],
+        ["--model", "gone.safetensors"],
+        ["--model", "stored", "--max-error", "1", "--max-error-physical", "1"],
+        ["--model", "stored", "--metadata", "gone.json"],
+        ["--model", "stored", "--metadata", "-"],
+    ],
+)
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_what_is_wrong_for_every_file_is_told_once(stored_models, tmp_path, cubes, capsys, options, n_jobs):
+    code, told, err = run(capsys, "encode", cubes, "--out-dir", tmp_path / "out", "--jobs", n_jobs, *options)
+    assert code == 2 and told == "" and len(err.splitlines()) == 1 and not (tmp_path / "out").exists()
+    assert encode_there(capsys, cubes, tmp_path / "out")[0] == 0
+    if len(options) == 2 or "--threads" in options:  # what decoding has, too
+        code, told, err = run(capsys, "decode", tmp_path / "out", "--out-dir", tmp_path / "again", *options)
+        assert code == 2 and told == "" and len(err.splitlines()) == 1 and not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize("tile", ["0x5", "5x0", "5", "5x", "5x99999999999", "\u00b2x5"])
+def test_a_tile_that_none_can_be_is_refused_before_any_work(tmp_path, cubes, capsys, tile):
+    with pytest.raises(SystemExit) as ended:
+        run(capsys, "encode", cubes, "--out-dir", tmp_path / "out", "--tile", tile)
+    assert ended.value.code == 2 and not (tmp_path / "out").exists()
+    assert "expected rows and columns as in 64x64" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["encode", "decode"])
+def test_no_name_is_no_folder(tmp_path, cubes, capsys, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    code, told, err = run(capsys, name, cubes, "--out-dir", "")
+    assert code == 2 and err == "lhic: error: --out-dir: expected a folder, found no name\n" and told == ""
+    assert os.listdir(tmp_path) == ["in"]
 
 
 def test_decoding_one_stream(stored_models, tmp_path, cubes, capsys):
@@ -135,6 +369,65 @@ def test_whatever_is_raised_fails_its_job_alone():
     assert [outcome.error for outcome in found] == ["known", "other: ValueError: two lines", "system: broken"]
     assert all(outcome.status == "failed" for outcome in found)
     assert sorted(outcome.error for outcome in batch.run(jobs, fails, 2)) == sorted(o.error for o in found)
+
+
+def dies_of_one(job):
+    if job.source == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return batch.Outcome(job, "done")
+
+
+def test_a_process_that_dies_costs_its_own_file():
+    jobs = [batch.Job(str(number), "out") for number in range(5)]
+    found = {outcome.job.source: outcome for outcome in batch.run(jobs, dies_of_one, 2)}
+    assert found.pop("1").error == "1: expected its process to live, found SIGKILL"
+    assert sorted(found) == ["0", "2", "3", "4"] and {outcome.status for outcome in found.values()} == {"done"}
+
+
+SLOW = """import sys, time
+from lhic.families import registry
+from tests.stored_family import StoredModel
+registry.FAMILIES["stored"] = "tests.stored_family"
+StoredModel.encode_tiles = StoredModel.decode_tiles = lambda *arguments: time.sleep(60)
+if __name__ == "__main__":
+    from lhic.__main__ import main
+    sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("options", [["encode", "--model", "stored"], ["decode"], ["decode", "--format", "hdr"]])
+def test_a_signal_ends_what_runs_and_nothing_more_begins(stored_models, tmp_path, options, number):
+    """Also the second one, while the first one has its effect."""
+    for n in range(6):
+        source = _saved(tmp_path / f"{n}.npy", scene())
+        lhic.encode_file(source, tmp_path / f"{n}.lhic", "stored")
+    (tmp_path / "slow.py").write_text(SLOW)
+    out = tmp_path / "out"
+    files = sorted(map(str, tmp_path.glob("*.npy" if options[0] == "encode" else "*.lhic")))
+    command = [sys.executable, str(tmp_path / "slow.py"), *options, *files, "--out-dir", str(out)]
+    command += ["--jobs", "2", "--quiet"]
+    heeded = functools.partial(signal.signal, number, signal.SIG_DFL)  # who runs the tests may ignore it
+    keywords = {"env": os.environ | {"PYTHONPATH": str(REPOSITORY)}, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, preexec_fn=heeded, start_new_session=True, **keywords) as process:
+        while len(list(out.glob("*.partial"))) < 2:
+            assert process.poll() is None
+            time.sleep(0.01)
+        began = time.monotonic()
+        send = os.killpg if number == signal.SIGINT else os.kill  # as a terminal does, and as a user
+        send(process.pid, number)
+        time.sleep(0.05)
+        with contextlib.suppress(ProcessLookupError):
+            send(process.pid, number)
+        _, err = process.communicate(timeout=50)
+    assert time.monotonic() - began < 20, "a file takes 60 seconds"
+    how = "interrupted" if number == signal.SIGINT else "ended by SIGTERM"
+    assert (process.returncode, err) == (128 + number, f"lhic: error: {how}; nothing is half-written\n")
+    assert list(out.iterdir()) == []
+    with pytest.raises(ProcessLookupError):  # nobody of its session is left, soon
+        for _ in range(1000):
+            os.killpg(process.pid, 0)
+            time.sleep(0.01)
 
 
 def test_diff_says_what_differs(stored_models, tmp_path, cubes, capsys):
@@ -237,8 +530,9 @@ def test_a_file_in_the_place_of_a_folder_is_told(stored_models, tmp_path, cubes,
         assert code == 2 and err == f"lhic: error: --out-dir: {tmp_path / 'out'}: expected a folder, found a file\n"
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "below").write_text("a file")
-    code, _, err = run(capsys, *encode, tmp_path / "other")
-    assert code == 2 and f"{tmp_path / 'other' / 'below'}: expected a folder, found a file" in err
+    code, told, err = run(capsys, *encode, tmp_path / "other")  # which is in the way of one file alone
+    assert code == 1 and f"{tmp_path / 'other' / 'below'}: expected a folder, found a file" in err
+    assert "2 done, 0 skipped, 1 failed" in told
     assert (tmp_path / "out").read_text() == "a file"
 
 

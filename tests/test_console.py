@@ -254,6 +254,24 @@ def test_signals_that_are_ignored_stay_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
+def test_a_second_signal_does_not_disturb_what_the_first_one_has_cleaned_up():
+    before, steps = signal.signal(signal.SIGINT, signal.default_int_handler), []
+    try:
+        with pytest.raises(KeyboardInterrupt), ended_by_signals():
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(10)
+            finally:
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    os.kill(os.getpid(), number)
+                    time.sleep(0.01)
+                    steps.append(number)
+        assert steps == [signal.SIGINT, signal.SIGTERM]
+        assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 # --- limits and users -------------------------------------------------------------------------------------------------
 
 

@@ -10,10 +10,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from threading import Lock
 from typing import BinaryIO
 
 from lhic.errors import UsageError
 from lhic.io.source import COPY_BYTES, STANDARD, descriptor_of, named_in_errors
+
+_partial: set[str] = set()  # files and folders that are being written
+_moving = Lock()  # held while files of a folder are put in their places, one after the other
 
 
 @contextmanager
@@ -60,21 +64,37 @@ def atomic_folder(path: str | os.PathLike, overwrite: bool = False) -> Iterator[
         raise UsageError(f"{path}: expected nothing there, found a pipe or a device, which only .npy can be written to")
     _check_free([target], overwrite)
     partial = os.path.join(folder, f"{secrets.token_hex(8)}.partial")
+    _partial.add(partial)
     try:
         os.mkdir(partial)
         yield os.path.join(partial, name)
-        names = sorted(os.listdir(partial), key=lambda made: made == name)  # the one that was asked for comes last
-        targets = [os.path.join(folder, made) for made in names]
-        _check_free(targets, overwrite)
-        for made, place in zip(names, targets, strict=True):
-            _move(os.path.join(partial, made), place)
+        with _moving:
+            names = sorted(os.listdir(partial), key=lambda made: made == name)  # the one that was asked for comes last
+            targets = [os.path.join(folder, made) for made in names]
+            _check_free(targets, overwrite)
+            for made, place in zip(names, targets, strict=True):
+                _move(os.path.join(partial, made), place)
     except OSError as error:
         if error.filename is None or str(error.filename).startswith(partial):
             error.filename = os.fspath(path)
         raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        _partial.discard(partial)
     _sync_folder(folder)
+
+
+def remove_partial() -> None:
+    """Remove all that this process has not completed, for one that ends at once, in whatever its threads are doing.
+
+    Nothing is completed after this.
+    """
+    _moving.acquire()
+    for path in list(_partial):
+        while os.path.isdir(path):  # a library may write into it meanwhile
+            shutil.rmtree(path, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 def _check_free(targets: list[str], overwrite: bool) -> None:
@@ -165,6 +185,7 @@ def _replaced(path: str, status: os.stat_result | None) -> Iterator[BinaryIO]:
     folder, name = os.path.split(target)
     partial = os.path.join(folder, f"{name[:24]}.{secrets.token_hex(8)}.partial")  # whatever the length of the name
     mode = 0o600 if status else 0o666  # nobody reads on the way what may be a secret
+    _partial.add(partial)
     try:
         with open(partial, "x+b", opener=lambda path, flags: os.open(path, flags, mode)) as file:
             yield file
@@ -180,6 +201,7 @@ def _replaced(path: str, status: os.stat_result | None) -> Iterator[BinaryIO]:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(partial)
+        _partial.discard(partial)
     _sync_folder(folder)
 
 

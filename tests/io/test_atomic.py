@@ -327,3 +327,18 @@ def test_a_spool_lies_beside_a_file_and_elsewhere_for_a_device(tmp_path, monkeyp
     for path in (tmp_path / "out", tmp_path / "link", "-", "/dev/null"):
         temporary_beside(path)
     assert folders == [str(tmp_path), str(tmp_path / "there"), None, None]
+
+
+def test_a_process_that_ends_at_once_leaves_what_is_complete_alone(tmp_path):
+    code = """import os
+from lhic.io.atomic import atomic_folder, atomic_write, remove_partial
+with atomic_write("whole") as file:
+    file.write(b"whole")
+with atomic_write("file") as file, atomic_folder("folder") as place:
+    os.makedirs(os.path.join(place, "below"))
+    assert len(os.listdir()) == 3
+    remove_partial()
+    os._exit(0)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]

@@ -361,7 +361,7 @@ def _header(scene: Scene) -> str:
         add("bbl", [int(not bad) for bad in said["bad_bands"]])
     if "band_names" in said:  # a comma would end the name
         add("band names", [_on_a_line(name).replace(",", ";") for name in said["band_names"]])
-    nodata = one_nodata(scene, "an ENVI file")
+    nodata = one_nodata(scene)
     if nodata is not None:
         lines.append(f"data ignore value = {nodata}")
     if "scale" in said:

@@ -382,7 +382,10 @@ def _placed(scene: Scene) -> tuple[dict[str, Any], dict[str, Any]]:
     source = scene.source(NAME)
     rest = {} if source else {key: value for key, value in said.items() if key not in placed}
     if "nodata" in said:
-        fill = fill_value(scene, NAME)
+        fill = fill_value(scene)
+        if fill is not None and fill.dtype.kind in "iu" and abs(int(fill)) > 1 << 53:
+            scene.notes.append(f"nodata {fill} is in {REST} alone: rasterio hands on 53 bits of it")
+            fill = None
         if fill is None or not (source or tells_nodata(fill, scene)):
             rest["nodata"] = said["nodata"]
         # What GDAL read of a float it takes again, digit by digit.

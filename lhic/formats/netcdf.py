@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lhic.errors import InvalidCubeError, UsageError, message_of
+from lhic.errors import InvalidCubeError, UsageError
 from lhic.extras import needs
 from lhic.formats.base import NO_WISH, Scene, Wish, reported
 from lhic.formats.tree import TREE, Node, TreeFile, TreeSink, Variable, plan
@@ -73,8 +73,8 @@ class NetCdfFile(TreeFile):
             dimensions[f"{path}/{key}".strip("/")] = [dimension.size, dimension.isunlimited()]
         for key, variable in group.variables.items():
             below = f"{path}/{key}".strip("/")
-            if not _readable(variable):
-                self.notes.append(f"{below} is left out: {message_of(variable.datatype)}")
+            if kind := _unreadable(variable):
+                self.notes.append(f"{below} is left out: an array of {kind}")
                 continue
             attributes = {name: variable.getncattr(name) for name in variable.ncattrs()}
             layout = {"big": variable.endian() == "big"}
@@ -94,12 +94,14 @@ class NetCdfFile(TreeFile):
             self._file.close()
 
 
-def _readable(variable: Any) -> bool:
-    """Whether it is text, or an array of numbers: not one of records, or of lists of any length."""
+def _unreadable(variable: Any) -> str | None:
+    """What a variable is of, if not of text or numbers."""
     if variable.dtype is str:
-        return True
-    is_list = type(variable.datatype).__name__ == "VLType"  # whose dtype is that of its items
-    return not is_list and isinstance(variable.dtype, np.dtype) and variable.dtype.kind in "biufcS"
+        return None
+    if type(variable.datatype).__name__ == "VLType":  # whose dtype is that of its items
+        return "lists"
+    is_plain = isinstance(variable.dtype, np.dtype) and variable.dtype.kind in "biufcS"
+    return None if is_plain else "records"
 
 
 @contextmanager

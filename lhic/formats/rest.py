@@ -35,18 +35,18 @@ def write_rest(rest: Mapping[str, Any]) -> str:
     return json.dumps(rest)
 
 
-def one_nodata(scene: Scene, format_name: str) -> int | float | str | None:
+def one_nodata(scene: Scene) -> int | float | str | None:
     """What stands for "no data" in all bands; noted if they differ in it."""
     said = one_or_all(scene.per_band("nodata", None))
     if isinstance(said, list):
-        scene.notes.append(f"nodata of each band: {format_name} has one for all: it is in {REST} alone")
+        scene.notes.append(f"nodata of each band is in {REST} alone: the format has one for all")
         return None
     return said
 
 
-def fill_value(scene: Scene, format_name: str) -> np.generic | None:
+def fill_value(scene: Scene) -> np.generic | None:
     """The sample value that stands for "no data" in a format that has one for all bands; noted if none can."""
-    dtype, said = scene.dtype.newbyteorder("="), one_nodata(scene, format_name)
+    dtype, said = scene.dtype.newbyteorder("="), one_nodata(scene)
     if said is None:
         return None
     if dtype.kind == "f":
@@ -57,7 +57,7 @@ def fill_value(scene: Scene, format_name: str) -> np.generic | None:
         whole = nodata_of({"nodata": said}, dtype)
         found = None if whole is None else dtype.type(whole)
     if found is None:
-        scene.notes.append(f"nodata {said}: {format_name} takes a value of its {dtype} samples: it is in {REST} alone")
+        scene.notes.append(f"nodata {said} is in {REST} alone: the format takes a value of its {dtype} samples")
     return found
 
 
@@ -72,7 +72,5 @@ def known_crs(scene: Scene, key: str = "crs") -> str | None:
     if text is None or geo.is_known(text):
         return text
     told = " ".join(text.split())
-    scene.notes.append(
-        f"{key}: expected a coordinate system that GDAL knows, found {told!r:.60}: it is in {REST} alone"
-    )
+    scene.notes.append(f"{key} is in {REST} alone: expected a coordinate system that GDAL knows, found {told!r:.60}")
     return None

@@ -431,7 +431,7 @@ def plan(scene: Scene, format_name: str) -> Plan:
     source, raw = scene.source(format_name), scene.sources.get(TREE)
     if source and raw:
         return _source_plan(scene, json.loads(raw.decode("utf-8", "surrogateescape")))
-    return _fresh_plan(scene, format_name)
+    return _fresh_plan(scene)
 
 
 def _source_plan(scene: Scene, tree: dict[str, Any]) -> Plan:
@@ -454,7 +454,7 @@ def _source_plan(scene: Scene, tree: dict[str, Any]) -> Plan:
     return Plan(groups, nodes, tree["cube"], tuple(tree["order"]), extra)
 
 
-def _fresh_plan(scene: Scene, format_name: str) -> Plan:
+def _fresh_plan(scene: Scene) -> Plan:
     said, (n_bands, n_rows, n_columns) = scene.metadata, scene.shape
     attributes: dict[str, Any] = {}
     placed = set(PLACED) - (set() if "wavelengths" in said else {"wavelength_unit"})
@@ -470,7 +470,7 @@ def _fresh_plan(scene: Scene, format_name: str) -> Plan:
                 attributes[target] = np.float64(said[key])
         if "unit" in said:
             attributes["units"] = said["unit"]
-    fill = fill_value(scene, format_name)
+    fill = fill_value(scene)
     if fill is not None:
         attributes["_FillValue"] = fill
     if not tells_nodata(fill, scene):

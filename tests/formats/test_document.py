@@ -60,7 +60,7 @@ COLUMNS_OF = {
     "Zarr": "a.zarr",
     "MATLAB": "a.mat",
 }
-pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform", "ignore::lhic.errors.LhicWarning")
 
 
 def rows() -> list[list[str]]:

@@ -69,6 +69,14 @@ def test_nodata_of_floats_comes_back_as_it_was_said(tmp_path, suffix, dtype, nod
     assert converted(tmp_path, suffix, scene(dtype), {"nodata": nodata}) == ({"nodata": nodata}, [])
 
 
+def test_nodata_of_more_bits_than_rasterio_hands_on_does_not_become_another(tmp_path):
+    cube = np.arange(60, dtype="int64").reshape(3, 4, 5)
+    found, notes = converted(tmp_path, ".tif", cube, {"nodata": -(2**63)})
+    assert found == {"nodata": -(2**63)} and len(notes) == 1
+    with rasterio.open(tmp_path / "out.tif") as raster:
+        assert raster.nodata is None
+
+
 def test_other_programs_mask_floats_of_a_zarr_store(tmp_path):
     cube = scene("float32")
     converted(tmp_path, ".zarr", cube, {"nodata": float(cube[0, 0, 0])})
@@ -141,8 +149,9 @@ def test_a_note_is_one_line_of_the_command(stored_models, tmp_path, capsys, recw
     assert main(["decode", str(tmp_path / "a.lhic"), "-o", str(tmp_path / "b.tif")]) == 0
     (note,) = [one for one in recwarn if one.category is LhicWarning]
     told = warnings.formatwarning(note.message, note.category, note.filename, note.lineno)
-    assert told == f"lhic: note: {tmp_path / 'b.tif'}: nodata 40000: geotiff takes a value of its int16 samples: " + (
-        f"it is in {REST} alone\n"
+    assert told == (
+        f"lhic: note: {tmp_path / 'b.tif'}: nodata 40000 is in {REST} alone: "
+        "the format takes a value of its int16 samples\n"
     )
 
 

@@ -56,8 +56,9 @@ def levels_worth_listing(places: np.ndarray, weights: np.ndarray, n_pixels: int)
     for listed, bits, estimate in candidates:
         total = float(bits.sum())
         if total > max(best_net, HOPELESS * estimate) and np.count_nonzero(listed) <= max_listed(n_pixels):
-            # Packed, a list takes less than densities say where its gaps are regular.
-            net = total - MARGIN * min(estimate, 8 * len(write_packed(np.packbits(listed).tobytes())))
+            net = total - MARGIN * estimate
+            if net <= best_net:  # packed, a list takes less than densities say where its gaps are regular
+                net = total - MARGIN * min(estimate, 8 * len(write_packed(np.packbits(listed).tobytes())))
             if net > best_net:
                 best, best_net = listed, net
     return best

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
@@ -19,7 +20,15 @@ import numpy as np
 from lhic.arguments import finite_number, whole_number
 from lhic.comparison import Comparison, check_comparable
 from lhic.cube import VALUE_DTYPES, Cube, CubeSink, check_cube, check_layout, n_bytes_of
-from lhic.errors import CorruptStreamError, InvalidCubeError, MemoryBudgetError, UsageError, VerificationError, named
+from lhic.errors import (
+    CorruptStreamError,
+    InvalidCubeError,
+    LhicWarning,
+    MemoryBudgetError,
+    UsageError,
+    VerificationError,
+    named,
+)
 from lhic.families.family import Model, Progress, Work, silent
 from lhic.families.raw import RawModel
 from lhic.families.registry import (
@@ -187,6 +196,11 @@ def encode_file(
     >>> found["shape"], same
     ([2, 3, 4], True)
     """
+    if not isinstance(cube, str | os.PathLike | CubeFile):
+        found = (
+            f"{type(cube).__name__}; lhic.encode takes arrays" if isinstance(cube, np.ndarray) else type(cube).__name__
+        )
+        raise UsageError(f"cube: expected a path, or what lhic.formats.open_cube gave, found {found}")
     work = _work(progress, threads, memory_budget)
     if stream is not None:
         check_stream_name(stream)
@@ -265,9 +279,11 @@ def _encode(
 
 
 def _in_samples(options: dict, metadata: dict, dtype: np.dtype) -> dict:
-    """The options with a bound in samples, if there is one in the metadata's unit."""
-    physical = options.get("max_error_physical")
+    """The options with a bound in samples, if there is one in the metadata's unit; a whole one as int."""
+    physical, bound = options.get("max_error_physical"), options.get("max_error")
     if physical is None:
+        if dtype.kind != "f" and isinstance(bound, float | np.floating) and float(bound).is_integer():
+            return options | {"max_error": int(bound)}
         return options
     if "max_error" in options:
         raise UsageError("max_error_physical: expected no max_error beside it, found one")
@@ -468,6 +484,11 @@ def decode_file(
     number or None : greatest absolute difference from the original, which is 0 unless the stream is near-lossless; None
         without `verify`
 
+    Warns
+    -----
+    LhicWarning
+        Something that the stream says has no place in the file that was written.
+
     Raises
     ------
     VerificationError
@@ -502,13 +523,18 @@ def decode_file(
         cube = _name_for(data, index) if cube is None else cube
         check_not_input(cube, *inputs, *weights_files(model))
 
+        notes: list[str] = []
+
         @contextmanager
         def into(header: Header) -> Iterator[CubeSink]:
-            scene = _scene(data, index, work.memory)
+            scene = replace(_scene(data, index, work.memory), notes=notes)
             with (export_cube if plain else create_cube)(cube, scene, overwrite) as sink:
                 yield sink
 
-        return _decode(data, index, original, into, device, model, work)
+        difference = _decode(data, index, original, into, device, model, work)
+    for note in notes:
+        warnings.warn(f"{os.fspath(cube)}: {note}", LhicWarning, stacklevel=2)
+    return difference
 
 
 def verify(

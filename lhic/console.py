@@ -8,21 +8,36 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from lhic.errors import LhicWarning, message_of
+
 CLEANING_S = 5  # after a signal, in which others are ignored
+
+_usual_format = warnings.formatwarning
 
 
 def prepare() -> None:
-    """What a console cannot show, it shows as an escape; what is said to a closed one is lost."""
+    """What a console cannot show, it shows as an escape; what is said to a closed one is lost; notes are lines."""
     for name in ("stdout", "stderr"):
         console = getattr(sys, name)
         if console is None:
             setattr(sys, name, open(os.devnull, "w"))
         elif hasattr(console, "reconfigure"):
             console.reconfigure(errors="backslashreplace")
+    warnings.formatwarning = _formatted
+
+
+def _formatted(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning of lhic as one of the lines that the command says; any other as Python has it."""
+    if issubclass(category, LhicWarning):
+        return f"lhic: note: {message_of(message)}\n"
+    return _usual_format(message, category, filename, lineno, line)
 
 
 def is_command() -> bool:

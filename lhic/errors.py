@@ -79,6 +79,10 @@ class BatchError(LhicError):
     """Some of many files failed, or two files differ; what is wrong has been told."""
 
 
+class LhicWarning(UserWarning):
+    """What a caller should know, and what is no error, such as what a file that was written cannot say."""
+
+
 @contextmanager
 def named(name: object) -> Iterator[None]:
     """Put a file's name in front of an error's message; its class stays."""

@@ -114,6 +114,15 @@ def test_near_lossless(stored_models):
     assert lhic.inspect(store(cube))["max_error"] == 0
 
 
+@pytest.mark.parametrize("bound", [4.0, np.float32(4)])
+def test_a_bound_of_integers_may_be_a_whole_number_in_the_form_of_a_float(stored_models, bound):
+    cube = np.arange(3 * 9 * 10, dtype="int16").reshape(3, 9, 10)
+    assert store(cube, max_error=bound) == store(cube, max_error=4)
+    for wrong in (1.5, np.inf, np.nan, -1.0):
+        with pytest.raises(UsageError, match="max_error: expected a whole number"):
+            store(cube.astype("int64"), max_error=wrong)
+
+
 @pytest.mark.parametrize("dtype", ["int16", "uint32", "int64", "float32", "float64"])
 @pytest.mark.parametrize(
     ("bound", "scale"), [(0.3, 0.1), (0.001, 1e-4), (0.02, [1e-3, -2e-3, 0, 5e-4, 1e-3]), (7, 2), (1e-6, 1e-4)]

@@ -1,5 +1,6 @@
 """From file to file: the same bytes as in memory, within the budget, and all or nothing."""
 
+import io
 import os
 import subprocess
 import sys
@@ -9,7 +10,14 @@ import numpy as np
 import pytest
 
 import lhic
-from lhic.errors import CorruptStreamError, InvalidCubeError, LhicError, MemoryBudgetError, VerificationError
+from lhic.errors import (
+    CorruptStreamError,
+    InvalidCubeError,
+    LhicError,
+    MemoryBudgetError,
+    UsageError,
+    VerificationError,
+)
 from lhic.families.raw import RawModel
 from lhic.families.registry import as_model
 from lhic.formats import save_cube
@@ -201,3 +209,12 @@ def test_memory_of_lhic_ax_does_not_grow_with_the_cube(tmp_path):
     """From one tile on: what a tile takes is in both."""
     limits = {"budget": 6 * MIB, "allowed": 3 * MIB}
     check_memory_is_bounded(tmp_path, "lhic-ax-fast", (2, 1300, 1300), (2, 125, 125), "calm", **limits)
+
+
+@pytest.mark.parametrize(
+    "cube", [{}, 5, None, io.BytesIO(b"x"), np.zeros((2, 3, 4), "int16")], ids=lambda c: type(c).__name__
+)
+def test_what_is_no_file_is_refused(tmp_path, cube):
+    with pytest.raises(UsageError, match=rf"cube: expected a path, or .*, found {type(cube).__name__}"):
+        lhic.encode_file(cube, tmp_path / "a.lhic", "lhic-ax-turbo")
+    assert not list(tmp_path.iterdir())

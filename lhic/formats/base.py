@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import RLock
@@ -180,7 +180,7 @@ def reported(cube: CubeFile) -> Iterator[None]:
         raise
     except Exception as error:  # libraries and their decompressors have no common error class
         raise InvalidCubeError(
-            f"{cube.path}: expected a whole, readable {cube.format}, found {one_line(error)}"
+            f"{cube.path}: expected {cube.format} that is whole and readable, found {one_line(error)}"
         ) from error
 
 
@@ -191,6 +191,7 @@ class Scene:
     metadata : docs/format.md, section 2; may have a `source`, which says what format the cube came in, and how
     sources : that file's own header
     auxiliary : name -> array
+    notes : of the writer, on what has no place in the file; filled by it
     """
 
     shape: tuple[int, int, int]
@@ -198,6 +199,7 @@ class Scene:
     metadata: dict[str, Any] = field(default_factory=dict)
     sources: Mapping[str, bytes] = field(default_factory=dict)
     auxiliary: Mapping[str, np.ndarray] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def source(self, format_name: str) -> dict[str, Any]:
         """What the source said of its layout, if it was of this format; else nothing."""
@@ -233,3 +235,11 @@ def number(value: Any) -> Any:
 def one_or_all(values: list[Any]) -> Any:
     """The one value that all bands have, else the list."""
     return values[0] if values and all(value == values[0] for value in values) else values
+
+
+def tell_left_out(scene: Scene, format_name: str, kept: Iterable[str] = ()) -> None:
+    """Note the arrays beside a cube that a format has no place for."""
+    left_out = [name for name in scene.auxiliary if name not in kept]
+    if left_out:
+        listed = ", ".join(left_out[:6]) + " ..." * (len(left_out) > 6)
+        scene.notes.append(f"{format_name} holds the cube alone: left out: {listed}")

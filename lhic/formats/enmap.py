@@ -7,6 +7,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -182,7 +183,9 @@ def _values(bands: list[ElementTree.Element], tag: str) -> list[Any] | None:
 @contextmanager
 def create(path: str, scene: Scene) -> Iterator[geotiff.GeoTiffSink]:
     """The image, its XML beside it, and the layers of quality."""
-    with geotiff.create(path, scene) as sink:
+    layers = {name: a for name, a in scene.auxiliary.items() if re.fullmatch("QL_[A-Z0-9_]+", name) and a.ndim == 3}
+    beside = {name: values for name, values in scene.auxiliary.items() if name not in layers}
+    with geotiff.create(path, replace(scene, auxiliary=beside)) as sink:
         yield sink
     source = scene.source(geotiff.NAME)
     match = IMAGE.match(os.path.basename(path))
@@ -191,9 +194,8 @@ def create(path: str, scene: Scene) -> Iterator[geotiff.GeoTiffSink]:
     if SOURCE in scene.sources and source.get("product") == NAME:
         with open(os.path.join(folder, f"{product}-METADATA.XML"), "wb") as file:
             file.write(scene.sources[SOURCE])
-    for name, values in scene.auxiliary.items():
-        if re.fullmatch("QL_[A-Z0-9_]+", name) and values.ndim == 3:
-            said = {key: scene.metadata[key] for key in ("crs", "transform") if key in scene.metadata}
-            layer = Scene(values.shape, values.dtype, said)  # type: ignore[arg-type]
-            with geotiff.create(os.path.join(folder, f"{product}-{name}.TIF"), layer) as target:
-                target[:, :, :] = values
+    for name, values in layers.items():
+        said = {key: scene.metadata[key] for key in ("crs", "transform") if key in scene.metadata}
+        layer = Scene(values.shape, values.dtype, said)  # type: ignore[arg-type]
+        with geotiff.create(os.path.join(folder, f"{product}-{name}.TIF"), layer) as target:
+            target[:, :, :] = values

@@ -18,8 +18,9 @@ import numpy as np
 from lhic.cube import n_bytes_of
 from lhic.errors import InvalidCubeError, UsageError
 from lhic.formats import geo, spectral_keys
-from lhic.formats.base import NO_WISH, Scene, Wish, number, one_or_all, ordered, suffix_of
+from lhic.formats.base import NO_WISH, Scene, Wish, number, one_or_all, ordered, suffix_of, tell_left_out
 from lhic.formats.flat import FlatFile, FlatSink
+from lhic.formats.rest import REST, known_crs, one_nodata, read_rest, write_rest
 from lhic.io.source import open_source
 
 NAME = "envi"
@@ -30,6 +31,8 @@ DATA_SUFFIXES = (".img", ".dat", ".raw", ".bsq", ".bil", ".bip", ".cub", ".cube"
 DTYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 6: "c8", 9: "c16", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
 ORDERS = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (1, 2, 0)}
 ESRI_KEYS = re.compile(rb"^\s*(BYTEORDER|LAYOUT|NROWS|NCOLS|NBANDS|NBITS|BANDROWBYTES)\s", re.IGNORECASE | re.MULTILINE)
+JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
+"""A text of JSON, in which a brace would be taken for one of the header's."""
 MAX_HEADER_BYTES, MAX_PREFIX_BYTES = 16 << 20, 16 << 20
 
 
@@ -215,25 +218,26 @@ def metadata_of(keys: dict[str, str], n_bands: int, notes: list[str]) -> dict[st
     """What the header says, in the words of docs/format.md, section 2."""
     found: dict[str, Any] = {}
 
-    def values(key: str, what: str, length: int | None = n_bands) -> list[Any] | None:
+    def values(key: str, length: int | None = n_bands, finite: bool = True) -> list[Any] | None:
         if key not in keys:
             return None
         parts = items(keys[key])
-        try:
-            numbers = [number(float(part)) for part in parts]
-        except ValueError:
-            numbers = []
-        if (len(numbers) != length and length is not None) or any(isinstance(item, str) for item in numbers):
-            notes.append(f"{key}: expected {length} numbers, found {len(parts)} entries: kept in the header alone")
+        numbers = [_number(part) for part in parts]
+        amiss = [p for p, item in zip(parts, numbers) if item is None or (finite and isinstance(item, str))]
+        if length is not None and len(parts) != length:
+            amiss = [f"{len(parts)} entries"]
+        if amiss:
+            expected = "numbers" if length is None else "a number" if length == 1 else f"{length} numbers"
+            notes.append(f"{key}: expected {expected}, found {amiss[0]:.40}: kept in the header alone")
             return None
         return numbers
 
     for key, target in (("wavelength", "wavelengths"), ("fwhm", "fwhm")):
-        if numbers := values(key, target):
+        if numbers := values(key):
             found[target] = numbers
     if "wavelengths" in found or "fwhm" in found:
         spectral_keys.add_unit(found, keys.get("wavelength units"), notes)
-    if (bbl := values("bbl", "bad_bands")) is not None:
+    if (bbl := values("bbl")) is not None:
         found["bad_bands"] = [not good for good in bbl]
     if "band names" in keys:
         names = items(keys["band names"])
@@ -244,16 +248,16 @@ def metadata_of(keys: dict[str, str], n_bands: int, notes: list[str]) -> dict[st
         else:
             n_names = len(items(keys["band names"]))
             notes.append(f"band names: expected {n_bands}, found {n_names}: kept in the header alone")
-    if (ignored := values("data ignore value", "nodata", 1)) is not None:
+    if (ignored := values("data ignore value", 1, finite=False)) is not None:
         found["nodata"] = ignored[0]
-    if (factor := values("reflectance scale factor", "scale", 1)) is not None and factor[0]:
+    if (factor := values("reflectance scale factor", 1)) is not None and factor[0]:
         found |= {"scale": 1 / factor[0], "quantity": "reflectance"}
-    if (gains := values("data gain values", "scale")) is not None:
+    if (gains := values("data gain values")) is not None:
         found["scale"] = one_or_all(gains)
-    if (offsets := values("data offset values", "offset")) is not None:
+    if (offsets := values("data offset values")) is not None:
         found["offset"] = one_or_all(offsets)
     if "default bands" in keys:
-        shown = values("default bands", "default_bands", None) or []
+        shown = values("default bands", None) or []
         if all(isinstance(band, int) and 1 <= band <= n_bands for band in shown) and shown:
             found["default_bands"] = [band - 1 for band in shown]
     if "data units" in keys:
@@ -263,14 +267,21 @@ def metadata_of(keys: dict[str, str], n_bands: int, notes: list[str]) -> dict[st
     if re.match(r"\d{4}-\d\d-\d\d", keys.get("acquisition time", "")):
         found["times"] = [keys["acquisition time"]]
     found |= geo.of_envi(items(keys.get("map info", "")), keys.get("coordinate system string"))
-    if "rpc info" in keys and len(rpc := values("rpc info", "rpcs", None) or []) >= 90:
+    if "rpc info" in keys and len(rpc := values("rpc info", None) or []) >= 90:
         found["rpcs"] = geo.rpcs_of_envi(rpc)
-    if "geo points" in keys and len(points := values("geo points", "gcps", None) or []) % 4 == 0 and points:
+    if "geo points" in keys and len(points := values("geo points", None) or []) % 4 == 0 and points:
         # Column and row count from 1 at the corner of the first pixel; then latitude and longitude.
         quads = [points[i : i + 4] for i in range(0, len(points), 4)]
         found["gcps"] = [[row - 1, column - 1, longitude, latitude, 0] for column, row, latitude, longitude in quads]
         found["gcps_crs"] = "EPSG:4326"
-    return found
+    return found | read_rest(keys.get(REST), n_bands)
+
+
+def _number(text: str) -> Any:
+    try:
+        return number(float(text))
+    except ValueError:
+        return None
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -290,6 +301,7 @@ def names_of(path: str, scene: Scene) -> tuple[str, str]:
 def create(path: str, scene: Scene) -> Iterator[FlatSink]:
     """Write header and samples; the header is the source's own, if that was an ENVI header of this layout."""
     header, data = names_of(path, scene)
+    tell_left_out(scene, "an ENVI file")
     raw = scene.sources.get(HEADER) if scene.source(NAME) else None
     prefix = scene.sources.get(PREFIX, b"")
     keys = parse(_decoded(raw)) if raw is not None else {}
@@ -314,7 +326,7 @@ def _fits(keys: dict[str, str], scene: Scene) -> bool:
 
 
 def _header(scene: Scene) -> str:
-    """A header that says what the metadata say."""
+    """A header that says what the metadata say; what is not read again of its other keys, in JSON behind them."""
     codes = {np.dtype(name): code for code, name in DTYPES.items()}
     dtype = scene.dtype.newbyteorder("=")
     if dtype not in codes:
@@ -328,35 +340,55 @@ def _header(scene: Scene) -> str:
         "interleave = bsq",
         f"byte order = {int(big)}",
     ]
-    said = scene.metadata
+    said = {key: value for key, value in scene.metadata.items() if key != "source"}
+    placed = dict(said)
+    if "crs" in said:  # a text goes in as it is, whatever it says
+        is_code = said["crs"].startswith("EPSG:")
+        placed["crs"] = (known_crs(scene) or "") if is_code else _on_a_line(said["crs"])
 
     def add(key: str, values: list[Any]) -> None:
         lines.append(f"{key} = {{{', '.join(str(value) for value in values)}}}")
 
     if said.get("description"):
-        lines.append(f"description = {{{said['description']}}}")
+        lines.append(f"description = {{{_without_braces(said['description'])}}}")
     for key, name in (("wavelengths", "wavelength"), ("fwhm", "fwhm")):
         if key in said:
             add(name, said[key])
     if "wavelengths" in said or "fwhm" in said:
         unit = said.get("wavelength_unit", "nm")
-        lines.append(f"wavelength units = {spectral_keys.LONG_NAMES.get(unit, unit)}")
+        lines.append(f"wavelength units = {_on_a_line(spectral_keys.LONG_NAMES.get(unit, unit))}")
     if "bad_bands" in said:
         add("bbl", [int(not bad) for bad in said["bad_bands"]])
     if "band_names" in said:  # a comma would end the name
-        add("band names", [name.replace(",", ";").replace("\n", " ") for name in said["band_names"]])
-    nodata = said.get("nodata")
-    if nodata is not None and not isinstance(nodata, list):
+        add("band names", [_on_a_line(name).replace(",", ";") for name in said["band_names"]])
+    nodata = one_nodata(scene)
+    if nodata is not None:
         lines.append(f"data ignore value = {nodata}")
     if "scale" in said:
         add("data gain values", scene.per_band("scale", 1))
     if "offset" in said:
         add("data offset values", scene.per_band("offset", 0))
     if "unit" in said:
-        lines.append(f"data units = {said['unit']}")
+        lines.append(f"data units = {_on_a_line(said['unit'])}")
     if "default_bands" in said:
         add("default bands", [band + 1 for band in said["default_bands"]])
     if said.get("times"):
-        lines.append(f"acquisition time = {said['times'][0]}")
-    lines += geo.to_envi(said)
+        lines.append(f"acquisition time = {_on_a_line(said['times'][0])}")
+    lines += geo.to_envi(placed)
+    found = metadata_of(parse("\n".join(lines)), n_bands, [])
+    if rest := {key: value for key, value in said.items() if found.get(key) != value}:
+        lines.append(f"{REST} = {{{JSON_TEXT.sub(_escaped, write_rest(rest))}}}")
     return "\n".join(lines) + "\n"
+
+
+def _without_braces(text: str) -> str:
+    """A text that ends where its own braces say."""
+    return text.replace("{", "(").replace("}", ")")
+
+
+def _on_a_line(text: str) -> str:
+    return _without_braces(" ".join(text.split()))
+
+
+def _escaped(text: re.Match) -> str:
+    return text[0].replace("{", "\\u007b").replace("}", "\\u007d")

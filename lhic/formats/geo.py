@@ -73,6 +73,21 @@ def to_envi(metadata: dict[str, Any]) -> list[str]:
     return lines
 
 
+def is_known(crs: str) -> bool:
+    """Whether GDAL understands a coordinate system; without a library that asks it, that is taken for granted."""
+    try:
+        import rasterio
+        from rasterio.crs import CRS
+        from rasterio.errors import CRSError
+    except ImportError:
+        return True
+    with rasterio.Env():  # else GDAL prints what it thinks
+        try:
+            return bool(CRS.from_string(crs).to_wkt())
+        except CRSError:
+            return False
+
+
 def wkt_of(crs: str) -> str:
     """WKT, which readers of NetCDF expect, of a code; the text as it is if no library here knows the code."""
     if not crs.startswith("EPSG:"):

@@ -19,8 +19,19 @@ from lhic.errors import InvalidCubeError, UsageError
 from lhic.extras import needs
 from lhic.formats import spectral_keys
 from lhic.formats.axes import VARIABLE
-from lhic.formats.base import MAX_CACHE_BYTES, NO_WISH, CubeFile, Scene, Wish, number, one_or_all, ordered, reported
-from lhic.formats.tree import own_metadata
+from lhic.formats.base import (
+    MAX_CACHE_BYTES,
+    NO_WISH,
+    CubeFile,
+    Scene,
+    Wish,
+    number,
+    one_or_all,
+    ordered,
+    reported,
+    tell_left_out,
+)
+from lhic.formats.rest import REST, fill_value, known_crs, read_rest, tells_nodata, write_rest
 
 NAME = "geotiff"
 SUFFIXES = (".tif", ".tiff", ".gtiff", ".btf", ".tf8", ".cog")
@@ -37,9 +48,13 @@ UNIT_TAGS = ("wavelength_units", "wavelength_unit", "WAVELENGTH_UNITS", "wavelen
 FWHM_TAGS = ("fwhm", "FWHM")
 MASK = "mask"
 """In `auxiliary`: the dataset's own mask."""
-OWN = "lhic_metadata"
-"""Tag of files that are made here: what GDAL has no place for, as JSON."""
-OWN_KEYS = "quantity", "default_bands", "description", "times", "extra"
+PLACED = (
+    *("wavelengths", "wavelength_unit", "fwhm", "bad_bands", "band_names", "nodata", "scale", "offset", "unit"),
+    *("crs", "transform", "gcps", "gcps_crs", "rpcs", "source"),
+)
+"""Metadata that GDAL has places for; a tag `REST` holds the others."""
+PHOTOMETRIC, MIN_IS_WHITE, COLOUR_MAP = 262, 0, 320
+"""A tag, and one of its values; and another tag."""
 MAX_TAG_BYTES = 1 << 24
 
 
@@ -140,7 +155,11 @@ class GeoTiffFile(CubeFile):
         tags: dict[str, Any] = {}
         if any(first.units) and len(set(first.units)) > 1:
             tags["units"] = list(first.units)
-        if first.colorinterp[0].name == "palette":
+        listed = self._tags()
+        values = {tag["code"]: tag["value"] for tag in listed}
+        layout["min_is_white"] = values.get(PHOTOMETRIC) == MIN_IS_WHITE
+        # GDAL makes up a palette of what is black and white, or where 0 is white.
+        if first.colorinterp[0].name == "palette" and COLOUR_MAP in values:
             tags["palette"] = first.colormap(1)
         tags["dataset"] = {ns: first.tags(ns=ns) for ns in ("", *_own(first.tag_namespaces()))}
         per_band = {
@@ -148,13 +167,14 @@ class GeoTiffFile(CubeFile):
         }
         told = {i: {ns: t for ns, t in spaces.items() if t} for i, spaces in per_band.items()}
         tags["bands"] = {i: own for i, own in told.items() if own}
-        self.sources = {TAGS: self._tags(), GDAL: json.dumps(tags, ensure_ascii=False).encode("utf-8", "replace")}
+        told_tags = json.dumps(listed, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+        self.sources = {TAGS: told_tags, GDAL: json.dumps(tags, ensure_ascii=False).encode("utf-8", "replace")}
         self.metadata = metadata_of(first, self.shape[0] if is_usual and len(self._pages) == 1 else 0)
         layout["said"] = sorted(self.metadata)
         self.metadata["source"] = {key: value for key, value in layout.items() if value not in (None, {}, False)}
 
-    def _tags(self) -> bytes:
-        """Tags of the first page, by code, as JSON; bytes in hexadecimal."""
+    def _tags(self) -> list[dict[str, Any]]:
+        """Tags of the first page, as JSON has them; bytes in hexadecimal."""
         with needs("formats", self.path):
             import tifffile
         logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # values it does not expect are kept as they are
@@ -163,8 +183,7 @@ class GeoTiffFile(CubeFile):
             if tif.series and tif.series[0].size > n_here:  # GDAL would read the first image alone
                 raise self.refuse("a page for each image", f"images behind the last page, {tif.series[0].shape}")
             tags = [tag for tag in tif.pages.first.tags if tag.code not in BLOCK_TAGS and tag.count < MAX_TAG_BYTES]
-            listed = [{"code": t.code, "name": t.name, "type": int(t.dtype), "value": _jsonable(t.value)} for t in tags]
-        return json.dumps(listed, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+            return [{"code": t.code, "name": t.name, "type": int(t.dtype), "value": _jsonable(t.value)} for t in tags]
 
     def auxiliary(self) -> dict[str, np.ndarray]:
         from rasterio.enums import MaskFlags
@@ -218,7 +237,6 @@ def metadata_of(raster: Any, n_bands: int) -> dict[str, Any]:
         found["times"] = times
     if not n_bands:
         return found
-    found |= own_metadata(tags.get(OWN), n_bands)
     nodata = [number(value) for value in raster.nodatavals]
     if any(value is not None for value in nodata):
         found["nodata"] = one_or_all(nodata)
@@ -231,7 +249,7 @@ def metadata_of(raster: Any, n_bands: int) -> dict[str, Any]:
     if any(raster.descriptions):
         found["band_names"] = [text or "" for text in raster.descriptions]
     _add_wavelengths(found, raster)
-    return found
+    return found | read_rest(tags.get(REST), n_bands)
 
 
 def _add_wavelengths(found: dict[str, Any], raster: Any) -> None:
@@ -281,8 +299,9 @@ def create(path: str, scene: Scene, cloud_optimized: bool = False) -> Iterator[G
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with _told(path), rasterio.Env(GDAL_CACHEMAX=MAX_CACHE_BYTES, GDAL_TIFF_INTERNAL_MASK="YES"):
             first = f"{path}.whole.tif" if cloud_optimized else path
-            with rasterio.open(first, "w", **_profile(scene)) as target:
-                _describe(target, scene)
+            said, rest = _placed(scene)
+            with rasterio.open(first, "w", **_profile(scene, said)) as target:
+                _describe(target, scene, said, rest)
                 yield GeoTiffSink(target, scene)
             if cloud_optimized:
                 _copy_as_cog(rasterio, first, path, scene)
@@ -309,7 +328,7 @@ def _told(path: str) -> Iterator[None]:
         raise OSError(None, f"a GeoTIFF could not be written: {error}", path) from error
 
 
-def _profile(scene: Scene) -> dict[str, Any]:
+def _profile(scene: Scene, said: dict[str, Any]) -> dict[str, Any]:
     n_bands, n_rows, n_columns = scene.shape
     native = scene.dtype.newbyteorder("=")
     if native.kind not in "iuf" or native == np.float16:
@@ -335,17 +354,15 @@ def _profile(scene: Scene) -> dict[str, Any]:
         profile |= {"tiled": True, "blockysize": block_rows, "blockxsize": block_columns}
     elif source and block_rows:
         profile["blockysize"] = block_rows
-    said = _said(scene)
-    nodata = said.get("nodata")
-    if isinstance(nodata, int | float):
-        profile["nodata"] = nodata
-    elif isinstance(nodata, str):
-        profile["nodata"] = float(nodata)
+    if source.get("min_is_white"):
+        profile["photometric"] = "MINISWHITE"
+    if "nodata" in said:
+        profile["nodata"] = said["nodata"]
     if "transform" in said:
         from rasterio.transform import Affine
 
         profile["transform"] = Affine(*said["transform"])
-    if "crs" in said and "gcps" not in said:
+    if "crs" in said:
         from rasterio.crs import CRS
 
         profile["crs"] = CRS.from_string(said["crs"])
@@ -358,14 +375,39 @@ def _said(scene: Scene) -> dict[str, Any]:
     return scene.metadata if own is None else {key: value for key, value in scene.metadata.items() if key in own}
 
 
-def _describe(target: Any, scene: Scene) -> None:
+def _placed(scene: Scene) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What has a place in a GeoTIFF, and the rest."""
+    said = dict(_said(scene))
+    placed = set(PLACED) - (set() if "wavelengths" in said else {"fwhm", "wavelength_unit"})
+    source = scene.source(NAME)
+    rest = {} if source else {key: value for key, value in said.items() if key not in placed}
+    if "nodata" in said:
+        fill = fill_value(scene)
+        if fill is not None and fill.dtype.kind in "iu" and abs(int(fill)) > 1 << 53:
+            scene.notes.append(f"nodata {fill} is in {REST} alone: rasterio hands on 53 bits of it")
+            fill = None
+        if fill is None or not (source or tells_nodata(fill, scene)):
+            rest["nodata"] = said["nodata"]
+        # What GDAL read of a float it takes again, digit by digit.
+        as_read = source and isinstance(said["nodata"], float) and fill is not None
+        said["nodata"] = said["nodata"] if as_read else None if fill is None else fill.item()
+    for key in ("crs", "gcps_crs"):
+        if key in said and known_crs(scene, key) is None:
+            rest[key] = said.pop(key)
+    if "gcps" in said:  # GDAL takes these, or a transform and its coordinate system
+        rest |= {} if source else {key: said[key] for key in ("crs", "transform") if key in said}
+        said.pop("crs", None)
+    return said, rest
+
+
+def _describe(target: Any, scene: Scene, said: dict[str, Any], rest: dict[str, Any]) -> None:
     """Tags first: some values that follow are tags, too."""
     from rasterio.control import GroundControlPoint
     from rasterio.crs import CRS
     from rasterio.enums import ColorInterp
     from rasterio.rpc import RPC
 
-    said, source = _said(scene), scene.source(NAME)
+    source = scene.source(NAME)
     if source:
         own = json.loads(scene.sources.get(GDAL, b"{}"))
         for namespace, tags in own.get("dataset", {}).items():
@@ -380,14 +422,15 @@ def _describe(target: Any, scene: Scene) -> None:
             target.write_colormap(1, {int(key): tuple(colour) for key, colour in own["palette"].items()})
         if source.get("color"):
             names = source["color"]
-            if len(names) == target.count:
+            if len(names) == target.count and (names[0] != "palette" or own.get("palette")):
                 target.colorinterp = [ColorInterp[name] for name in names]
     else:
         # An export has the free tags of a source that was a GeoTIFF; domains and bands' tags say how that was laid out.
         target.update_tags(**json.loads(scene.sources.get(GDAL, b"{}")).get("dataset", {}).get("", {}))
         _tag_bands(target, said)
-        if left := {key: said[key] for key in OWN_KEYS if key in said}:
-            target.update_tags(**{OWN: json.dumps(left, ensure_ascii=False)})
+    if rest:
+        rest = read_rest(target.tags().get(REST), target.count) | rest
+        target.update_tags(**{REST: write_rest(rest)})
     if "gcps" in said:
         points = [GroundControlPoint(row=p[0], col=p[1], x=p[2], y=p[3], z=p[4]) for p in said["gcps"]]
         crs = said.get("gcps_crs")
@@ -405,6 +448,7 @@ def _describe(target: Any, scene: Scene) -> None:
         target.units = [said["unit"]] * target.count
     if MASK in scene.auxiliary and scene.auxiliary[MASK].shape == scene.shape[1:]:
         target.write_mask(scene.auxiliary[MASK])
+    tell_left_out(scene, "a GeoTIFF", kept=(MASK,))
 
 
 _RPC_KEYS = (

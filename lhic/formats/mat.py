@@ -8,7 +8,6 @@ Source: MathWorks, "MAT-File Format", chapter 1.
 from __future__ import annotations
 
 import io
-import json
 import os
 import struct
 import zlib
@@ -22,6 +21,7 @@ from lhic.errors import InvalidCubeError, UsageError
 from lhic.extras import needs
 from lhic.formats import hdf5
 from lhic.formats.base import NO_WISH, Scene, Wish, reported
+from lhic.formats.rest import REST, write_rest
 from lhic.formats.tree import TreeFile, TreeSink, Variable
 from lhic.io.memory import check_memory
 
@@ -52,6 +52,8 @@ class _Lazy:
             n_bytes = self.dtype.itemsize * int(np.prod(self.shape))
             check_memory(n_bytes, self._path, f"{self._name} of a MATLAB file, which is read in one piece,")
             self._values = loadmat(self._path, variable_names=[self._name])[self._name]
+            if self.dtype.kind == "b":  # logical, which scipy reads as uint8
+                self._values = self._values.astype(bool)
             self.dtype = self._values.dtype
         return self._values
 
@@ -66,11 +68,14 @@ class MatFile(TreeFile):
     def __init__(self, path: str, wish: Wish = NO_WISH):
         super().__init__(path)
         with needs("formats", path):
-            from scipy.io import whosmat
+            from scipy.io import loadmat, whosmat
         with reported(self):
             listed = whosmat(path)
-        variables = [Variable(name, _Lazy(path, name, shape, kind), None, {}) for name, shape, kind in listed]
-        self.choose(variables, {}, wish, (1, 2, 0))
+            rest = loadmat(path, variable_names=[REST]).get(REST)
+        variables = [
+            Variable(name, _Lazy(path, name, shape, kind), None, {}) for name, shape, kind in listed if name != REST
+        ]
+        self.choose(variables, {"": {REST: rest}}, wish, (1, 2, 0))
         cube = self.cube.array
         with reported(self):
             if cube.load().dtype.kind == "c":
@@ -174,9 +179,13 @@ def create(path: str, scene: Scene) -> Iterator[Any]:
     check_memory(n_bytes, path, "a MATLAB file, which is written in one piece,")
     source = scene.source(NAME)
     order = tuple(source.get("order", (1, 2, 0)))
+    dtype = scene.dtype.newbyteorder("=")
+    if dtype == np.float16:
+        dtype = np.dtype(np.float32)
+        scene.notes.append("float16 samples are written as single, which holds each of them: MATLAB has no halves")
     name = source.get("variable", "cube")
     shape = tuple(1 if axis < 0 else scene.shape[axis] for axis in order)
-    memory = _MemorySink(np.empty(shape, scene.dtype.newbyteorder("="), "F"), order, scene.shape)
+    memory = _MemorySink(np.empty(shape, dtype, "F"), order, scene.shape)
     yield memory
     buffer = io.BytesIO()
     kept = scene.sources.get(FILE) if source else None
@@ -200,9 +209,9 @@ def _described(scene: Scene, name: str) -> dict[str, Any]:
     for key in ("wavelengths", "fwhm", "bad_bands"):
         if key in scene.metadata:
             found[key] = np.asarray(scene.metadata[key])
-    left = {key: value for key, value in scene.metadata.items() if key not in found and key != "source"}
-    if left:
-        found["metadata"] = json.dumps(left)
+    rest = {key: value for key, value in scene.metadata.items() if key not in ("wavelengths", "fwhm", "source")}
+    if rest:
+        found[REST] = write_rest(rest)
     for path, values in scene.auxiliary.items():
         key = "".join(c if c.isalnum() else "_" for c in os.path.basename(path))[:31]
         if key and key[0].isalpha() and key != name and key not in found:

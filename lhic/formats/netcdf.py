@@ -73,8 +73,8 @@ class NetCdfFile(TreeFile):
             dimensions[f"{path}/{key}".strip("/")] = [dimension.size, dimension.isunlimited()]
         for key, variable in group.variables.items():
             below = f"{path}/{key}".strip("/")
-            if (variable.dtype is not str and not isinstance(variable.dtype, np.dtype)) or variable.dtype == object:
-                self.notes.append(f"{below} is left out: {variable.dtype}")
+            if kind := _unreadable(variable):
+                self.notes.append(f"{below} is left out: an array of {kind}")
                 continue
             attributes = {name: variable.getncattr(name) for name in variable.ncattrs()}
             layout = {"big": variable.endian() == "big"}
@@ -92,6 +92,16 @@ class NetCdfFile(TreeFile):
     def close(self) -> None:
         if self._file.isopen():
             self._file.close()
+
+
+def _unreadable(variable: Any) -> str | None:
+    """What a variable is of, if not of text or numbers."""
+    if variable.dtype is str:
+        return None
+    if type(variable.datatype).__name__ == "VLType":  # whose dtype is that of its items
+        return "lists"
+    is_plain = isinstance(variable.dtype, np.dtype) and variable.dtype.kind in "biufcS"
+    return None if is_plain else "records"
 
 
 @contextmanager

@@ -312,6 +312,7 @@ def create_cube(
     """A sink of windows; what it took stands at `path` once the block ends well, and nothing otherwise.
 
     kind : format; default: `format_of`
+    What the file cannot say is then in the notes of the scene.
     """
     name = os.fspath(path)
     kind = kind or format_of(name, scene)
@@ -337,9 +338,9 @@ def create_cube(
         except (LhicError, OSError, MemoryError):
             raise
         except Exception as error:  # what a stream from elsewhere says of its source may be anything
-            expected = f"what the stream says of its source to make {kind}"
-            advice = "lhic export, or another suffix, does without it"
-            raise InvalidCubeError(f"{name}: expected {expected}, found {one_line(error)}: {advice}") from error
+            expected = f"what the stream says to make {kind}"
+            advice = ": lhic export does without what it says of its source" if source else ""
+            raise InvalidCubeError(f"{name}: expected {expected}, found {one_line(error)}{advice}") from error
         yield sink
 
 
@@ -350,7 +351,7 @@ def export_cube(
     said = {key: value for key, value in scene.metadata.items() if key != "source"}
     kind = format_of(path, Scene(scene.shape, scene.dtype, said))
     kept = {name: raw for name, raw in scene.sources.items() if kind == geotiff.NAME and name == geotiff.GDAL}
-    plain = Scene(scene.shape, scene.dtype, said, kept, scene.auxiliary)
+    plain = Scene(scene.shape, scene.dtype, said, kept, scene.auxiliary, scene.notes)
     return create_cube(path, plain, overwrite, "cog" if kind == geotiff.NAME else kind)
 
 

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from lhic.cube import Window
 from lhic.errors import InvalidCubeError, UsageError
 from lhic.formats import axes, geo, spectral_keys
 from lhic.formats.base import MAX_CACHE_BYTES, ArrayFile, Scene, Wish, number, ordered, reported
-from lhic.stream.metadata import nodata_of, plain
+from lhic.formats.rest import REST, fill_value, known_crs, read_rest, tells_nodata, write_rest
 
 TREE = "tree.json"
 """In `sources`: the tree, without the samples of its arrays."""
@@ -33,9 +33,11 @@ FWHM = re.compile(r"^(band|sensor|list)?_?(fwhms?|band_?widths?)(_?(nm|um|vnir|s
 GOOD = re.compile(r"^(good_?(wavelengths?|bands?)|bbl)$", re.IGNORECASE)
 BAND_AXIS = re.compile(r"^(bands?|channels?|spectral)$", re.IGNORECASE)
 NO_NAME = re.compile(r"^(phony_dim_|dim_?|axis_?|d)\d+$|^$", re.IGNORECASE)
-OWN = "lhic_metadata"
-"""Attribute of the root of files that are made here: what no convention has a place for, as JSON."""
-OWN_KEYS = "gcps", "gcps_crs", "rpcs", "default_bands", "band_names", "description", "times", "extra"
+PLACED = (
+    *("wavelengths", "wavelength_unit", "fwhm", "bad_bands", "nodata", "scale", "offset", "quantity", "unit"),
+    *("crs", "transform", "source"),
+)
+"""Metadata that CF has places for; `REST` of the root's attributes holds the others."""
 CUBE_SHARE = 4
 """Of the cube's samples: another array with three axes and at least a fourth of them is a cube of its own."""
 
@@ -133,6 +135,8 @@ class TreeFile(ArrayFile):
                 raise self.refuse(f"numbers in {wanted}", found[0].dtype)
             return found[0]
         candidates = [variable for variable in self._variables if self._is_cube(variable)]
+        if not candidates:  # a spectrum, or a sample, with an axis for each of the three
+            candidates = [one for one in self._variables if len(one.shape) == 3 and one.is_number]
         masks = [one for one in candidates if any(_is_mask(one, other) for other in candidates)]
         candidates = [one for one in candidates if one not in masks]
         if len(candidates) > 1:
@@ -202,6 +206,8 @@ class TreeFile(ArrayFile):
     def _metadata(self) -> dict[str, Any]:
         said, n_bands = self.cube.attributes, self.shape[0]
         found: dict[str, Any] = {}
+        root = self._groups.get("", {})
+        rest = read_rest(_text(root.get(REST)), n_bands)
         for pattern, key in ((WAVELENGTHS, "wavelengths"), (FWHM, "fwhm")):
             for numbers in self._vectors(pattern):
                 if len(numbers) == n_bands and not any(isinstance(item, str) for item in numbers):
@@ -209,7 +215,7 @@ class TreeFile(ArrayFile):
                     break
         if "wavelengths" not in found:
             self._add_band_axis(found)
-        if "wavelengths" in found and "wavelength_unit" not in found:
+        if "wavelengths" in found and "wavelength_unit" not in found | rest:
             spectral_keys.add_unit(found, self._unit_of(WAVELENGTHS), self.notes)
         for numbers in self._vectors(GOOD):
             if len(numbers) == n_bands:
@@ -226,9 +232,8 @@ class TreeFile(ArrayFile):
                 found["nodata"] = value
                 break
         found |= self._place()
-        root = self._groups.get("", {})
         keys = "time_coverage_start", "time_coverage_end", "Product_StartTime", "Product_StopTime"
-        found |= own_metadata(_text(root.get(OWN)), self.shape[0])
+        found |= rest
         if times := [text for key in keys if (text := _text(root.get(key)))]:
             found.setdefault("times", times)
         return found
@@ -303,15 +308,6 @@ class TreeFile(ArrayFile):
 def _is_mask(variable: Variable, cube: Variable) -> bool:
     """Whether an array says something of each sample of a cube, such as what is wrong with it."""
     return variable.dtype.itemsize == 1 < cube.dtype.itemsize and variable.shape == cube.shape
-
-
-def own_metadata(text: str | None, n_bands: int) -> dict[str, Any]:
-    """What `OWN` holds, in whatever file; nothing if it is none of ours."""
-    try:
-        found = json.loads(text or "{}")
-        return plain({key: found[key] for key in found}, n_bands)
-    except (ValueError, TypeError, RecursionError, InvalidCubeError):
-        return {}
 
 
 def _as_bytes(texts: np.ndarray) -> np.ndarray:
@@ -430,7 +426,7 @@ class Plan:
     extra: dict[str, Any]
 
 
-def plan(scene: Scene, format_name: str, dimensions: Callable[[dict[str, Any]], str] | None = None) -> Plan:
+def plan(scene: Scene, format_name: str) -> Plan:
     """The source's own tree, if it was of this format, else one that says what the metadata say, as CF has it."""
     source, raw = scene.source(format_name), scene.sources.get(TREE)
     if source and raw:
@@ -461,24 +457,24 @@ def _source_plan(scene: Scene, tree: dict[str, Any]) -> Plan:
 def _fresh_plan(scene: Scene) -> Plan:
     said, (n_bands, n_rows, n_columns) = scene.metadata, scene.shape
     attributes: dict[str, Any] = {}
-    own = set(OWN_KEYS)
+    placed = set(PLACED) - (set() if "wavelengths" in said else {"wavelength_unit"})
+    rest = {key: value for key, value in said.items() if key not in placed}
     if "quantity" in said:
         attributes["long_name"] = said["quantity"]
     if any(isinstance(said.get(key), list) for key in ("scale", "offset")):
-        own |= {"scale", "offset", "unit"}  # CF has one of each for all bands: half of them would be wrong values
+        # CF has one of each for all bands: half of them would be wrong values.
+        rest |= {key: said[key] for key in ("scale", "offset", "unit") if key in said}
     else:
         for key, target in (("scale", "scale_factor"), ("offset", "add_offset")):
             if key in said:
                 attributes[target] = np.float64(said[key])
         if "unit" in said:
             attributes["units"] = said["unit"]
-    nodata = said.get("nodata")
-    if nodata is not None and not isinstance(nodata, list):
-        native = scene.dtype.newbyteorder("=")
-        if native.kind == "f":
-            attributes["_FillValue"] = native.type(float(nodata))
-        elif not isinstance(nodata, str) and nodata_of(said, native) is not None:
-            attributes["_FillValue"] = native.type(int(nodata))
+    fill = fill_value(scene)
+    if fill is not None:
+        attributes["_FillValue"] = fill
+    if not tells_nodata(fill, scene):
+        rest["nodata"] = said["nodata"]
     dtype, nodes = scene.dtype, []
     if "wavelengths" in said:
         unit = {"units": said.get("wavelength_unit", "nm"), "long_name": "centre wavelength"}
@@ -500,12 +496,12 @@ def _fresh_plan(scene: Scene) -> Plan:
         for name, n, step, first in (("y", n_rows, e, f), ("x", n_columns, a, c)):
             centres = first + step * (np.arange(n) + 0.5)
             nodes.append(Node(name, (n,), centres.dtype, (name,), {"axis": name.upper()}, {}, centres))
-    if "crs" in said or transform:
-        grid: dict[str, Any] = {}
-        if "crs" in said:
-            text = geo.wkt_of(said["crs"])
-            grid |= {"crs_wkt": text, "spatial_ref": text}
-            own |= {"crs"} if text != said["crs"] else set()
+    crs = known_crs(scene)
+    text = geo.wkt_of(crs) if crs else None
+    if text != said.get("crs"):
+        rest["crs"] = said["crs"]
+    if text or transform:
+        grid: dict[str, Any] = {"crs_wkt": text, "spatial_ref": text} if text else {}
         if transform:
             a, b, c, d, e, f = transform
             grid["GeoTransform"] = " ".join(repr(float(value)) for value in (c, a, b, f, d, e))
@@ -520,8 +516,8 @@ def _fresh_plan(scene: Scene) -> Plan:
     root: dict[str, Any] = {"Conventions": "CF-1.11"}
     for key, time in zip(("time_coverage_start", "time_coverage_end"), said.get("times", [])):
         root[key] = time
-    if left := {key: value for key, value in said.items() if key in own}:
-        root[OWN] = json.dumps(left, ensure_ascii=False)
+    if rest:
+        root[REST] = write_rest(rest)
     return Plan({"": root}, [*nodes, cube], "cube", (0, 1, 2), {})
 
 

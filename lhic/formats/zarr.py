@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from lhic.errors import InvalidCubeError
+from lhic.errors import InvalidCubeError, one_line
 from lhic.extras import needs
 from lhic.formats.base import NO_WISH, Scene, Wish, reported
 from lhic.formats.tree import TreeFile, TreeSink, Variable, plan
@@ -20,6 +22,8 @@ NAME = "zarr"
 SUFFIXES = (".zarr",)
 DOCUMENTS = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 """What describes a store; verbatim in `sources`."""
+FILL = "<d"
+"""Of floats: what the attribute ``_FillValue`` has, in base64, as xarray writes and reads it."""
 
 
 def is_store(path: str) -> bool:
@@ -34,6 +38,7 @@ class ZarrFile(TreeFile):
         super().__init__(path)
         with needs("formats", path):
             import zarr
+        documents = self._documents()
         with reported(self):
             root = zarr.open(os.path.abspath(path), mode="r")
             variables, groups = [], {}
@@ -47,35 +52,47 @@ class ZarrFile(TreeFile):
                     else:
                         groups[key] = dict(item.attrs)
         self.choose(variables, groups, wish, (0, 1, 2))
-        self.sources = self._documents()
+        left_out = [f"{variable.path}/" for variable in self._left_out]
+        if left_out:
+            documents.pop(".zmetadata", None)
+        self.sources = {name: text for name, text in documents.items() if not name.startswith(tuple(left_out))}
         self.metadata["source"]["order"] = list(self._order)
 
-    @staticmethod
-    def _is_array(document: str) -> bool:
-        with open(document, "rb") as file:
-            return json.load(file).get("node_type") == "array"
-
     def _documents(self) -> dict[str, bytes]:
-        found, left_out = {}, {variable.path for variable in self._left_out}
+        """Name -> text of all that describe the store, each of them whole: zarr passes over arrays whose are not."""
+        found = {}
         for folder, folders, names in os.walk(self.path):
             below = os.path.relpath(folder, self.path).replace(os.sep, "/").removeprefix(".").strip("/")
-            if below in left_out and below:
-                folders.clear()
-                continue
-            if "zarr.json" in names or ".zarray" in names:
-                if ".zarray" in names or self._is_array(os.path.join(folder, "zarr.json")):
-                    folders.clear()  # chunks; there may be many
             for name in DOCUMENTS:
                 if name in names:
-                    with open(os.path.join(folder, name), "rb") as file:
-                        found[f"{below}/{name}".strip("/")] = file.read()
-        if left_out:
-            found.pop(".zmetadata", None)
+                    place = os.path.join(folder, name)
+                    with open(place, "rb") as file:
+                        found[f"{below}/{name}".strip("/")] = text = file.read()
+                    is_array = _parsed(text, place).get("node_type") == "array"
+                    if is_array or name == ".zarray":
+                        folders.clear()  # chunks; there may be many
         return found
+
+
+def _parsed(text: bytes, place: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidCubeError(
+            f"{place}: a document of a Zarr store: expected JSON, found {one_line(error)}"
+        ) from error
+    if not isinstance(found, dict):
+        raise InvalidCubeError(f"{place}: a document of a Zarr store: expected an object, found {text[:40]!r}")
+    return found
 
 
 def _variable(array: Any, path: str) -> Variable:
     attributes = dict(array.attrs)
+    if isinstance(fill := attributes.get("_FillValue"), str) and array.dtype.kind == "f":
+        try:
+            (attributes["_FillValue"],) = struct.unpack(FILL, base64.standard_b64decode(fill))
+        except (ValueError, struct.error):
+            pass
     names = getattr(array.metadata, "dimension_names", None) or attributes.get("_ARRAY_DIMENSIONS")
     stated = tuple(str(name or "") for name in names) if names else None
     return Variable(path.strip("/"), array, stated, attributes)
@@ -126,8 +143,9 @@ def _within(path: str, name: str) -> str:
 def _fresh(zarr: Any, path: str, scene: Scene) -> Any:
     """A group with the cube and its coordinates, and the attributes of the conventions proj: and spatial:."""
     tree = plan(scene, NAME)
+    crs = scene.metadata["crs"] if any("crs_wkt" in node.attributes for node in tree.nodes) else None
     root = zarr.open_group(os.path.abspath(path), mode="w", zarr_format=3)
-    root.attrs.update(_plain(tree.groups[""]) | _conventions(scene))
+    root.attrs.update(_plain(tree.groups[""]) | _conventions(scene, crs))
     cube = None
     for node in tree.nodes:
         attributes = _plain(node.attributes)
@@ -137,15 +155,16 @@ def _fresh(zarr: Any, path: str, scene: Scene) -> Any:
         chunks = (
             tuple(min(n, limit) for n, limit in zip(node.shape, (16, 128, 128))) if node.data is None else node.shape
         )
-        fill = attributes.pop("_FillValue", None)
+        fill = node.attributes.get("_FillValue")
         array = root.create_array(
             node.path,
             shape=node.shape,
             dtype=node.dtype,
             chunks=tuple(max(n, 1) for n in chunks),
             dimension_names=list(node.names),
-            attributes=attributes | ({"_FillValue": fill} if isinstance(fill, int) else {}),
-            fill_value=fill if isinstance(fill, int) else 0,
+            attributes=attributes,
+            # Of a float it is none: a chunk of it is not stored, and NaN has many forms.
+            fill_value=int(fill) if isinstance(fill, np.integer) else 0,
         )
         if node.data is not None:
             array[...] = node.data
@@ -156,16 +175,18 @@ def _fresh(zarr: Any, path: str, scene: Scene) -> Any:
 def _plain(attributes: dict[str, Any]) -> dict[str, Any]:
     found = {}
     for key, value in attributes.items():
+        if key == "_FillValue" and isinstance(value, np.floating):
+            value = base64.standard_b64encode(struct.pack(FILL, float(value))).decode()
         value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
         found[key] = None if isinstance(value, float) and not math.isfinite(value) else value
     return found
 
 
-def _conventions(scene: Scene) -> dict[str, Any]:
+def _conventions(scene: Scene, crs: str | None) -> dict[str, Any]:
     """Source: https://github.com/zarr-conventions, proj: and spatial:."""
     said = scene.metadata
     found: dict[str, Any] = {}
-    if crs := said.get("crs"):
+    if crs:
         found["proj:code" if crs.startswith("EPSG:") else "proj:wkt2"] = crs
     if transform := said.get("transform"):
         found["spatial:dimensions"] = ["y", "x"]

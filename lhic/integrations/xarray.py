@@ -20,7 +20,8 @@ from lhic.errors import InvalidCubeError, UsageError, one_line
 from lhic.extras import needs
 from lhic.families.registry import DEFAULT_MODEL
 from lhic.formats.base import Scene, Wish, number
-from lhic.formats.tree import OWN, TREE, Plan, TreeFile, Variable, plan
+from lhic.formats.rest import REST, write_rest
+from lhic.formats.tree import TREE, Plan, TreeFile, Variable, plan
 from lhic.opened import CACHE_BYTES, StreamCube, open_cube
 from lhic.stream.auxiliary import HEADER_MARK
 
@@ -93,7 +94,7 @@ class LhicBackendEntrypoint(BackendEntrypoint):
         source = os.path.expanduser(filename_or_obj) if isinstance(filename_or_obj, str) else filename_or_obj
         source = source.getvalue() if isinstance(source, io.BytesIO) else source  # which can be pickled
         cube = open_cube(source, device, model=model, threads=threads, cache_bytes=cache_bytes, check=check)
-        dataset = _dataset(cube, mask_and_scale)
+        dataset, indexes = _dataset(cube, mask_and_scale)
         decoded = xr.decode_cf(
             dataset,
             mask_and_scale=mask_and_scale,
@@ -104,7 +105,7 @@ class LhicBackendEntrypoint(BackendEntrypoint):
             use_cftime=use_cftime,
             decode_timedelta=decode_timedelta,
         )
-        decoded = _with_wavelengths(decoded)
+        decoded = _with_indexes(decoded, indexes)
         decoded.set_close(cube.close)
         return decoded
 
@@ -172,8 +173,8 @@ def _physical(samples: np.ndarray, bands: np.ndarray) -> np.ndarray:
     return np.where(samples == nodata, np.nan, samples * scale + offset)
 
 
-def _dataset(cube: StreamCube, mask_and_scale: bool) -> xr.Dataset:
-    """The dataset as it is stored, with attributes for `xarray.decode_cf`."""
+def _dataset(cube: StreamCube, mask_and_scale: bool) -> tuple[xr.Dataset, list[str]]:
+    """The dataset as it is stored, with attributes for `xarray.decode_cf`; and coordinates that are to be indexes."""
     sources = {TREE: cube.read_auxiliary(HEADER_MARK + TREE).tobytes()} if HEADER_MARK + TREE in cube.auxiliary else {}
     beside = {name: AuxiliaryArray(cube, name) for name in cube.auxiliary if not name.startswith(HEADER_MARK)}
     scene = Scene(cube.shape, cube.dtype, cube.metadata, sources, beside)
@@ -194,7 +195,10 @@ def _dataset(cube: StreamCube, mask_and_scale: bool) -> xr.Dataset:
     if not is_own:
         _tell_the_rest(cube, variables, attributes, bands is not None and not mask_and_scale)
     dataset = xr.Dataset(variables, attrs=attributes)
-    return dataset if is_own else dataset.set_coords([name for name in FROM_METADATA if name in variables])
+    if is_own:
+        indexes = tree.extra.get("indexes", [])
+        return dataset, [name for name in indexes if isinstance(name, str)] if isinstance(indexes, list) else []
+    return dataset.set_coords([name for name in FROM_METADATA if name in variables]), ["wavelength"]
 
 
 def _cube_variable(
@@ -228,11 +232,11 @@ def _tell_the_rest(
 ) -> None:
     """Metadata that CF has no place for: lists as coordinates of the bands, to be selected along; others as JSON."""
     said = {key: value for key, value in cube.metadata.items() if key not in OF_THE_SOURCE}
-    own = json.loads(attributes.pop(OWN, "{}"))
-    own |= {key: said[key] for key in said if key not in KNOWN_TO_CF}
+    own = json.loads(attributes.pop(REST, "{}"))
     for key, name in PER_BAND.items():
-        own.pop(key, None)
         value = said.get(key)
+        if key != "nodata" or isinstance(value, list):
+            own.pop(key, None)
         if isinstance(value, list) and name not in variables and as_stored:
             listed = [np.nan if item is None else float(item) for item in value]
             variables[name] = xr.Variable(("band",), np.asarray(listed))
@@ -242,23 +246,17 @@ def _tell_the_rest(
     if "default_bands" in cube.metadata:
         variables["cube"].attrs["default_bands"] = cube.metadata["default_bands"]
     if own:
-        attributes[OWN] = json.dumps(own, ensure_ascii=False)
+        attributes[REST] = write_rest(own)
 
 
-KNOWN_TO_CF = (
-    *("wavelengths", "fwhm", "wavelength_unit", "bad_bands", "band_names", "nodata", "scale", "offset", "quantity"),
-    *("unit", "crs", "transform"),
-)
-"""Metadata that have a place of their own in every dataset."""
-
-
-def _with_wavelengths(dataset: xr.Dataset) -> xr.Dataset:
-    """With ``.sel(wavelength=...)``, where the bands' axis has no index, and no two bands have the same wavelength."""
-    wavelengths = dataset.coords.get("wavelength")
-    if wavelengths is None or wavelengths.ndim != 1 or "wavelength" in dataset.xindexes:
-        return dataset
-    is_unique = len(np.unique(wavelengths.values)) == wavelengths.size
-    return dataset.set_xindex("wavelength") if is_unique else dataset
+def _with_indexes(dataset: xr.Dataset, names: list[str]) -> xr.Dataset:
+    """With ``.sel(wavelength=...)``, say, where no two places have the same value."""
+    for name in names:
+        found = dataset.coords.get(name)
+        if found is not None and found.ndim == 1 and name not in dataset.xindexes:
+            if len(np.unique(found.values)) == found.size:
+                dataset = dataset.set_xindex(name)
+    return dataset
 
 
 # --- dataset to stream ------------------------------------------------------------------------------------------------
@@ -338,6 +336,10 @@ class DatasetFile(TreeFile):
     def __init__(self, dataset: xr.Dataset, wish: Wish):
         super().__init__("dataset")
         self.inputs = []
+        for name, index in dataset.xindexes.items():
+            if isinstance(index, xr.indexes.PandasMultiIndex):
+                expected = f"indexes of one level: reset_index({name!r}) makes coordinates of it"
+                raise InvalidCubeError(f"dataset: expected {expected}, found a MultiIndex")
         originals, said = conventions.encode_dataset_coordinates(dataset)
         try:
             encoded, attributes = conventions.cf_encoder(originals, said)
@@ -350,7 +352,8 @@ class DatasetFile(TreeFile):
             )
             for name, one in encoded.items()
         ]
-        self.choose(variables, {"": dict(attributes)}, wish, (0, 1, 2))
+        indexes = [str(name) for name in dataset.xindexes if name not in dataset.dims]  # that a name does not tell
+        self.choose(variables, {"": dict(attributes)}, wish, (0, 1, 2), {"indexes": indexes})
         self.sources = {TREE: self.tree()}
 
     def _metadata(self) -> dict[str, Any]:

@@ -37,6 +37,7 @@ SAID = {  # line of the second table -> metadata with what it is about
     "names of bands": {"band_names": [f"band {band}" for band in range(BANDS)]},
     "bands to show": {"default_bands": [9, 5, 2]},
     "nodata": {"nodata": -32768},
+    "nodata of each band": {"nodata": [*range(BANDS - 1), None]},
     "scale and offset": {"scale": 0.0001, "offset": 0.5},
     "scale and offset of each band": {
         "scale": [0.001 * (band + 1) for band in range(BANDS)],
@@ -59,7 +60,7 @@ COLUMNS_OF = {
     "Zarr": "a.zarr",
     "MATLAB": "a.mat",
 }
-pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform", "ignore::lhic.errors.LhicWarning")
 
 
 def rows() -> list[list[str]]:

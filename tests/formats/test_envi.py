@@ -129,3 +129,10 @@ def test_values_over_several_lines():
     found = parse("ENVI\nA  b = {\n 1,\n; no\n 2}\nc = plain = text\nd = {a {b}\n, c}\nopen = {1,")
     assert found == {"a b": "1,\n 2", "c": "plain = text", "d": "a {b}\n, c", "open": "1,"}
     assert items("a {b, c}, d,") == ["a {b, c}", "d"]
+
+
+@pytest.mark.parametrize("text,value,told", [("nan", "NaN", 0), ("-inf", "-Infinity", 0), ("none", None, 1)])
+def test_a_data_ignore_value_may_be_nan(tmp_path, text, value, told):
+    with open_cube(write(tmp_path, scene("float64"), more=f"data ignore value = {text}\n")) as found:
+        assert found.metadata.get("nodata") == value
+        assert found.notes == ["data ignore value: expected a number, found none: kept in the header alone"] * told

@@ -124,3 +124,12 @@ def test_images_without_pages_are_not_left_out_in_silence(tmp_path):
         assert len(tif.pages) == 1, "as some programs write large stacks"
     with pytest.raises(InvalidCubeError, match="a page for each image, found images behind the last page"):
         open_cube(tmp_path / "stack.tif")
+
+
+def test_a_tiff_of_nothing_is_one_line(tmp_path):
+    (tmp_path / "a.tif").write_bytes(b"II*\0\x08\0\0\0")
+    with pytest.raises(
+        InvalidCubeError, match=r"a\.tif: expected a GeoTIFF that is whole and readable, found "
+    ) as told:
+        open_cube(tmp_path / "a.tif")
+    assert "\n" not in str(told.value)

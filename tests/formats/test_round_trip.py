@@ -26,7 +26,7 @@ h5py = pytest.importorskip("h5py")
 netCDF4 = pytest.importorskip("netCDF4")
 zarr = pytest.importorskip("zarr")
 scipy_io = pytest.importorskip("scipy.io")
-pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform", "ignore::lhic.errors.LhicWarning")
 
 
 def there_and_back(path, folder, out=None, **options):

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+import lhic
 from lhic.errors import InvalidCubeError, UsageError
-from lhic.formats import open_cube
+from lhic.families.raw import RawModel
+from lhic.formats import open_cube, save_cube
 from tests.formats.cubes import WAVELENGTHS, check_windows, scene
 
 h5py = pytest.importorskip("h5py")
@@ -237,3 +239,66 @@ def test_an_array_of_flags_for_each_sample_is_no_cube(tmp_path):
     with open_cube(tmp_path / "cube.h5") as found:
         check_windows(found, scene())
         assert np.array_equal(found.auxiliary()["errors"], scene() > 1000) and "errors (24 x 20 x 17" in found.notes[0]
+
+
+# --- what is alike in all of them ---
+
+
+@pytest.mark.parametrize("shape", [(6, 1, 1), (1, 1, 33), (1, 7, 1), (1, 1, 1)])
+@pytest.mark.parametrize("suffix", ["h5", "nc", "zarr", "mat"])
+def test_a_spectrum_or_a_sample_with_three_axes_is_a_cube(tmp_path, suffix, shape):
+    cube = np.arange(1, 1 + np.prod(shape), dtype="int16").reshape(shape)
+    path = tmp_path / f"a.{suffix}"
+    save_cube(path, cube)
+    if suffix == "h5":
+        with h5py.File(path, "a") as file:
+            file["image"] = np.zeros((2, 3))
+    with open_cube(path) as found:
+        assert found.shape == shape and np.array_equal(found[:, :, :], cube)
+
+
+def test_two_spectra_are_a_choice(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["one"], file["two"] = np.zeros((6, 1, 1)), np.ones((6, 1, 1))
+    with pytest.raises(UsageError, match="two cubes, one and two: choose with --variable"):
+        open_cube(tmp_path / "a.h5")
+
+
+def test_variables_of_lists_and_records_are_left_out_and_told(tmp_path):
+    with netCDF4.Dataset(tmp_path / "a.nc", "w") as file:
+        for name, n in (("band", 24), ("y", 20), ("x", 17)):
+            file.createDimension(name, n)
+        file.createVariable("cube", "i2", ("band", "y", "x"))[...] = scene()
+        lists = file.createVariable("lists", file.createVLType("i4", "list of i4"), ("band",))
+        lists[0] = np.array([1, 2, 3], "i4")
+        record = np.dtype([("a", "i4"), ("b", "f8")])
+        file.createVariable("records", file.createCompoundType(record, "record"), ("band",))[:] = np.zeros(24, record)
+        file.createVariable("names", str, ("band",))[:] = np.array(["é"] * 24, object)
+    lhic.encode_file(tmp_path / "a.nc", tmp_path / "a.lhic", RawModel())
+    lhic.decode_file(tmp_path / "a.lhic", tmp_path / "b.nc", verify=tmp_path / "a.nc")
+    with open_cube(tmp_path / "a.nc") as found:
+        told = [note for note in found.notes if "left out" in note]
+    assert [note.split()[0] for note in told] == ["lists", "records"] and all("\n" not in note for note in told)
+    with netCDF4.Dataset(tmp_path / "b.nc") as file:
+        assert set(file.variables) == {"cube", "names"} and file["names"][3] == "é"
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("damage", [b"", b'{"shape": [', b"\xff\xfe", b"[1]", b"[" * 100_000])
+def test_a_damaged_document_of_a_zarr_store_is_named(tmp_path, zarr_format, damage):
+    root = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=zarr_format)
+    root.create_array("cube", shape=(24, 20, 17), dtype="i2")[...] = scene()
+    root.create_array("wavelength", shape=(24,), dtype="f8")[...] = WAVELENGTHS
+    documents = [path for path in tmp_path.rglob("*") if path.name in ("zarr.json", ".zarray", ".zattrs", ".zgroup")]
+    assert len(documents) >= 3
+    for path in documents:
+        whole = path.read_bytes()
+        path.write_bytes(damage)
+        with pytest.raises(
+            InvalidCubeError, match=rf"{path}: a document of a Zarr store: expected .*, found"
+        ) as caught:
+            open_cube(tmp_path / "a.zarr")
+        assert "\n" not in str(caught.value)
+        path.write_bytes(whole)
+    with open_cube(tmp_path / "a.zarr") as found:
+        check_windows(found, scene())

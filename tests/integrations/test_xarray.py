@@ -361,3 +361,37 @@ def test_engines_are_guessed_by_the_suffix():
     engine = LhicBackendEntrypoint()
     assert engine.guess_can_open("s3://bucket/a.LHIC") and not engine.guess_can_open("a.nc")
     assert not engine.guess_can_open(b"bytes")
+
+
+def test_coordinates_are_indexes_where_they_were(tmp_path):
+    cube = xr.Dataset({"r": (("band", "y", "x"), scene(5, 6, 7))})
+    with_coordinate = cube.assign_coords(wavelength=("band", np.arange(5.0) + 400))
+    for number, (dataset, is_index) in enumerate(
+        ((with_coordinate, False), (with_coordinate.set_xindex("wavelength"), True))
+    ):
+        dataset.lhic.to_lhic(tmp_path / f"{number}.lhic", FAST)
+        again = opened(tmp_path / f"{number}.lhic")
+        xr.testing.assert_identical(again.load(), dataset)
+        assert again.identical(dataset) and ("wavelength" in again.xindexes) == is_index
+
+
+@pytest.mark.parametrize("axes", [{}, {"band": [0]}, {"band": [0], "x": [2]}, {"x": [2]}])
+def test_a_dataset_of_a_spectrum_or_a_sample_comes_back(axes, tmp_path):
+    dataset = xr.Dataset({"r": (("band", "y", "x"), scene(5, 6, 7))}).isel(y=[0]).isel(axes)
+    dataset.lhic.to_lhic(tmp_path / "a.lhic", FAST)
+    xr.testing.assert_identical(opened(tmp_path / "a.lhic").load(), dataset)
+
+
+def test_nodata_that_no_sample_can_have_comes_back(tmp_path):
+    (tmp_path / "a.lhic").write_bytes(lhic.encode(scene(3, 6, 7), FAST, metadata={"nodata": 40000}))
+    opened(tmp_path / "a.lhic").lhic.to_lhic(tmp_path / "b.lhic", FAST)
+    assert without_source(tmp_path / "b.lhic") == {"nodata": 40000}
+
+
+def test_a_multi_index_is_told_in_one_line(tmp_path):
+    stacked = xr.Dataset({"r": (("band", "y", "x"), scene(3, 6, 7))}, {"a": ("x", range(7)), "b": ("x", range(7))})
+    with pytest.raises(
+        InvalidCubeError, match=r"dataset: expected indexes of one level: reset_index\('x'\) makes"
+    ) as told:
+        stacked.set_index(x=["a", "b"]).lhic.to_lhic(tmp_path / "a.lhic", FAST)
+    assert "\n" not in str(told.value) and not list(tmp_path.iterdir())

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from threading import Thread
 
-from lhic.console import prepare
 from lhic.errors import BackendError, LhicError, UsageError, message_of, one_line
 from lhic.io.atomic import remove_partial
 
@@ -199,7 +198,6 @@ def _serve(connection: Connection, work: Callable[[Job], Outcome]) -> None:
     """Do the jobs that come, until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_when_told()
-    prepare()
     with suppress(EOFError, OSError):
         while True:
             connection.send(attempt(work, connection.recv()))

@@ -249,6 +249,7 @@ def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 
 def _encode_job(options: argparse.Namespace, job: batch.Job) -> batch.Outcome:
+    console.prepare()  # of a process of its own
     if not options.force and os.path.lexists(job.target):
         _check_encoded(options, job)
         return batch.Outcome(job, "skipped")
@@ -413,6 +414,7 @@ def _decode(options: argparse.Namespace) -> tuple[dict, tuple[int, ...], float |
 
 
 def _decode_job(options: argparse.Namespace, job: batch.Job) -> batch.Outcome:
+    console.prepare()  # of a process of its own
     if not options.force and os.path.lexists(job.target):
         done.check_decoded(job.target, job.source)
         return batch.Outcome(job, "skipped")

@@ -406,7 +406,7 @@ def test_encode_tells_what_a_bound_would_save(tmp_path, capsys):
     assert "|error| <= 0.001" in (found := capsys.readouterr()).out and not found.err
     assert main(["decode", bounded[0], str(tmp_path / "again.npy"), "--verify", str(tmp_path / "cube.npy")]) == 0
     assert "within 0.001" in capsys.readouterr().out
-    assert main(["info", str(tmp_path / "cube.lhic")]) == 0
+    assert main(["info", bounded[0]]) == 0
     assert "coded as" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="2"):
         main(["encode", str(tmp_path / "cube.npy"), str(tmp_path / "x.lhic"), "--max-error", "nan"])

@@ -35,7 +35,8 @@ def test_each_row_codes_what_was_left_out(tmp_path):
     path = settings_of(tmp_path, [{"name": "as before"}, {"name": "and gaps", "imitations": ["gaps"]}])
     before, gaps = compare_copies(path, tmp_path / "out")
     assert before["sensors_percent"] == before["imitations_percent"] == 0
-    assert gaps["one"] != before["one"] and 1 < gaps["two"] < 14
+    # Of few samples the coder's words may be as many.
+    assert gaps["A, many_bands"] != before["A, many_bands"] and 1 < gaps["two"] < 14
     assert gaps["A_percent"] == pytest.approx(100 * (gaps["one"] / before["one"] - 1))
     table = (tmp_path / "out" / "table.md").read_text()
     assert table.count("\n") == 4 and "eight bits" in table

@@ -61,7 +61,7 @@ from lhic.io.memory import memory_budget
 from lhic.io.source import STANDARD, Source, open_source
 from lhic.io.threads import n_threads
 from lhic.stream.header import MAGIC, MAX_AXIS, read_index
-from lhic.stream.metadata import KNOWN, in_samples, write_metadata
+from lhic.stream.metadata import in_samples, write_metadata
 from lhic.stream.packed import MIN_BYTES, write_code
 
 EXIT_DATA = 1
@@ -328,7 +328,6 @@ def _read_metadata(path: str, n_bands: int, output: str | None = None) -> dict:
         if output is not None:
             check_not_input(output, source.fileno())
         metadata = _json(source)
-        _check_lengths(metadata, n_bands)
         write_metadata(metadata, n_bands)
         return metadata
 
@@ -341,14 +340,6 @@ def _json(source: Source) -> Any:
     if found is None:
         raise InvalidCubeError("expected a JSON object, found null")
     return found
-
-
-def _check_lengths(metadata: object, n_bands: int) -> None:
-    """`InvalidCubeError` if a list that has an entry for each band has more of them, or fewer."""
-    for key, value in metadata.items() if isinstance(metadata, dict) else ():
-        expected, _ = KNOWN.get(key, ("", None))
-        if "list of {}" in expected and isinstance(value, list) and len(value) != n_bands:
-            raise InvalidCubeError(f"metadata: {key}: expected {expected.format(n_bands)}, found {len(value)}")
 
 
 # --- decode, verify ---------------------------------------------------------------------------------------------------

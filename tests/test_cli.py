@@ -120,12 +120,12 @@ def test_bounds_that_no_scale_makes_any_of_samples(dtype, scale, bound, words, s
 @pytest.mark.parametrize(
     "metadata, words",
     [
-        ({"wavelengths": [1, 2, 3]}, "wavelengths: expected a list of 30 numbers, found 3"),
-        ({"fwhm": [1] * 31}, "fwhm: expected a list of 30 numbers, found 31"),
-        ({"bad_bands": []}, "bad_bands: expected a list of 30 truth values, found 0"),
-        ({"band_names": ["a"]}, "band_names: expected a list of 30 texts, found 1"),
-        ({"scale": [1, 2]}, "scale: expected a number, or a list of 30 numbers, found 2"),
-        ({"nodata": [None]}, "nodata: expected a number, or a list of 30 numbers or nulls, found 1"),
+        ({"wavelengths": [1, 2, 3]}, "wavelengths: expected a list of 30 numbers, found a list of 3"),
+        ({"fwhm": [1] * 31}, "fwhm: expected a list of 30 numbers, found a list of 31"),
+        ({"bad_bands": []}, "bad_bands: expected a list of 30 truth values, found a list of 0"),
+        ({"band_names": ["a"]}, "band_names: expected a list of 30 texts, found a list of 1"),
+        ({"scale": [1, 2]}, "scale: expected a number, or a list of 30 numbers, found a list of 2"),
+        ({"nodata": [None]}, "nodata: expected a number, or a list of 30 numbers or nulls, found a list of 1"),
     ],
 )
 def test_a_list_of_another_length_than_bands_is_told_with_both(

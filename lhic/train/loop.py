@@ -39,7 +39,7 @@ from lhic.train.grow import grow
 from lhic.train.log import Log
 from lhic.train.loss import mixture_bits
 from lhic.train.sampler import CubeCache, TileSampler, darken_copy, lift
-from lhic.train.sources import expand, open_sources
+from lhic.train.sources import cube_sha256, expand, open_sources
 from lhic.train.start import start_as_predictor
 
 TILE_SIZE = 32
@@ -217,6 +217,8 @@ class _Run:
             "torch": torch.__version__,
             "validation_bps": self.validation,
         }
+        cubes = training_cubes(self.config)
+        info |= {} if cubes is None else {"training_cubes": cubes}
         return Weights(self.config.name, self.config.family, self.average.config.to_dict(), tensors, info)
 
 
@@ -323,6 +325,19 @@ def update_average(average: nn.Module, nets: nn.Module, decay: float) -> None:
     """Move the averaged parameters towards the current ones."""
     targets, sources = list(average.parameters()), list(nets.parameters())
     torch._foreach_lerp_(targets, sources, 1 - decay)
+
+
+def training_cubes(config: TrainConfig) -> list[str] | None:
+    """SHA-256 of the cubes that a run's weights have seen, those of the weights it started from included.
+
+    None where that is not known, or where they are patches by the thousand.
+    """
+    before: list[str] | None = []
+    if config.start_from is not None:
+        before = load_weights(expand(config.start_from)).info.get("training_cubes")
+    if before is None or any(source.kind != "corpus" for source in config.train):
+        return None
+    return sorted({*before, *(cube_sha256(item.load()) for item in open_sources(config.train))})
 
 
 def load_start(nets: BothNets, path: str) -> None:

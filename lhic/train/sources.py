@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
+
+import numpy as np
 
 from lhic.data import Item, open_dataset
 from lhic.errors import ConfigError, DatasetError
@@ -25,6 +28,11 @@ def open_sources(sources: Sequence[SourceConfig]) -> list[Item]:
     if not items:
         raise DatasetError(f"{sources[0].root}: expected at least one cube, found none")
     return items
+
+
+def cube_sha256(cube: np.ndarray) -> str:
+    """Hex, of the samples in little-endian (S, H, W) order, as result rows name cubes."""
+    return hashlib.sha256(np.ascontiguousarray(cube, cube.dtype.newbyteorder("<")).data).hexdigest()
 
 
 def expand(path: str) -> str:

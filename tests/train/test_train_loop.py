@@ -9,8 +9,10 @@ from lhic.errors import CheckpointError, ConfigError
 from lhic.families.weights import load_weights
 from lhic.train import loop, train
 from lhic.train.checkpoint import load_state
-from lhic.train.config import TrainConfig
+from lhic.train.config import SourceConfig, TrainConfig
 from lhic.train.log import COLUMNS
+from lhic.train.loop import training_cubes
+from lhic.train.sources import cube_sha256, open_sources
 from tests.train.conftest import make_settings
 
 
@@ -108,6 +110,18 @@ def test_frozen_attention_stays_at_nothing(finished):
     weights = load_weights(finished[2].weights_path)
     projections = [name for name in weights.tensors if "proj_out" in name]
     assert projections and all(not weights.tensors[name].any() for name in projections)
+
+
+def test_weights_name_the_cubes_that_they_have_seen(finished, tmp_path):
+    config, _, result = finished
+    own = {cube_sha256(item.load()) for item in open_sources(config.train)}
+    assert set(load_weights(result.weights_path).info["training_cubes"]) == own and len(own) == 2
+    np.save(tmp_path / "one.npy", np.zeros((2, 32, 32), np.int16))
+    source = SourceConfig(kind="corpus", root=str(tmp_path))
+    more = config.model_copy(update={"start_from": str(result.weights_path), "train": (source,)})
+    assert own < set(training_cubes(more)) and len(training_cubes(more)) == 3
+    patches = SourceConfig(kind="hyspecnet-11k")
+    assert training_cubes(more.model_copy(update={"train": (patches,)})) is None
 
 
 def test_a_run_may_start_from_weights(finished, settings, tmp_path):

@@ -34,7 +34,7 @@ from lhic.train.ax import augment
 from lhic.train.ax.augment import changed_copy, imitation
 from lhic.train.ax.config import AxTrainConfig
 from lhic.train.ax.network import AxNet, code_length
-from lhic.train.sources import expand, open_sources
+from lhic.train.sources import cube_sha256, expand, open_sources
 
 BATCH_OF_EVALUATION = 1 << 15
 KEEP = 0.998  # of the averaged weights per step
@@ -103,7 +103,7 @@ def observe_item(item: Item, config: AxTrainConfig) -> tuple[str, Observations, 
     kept from run to run.
     """
     cube = item.load()
-    sha256 = _sha256(cube)
+    sha256 = cube_sha256(cube)
     wanted = config.observations
     seed = [config.seed, int(sha256[:8], 16)]
 
@@ -175,11 +175,6 @@ def _read_cache(path: Path) -> Observations:
     with np.load(path, allow_pickle=False) as arrays:
         found = Observations(*(arrays[name] for name in Observations._fields))
     return found._replace(share=float(found.share))
-
-
-def _sha256(cube: np.ndarray) -> str:
-    """Of the samples in little-endian (S, H, W) order, as result rows name cubes."""
-    return hashlib.sha256(np.ascontiguousarray(cube, cube.dtype.newbyteorder("<")).data).hexdigest()
 
 
 def fit(

@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-INDEX, INT32, BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8)
+INDEX, INT32, SHORT, BYTE = (ir.IntType(n_bits) for n_bits in (64, 32, 16, 8))
 FLOAT, DOUBLE = ir.FloatType(), ir.DoubleType()
 _COMPARISONS = {"__lt__": "<", "__le__": "<=", "__gt__": ">", "__ge__": ">=", "__eq__": "=="}
 

@@ -9,21 +9,29 @@ import numpy as np
 
 from lhic.families.ax.planes.tile import Layout
 
+_NO_PLACES = np.zeros(0, np.int64)
+_NO_LEVELS = np.zeros(0, np.uint16)
+
 
 class Levels(NamedTuple):
     """See `planes.tile.Layout`, whose numbers these are, as int64.
 
     first, n_levels, table_start : int64 (P,);  table : int64
+    near_start : int64 (P,), where the levels of a sparse plane's model values begin in `near`
+    near : uint16, for each model value of a sparse plane from `first` on, listed or not, the level nearest to it
     """
 
     first: np.ndarray
     n_levels: np.ndarray
     table_start: np.ndarray
     table: np.ndarray
+    near_start: np.ndarray = _NO_PLACES
+    near: np.ndarray = _NO_LEVELS
 
     def of_first(self, n_planes: int) -> Levels:
         """Those of the first planes."""
-        return Levels(self.first[:n_planes], self.n_levels[:n_planes], self.table_start[:n_planes], self.table)
+        first, n_levels, table_start, table, near_start, near = self
+        return Levels(first[:n_planes], n_levels[:n_planes], table_start[:n_planes], table, near_start, near)
 
     def ends(self) -> tuple[np.ndarray, np.ndarray]:
         """Least and greatest model value of each plane."""
@@ -32,13 +40,44 @@ class Levels(NamedTuple):
         last[sparse] = self.table[(self.table_start + self.n_levels - 1)[sparse]]
         return self.first, last
 
+    def of_values(self, values: np.ndarray) -> np.ndarray:
+        """Level of each value, int32 (P, h, w); any of a value that has none.
+
+        values : int32 (P, h, w), model values
+        """
+        found = values - self.first.astype(np.int32)[:, None, None]
+        spans = self.ends()[1] - self.first + 1
+        for z in np.flatnonzero(self.table_start >= 0):
+            near = self.near[self.near_start[z] : self.near_start[z] + spans[z]]
+            found[z] = near.take(found[z], mode="clip")
+        return found
+
 
 def levels_of(layout: Layout) -> Levels:
-    return Levels(*(np.asarray(a, np.int64) for a in (layout.first, layout.n_levels, layout.table_start, layout.table)))
+    """Of a tile, `near` included."""
+    numbers = (np.asarray(a, np.int64) for a in (layout.first, layout.n_levels, layout.table_start, layout.table))
+    levels = Levels(*numbers)
+    is_sparse = levels.table_start >= 0
+    first, last = levels.ends()
+    spans = np.where(is_sparse, last - first + 1, 0)
+    begins = levels.table_start[is_sparse]
+    # A level is near from the middle between it and the one before on.
+    middles = levels.table.copy()
+    middles[1:] += levels.table[:-1] + 1
+    middles >>= 1
+    middles[begins] = first[is_sparse]
+    lengths = np.diff(middles, append=0)
+    ends_at = begins + levels.n_levels[is_sparse] - 1
+    lengths[ends_at] = last[is_sparse] + 1 - middles[ends_at]
+    own_level = np.arange(len(levels.table)) - np.repeat(begins, levels.n_levels[is_sparse])
+    return levels._replace(near_start=np.cumsum(spans) - spans, near=np.repeat(own_level.astype(np.uint16), lengths))
 
 
 def joined(levels: Iterable[Levels], n_planes: int) -> Levels:
-    """Levels of the planes of several tiles, tile after tile; a tile of fewer planes has idle ones, of two levels."""
+    """Levels of the planes of several tiles, tile after tile, without `near`.
+
+    A tile of fewer planes has idle ones, of two levels.
+    """
     first, n_levels, starts, tables = [], [], [], []
     n_listed = 0
     for some in levels:

@@ -37,10 +37,11 @@ from lhic.families.ax.parameters import (
     group_planes,
 )
 from lhic.families.ax.planes.near_lossless import MAX_ERROR
-from lhic.families.ax.planes.tile import Layout, Planes, check_nodata, join_tile, read_side, split_tile
+from lhic.families.ax.planes.tile import Layout, check_nodata, join_tile, read_side, split_tile
 from lhic.families.ax.schedule import Group, run_groups
 from lhic.families.ax.spec import PLANE_LAG, PRECISION, epoch_of
 from lhic.families.family import Encoded, Model, Work
+from lhic.io.threads import side_by_side
 from lhic.stream.tiles import Section, TileGrid
 from lhic.stream.varint import Reader, write_varint
 
@@ -50,6 +51,7 @@ TUNING_SAMPLES = 150_000  # of one tile
 HELD_OUT = 5  # one of so many says what tuning saves
 SAMPLES_A_WEIGHT = 16  # of a cube, at least: a weight's change takes some 4 bits, a sample saves 0.3 at best
 SAMPLES_AT_ONCE = 1 << 22  # of tiles in memory together
+MOST_PREPARING = 2  # threads that describe tiles before they are coded: many short calls, so more wait for each other
 SAMPLES_ON_DEVICE = 1 << 26  # a GPU wants many tiles at once; its own memory is `gpu.batch`'s
 BATCHES_OF_DEVICE = 4  # in memory together, so that the host has something to do beside it
 # Memory of a tile beside what the walk remembers:
@@ -187,8 +189,9 @@ class AxModel(Model):
         return coded if pays and len(coded) <= MAX_CHANGES_BYTES else b""
 
     def compile_kernels(self) -> None:
-        """Those of tuning, too, if the model tunes by itself."""
+        """Those of histograms with gaps, too, and those of tuning if the model tunes by itself."""
         super().compile_kernels()
+        split_tile((np.arange(3 * 8 * 8) % 7 * 100).reshape(3, 8, 8).astype("uint16"))
         if self.settings.tuning_steps and self.device == "cpu":
             from lhic.families.ax import tune
 
@@ -293,9 +296,10 @@ class AxModel(Model):
 
         if self.device != "cpu":
             return pipelined(tiles, sizes, self.samples_on_device, prepare, run, finish)
-        jobs = [prepare(tile) for tile in tiles]
+        n_threads = min(work.threads, MOST_PREPARING)
+        jobs = side_by_side(prepare, tiles, n_threads)
         run(jobs)
-        return [finish(job) for job in jobs]
+        return side_by_side(finish, jobs, n_threads)
 
     def _run(self, jobs: Sequence[_Job], settings: StreamParameters, work: Work) -> None:
         if self.device != "cpu" and not any(job.wants_intervals for job in jobs):
@@ -479,7 +483,7 @@ class _EncodeJob(_Job):
     @cached_property
     def level_of(self) -> np.ndarray:
         """Level of each value, int32 (P, h, w); a device finds them itself."""
-        return self.oriented(_levels_of(self.planes))
+        return np.ascontiguousarray(self.oriented(self.levels.of_values(self.planes.values)))
 
     def coding(self, first: int, end: int) -> walk.Coding:
         n_symbols = (end - first) * self.shape[0] * self.shape[1]
@@ -552,13 +556,3 @@ def _coding_order(first: int, end: int, coded: np.ndarray) -> tuple[np.ndarray, 
     step = 2 * rows + columns + PLANE_LAG * (planes - first)
     order = np.lexsort((rows, planes, step))
     return planes[order], rows[order], columns[order]
-
-
-def _levels_of(planes: Planes) -> np.ndarray:
-    """Level of each value, int32 (P, h, w)."""
-    found = planes.values - planes.first[:, None, None]
-    for z in np.flatnonzero(planes.table_start >= 0):
-        start = planes.table_start[z]
-        table = planes.table[start : start + planes.n_levels[z]]
-        found[z] = np.searchsorted(table, planes.values[z])
-    return np.ascontiguousarray(found, np.int32)

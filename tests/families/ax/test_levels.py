@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as st_numpy
 
 from lhic.cube import DTYPES
 from lhic.errors import CorruptStreamError
+from lhic.families.ax.levels import levels_of
 from lhic.families.ax.planes.bands import Kind
 from lhic.families.ax.planes.tile import Layout, Planes, join_tile, read_side, split_tile
 from lhic.stream.packed import write_packed
@@ -234,3 +235,19 @@ def test_the_example_of_the_format():
     """docs/format_lhic_ax_side.md, section 7."""
     planes, side = split_tile(np.array([[[7, 9, 8]], [[5, 5, 5]]], "uint8"))
     assert side.hex(" ") == "00 0a 4b 00 0e 03 04" and planes.values.tolist() == [[[-1, 1, 0]]]
+
+
+@given(tile=tiles())
+@settings(deadline=None, max_examples=60)
+def test_levels_of_values_and_those_near(tile):
+    planes, _ = split_tile(tile)
+    levels = levels_of(planes)
+    found = levels.of_values(planes.values)
+    data = ~planes.mask
+    for z, (n, start) in enumerate(zip(levels.n_levels, levels.table_start, strict=True)):
+        own = levels.first[z] + np.arange(n) if start < 0 else levels.table[start : start + n]
+        assert np.array_equal(own[found[z][data]], planes.values[z][data])
+        if start >= 0:
+            values = np.arange(own[0], own[-1] + 1)
+            near = levels.near[levels.near_start[z] : levels.near_start[z] + len(values)]
+            assert np.array_equal(np.abs(values - own[near]), np.abs(values[:, None] - own).min(1))

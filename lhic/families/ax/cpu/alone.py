@@ -32,6 +32,7 @@ from lhic.kernels.vectors import (
     DOUBLE,
     INDEX,
     INT32,
+    SHORT,
     Vector,
     constant,
     kernel,
@@ -326,21 +327,17 @@ class _Plane(NamedTuple):
 
         return self.either(builder, of_dense, of_sparse).to(DOUBLE)
 
-    def near(self, builder, value: Vector) -> Vector:
-        """A level whose model value is near, int32."""
+    def near(self, builder, value: Vector, levels: ir.Value) -> Vector:
+        """The level whose model value is nearest, int32.  levels : address of `Levels.near`, of a sparse plane."""
 
         def of_dense():
             return value - self.firsts(builder)
 
         def of_sparse():
-            def halve(k, bounds):
-                low, high = (Vector(builder, bound) for bound in bounds)
-                middle = low + high + 1 >> 1
-                is_below = table_entries(builder, self.table, middle, INDEX).to(INT32) <= value
-                return [where(is_below, middle, low).value, where(is_below, high, middle - 1).value]
-
-            start = [value.like(0).value, (self.counts(builder) - 1).value]
-            return Vector(builder, loop(builder, constant(17), 1, start, halve)[0])
+            last = builder.sub(self.n_levels, constant(1))
+            least, greatest = (load_all(builder, self.table, at, _LONGS).to(INT32) for at in (constant(0), last))
+            place = value.maximum(least).minimum(greatest) - least
+            return table_entries(builder, levels, place, SHORT).to(INT32) & 0xFFFF
 
         found = self.either(builder, of_dense, of_sparse)
         return found.maximum(0).minimum(self.counts(builder) - 1)
@@ -415,7 +412,7 @@ def _intervals_tile(repeats: bool):
 
 def _guess_tile(repeats: bool):
     @kernel
-    def tile(builder, slots, levels, starts, ends, first, n_levels, table, mean, factor, candidates, weights, q):
+    def tile(builder, slots, levels, starts, ends, first, n_levels, table, near, mean, factor, candidates, weights, q):
         """For the samples from q on a level that most likely holds the slot, where it begins and ends: all int32."""
         plane = _Plane(first, n_levels, table)
         mixture = _mixture(builder, mean, factor, candidates, weights, q, repeats)
@@ -423,7 +420,7 @@ def _guess_tile(repeats: bool):
         centre = (mixture.mean * 2.0**-MEAN_BITS + 0.5).floor().to(INT32)
         # Without what each level has at least, which below the mean are about as many as there are levels.
         count = plane.counts(builder)
-        share = (slot - plane.near(builder, centre)).to(DOUBLE) / (count.like(spec.TOTAL) - count).to(DOUBLE)
+        share = (slot - plane.near(builder, centre, near)).to(DOUBLE) / (count.like(spec.TOTAL) - count).to(DOUBLE)
         if repeats:
             weight = mixture.weight.to(INT32).to(DOUBLE) * 2.0**-WEIGHT_BITS
             rest = weight.like(1.0) - weight
@@ -438,7 +435,7 @@ def _guess_tile(repeats: bool):
         if repeats:
             candidate = mixture.candidate
             value = where(is_below, value.minimum(candidate), where(is_above, value.maximum(candidate), candidate))
-        level = plane.near(builder, value.to(INT32))
+        level = plane.near(builder, value.to(INT32), near)
         store(builder, level, levels, constant(0))
         store(builder, mixture.cumulative(builder, plane, level), starts, constant(0))
         store(builder, mixture.cumulative(builder, plane, level + 1), ends, constant(0))

@@ -23,6 +23,12 @@ def table_address(z, levels):
     return address(levels.table) + 8 * start if start >= 0 else 0
 
 
+@njit(inline="always")
+def near_address(z, levels):
+    """Where the levels of the plane's model values are, `levels.Levels.near`."""
+    return address(levels.near) + 2 * levels.near_start[z]
+
+
 @njit
 def encode_wave(z, levels, mixtures, coded, n, starts, freqs, cursor):
     """Append the intervals of ``mixtures.levels``, where `coded`; returns the new length."""
@@ -103,15 +109,9 @@ def model_value(level, z, levels):
     return levels.first[z] + level if start < 0 else levels.table[start + level]
 
 
-@njit
+@njit(inline="always")
 def level_near(value, z, levels):
-    """Level of a sparse plane whose model value is near `value`: where a search begins, which decides nothing."""
+    """Level of a sparse plane whose model value is nearest to `value`: where a search begins."""
     start = levels.table_start[z]
-    low, high = np.int64(0), levels.n_levels[z] - 1
-    while low < high:
-        middle = (low + high + 1) >> 1
-        if levels.table[start + middle] <= value:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    first, last = levels.table[start], levels.table[start + levels.n_levels[z] - 1]
+    return np.int64(levels.near[levels.near_start[z] + min(max(value, first), last) - first])

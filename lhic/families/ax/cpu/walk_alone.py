@@ -11,7 +11,7 @@ from lhic.families.ax import pixel, spec
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu import alone
 from lhic.families.ax.cpu.alone import HIGH, LANES, LOW, MAGNITUDE, TOTAL_SIZE
-from lhic.families.ax.cpu.coder import model_value
+from lhic.families.ax.cpu.coder import model_value, near_address, table_address
 from lhic.families.ax.cpu.learn import begin_plane, end_epoch, weights_of
 from lhic.families.ax.cpu.pictures import PIXEL_BYTES, store, wave_rows
 from lhic.families.ax.cpu.predict import inside, predict, source_of
@@ -195,8 +195,7 @@ def _encode(z, wave, first, n, coded, table, constants, levels, scratch, coding)
             mixtures.levels[q] = min(max(np.int64(mixtures.levels[q]), np.int64(0)), last)
     starts, freqs = address(mixtures.starts), address(mixtures.freqs)
     mean, factor = address(mixtures.parts[0, 0]), address(mixtures.parts[0, 1])
-    start = levels.table_start[z]
-    place = address(levels.table) + 8 * start if start >= 0 else 0
+    place = table_address(z, levels)
     if table.repeats:
         alone.intervals_tile_of_repeats(
             address(mixtures.levels), starts, freqs, levels.first[z], levels.n_levels[z], place, mean, factor,
@@ -226,8 +225,7 @@ def _decode(z, wave, first, n, coded, table, levels, scratch, coding):
     mixtures, states, cursor = scratch.mixtures, coding.states, coding.cursor
     n_lanes = states.size
     at_once = min(LANES, n_lanes)
-    start = levels.table_start[z]
-    place = address(levels.table) + 8 * start if start >= 0 else 0
+    place, near = table_address(z, levels), near_address(z, levels)
     mean, factor = address(mixtures.parts[0, 0]), address(mixtures.parts[0, 1])
     slots, found, begins, ends = scratch.search[0], scratch.search[1], scratch.search[2], scratch.search[3]
     for q in range(0, n, at_once):
@@ -240,12 +238,12 @@ def _decode(z, wave, first, n, coded, table, levels, scratch, coding):
         if table.repeats:
             alone.guess_tile_of_repeats(
                 address(slots), address(found), address(begins), address(ends), levels.first[z], levels.n_levels[z],
-                place, mean, factor, address(scratch.candidates), address(scratch.repeat_weights), q,
+                place, near, mean, factor, address(scratch.candidates), address(scratch.repeat_weights), q,
             )  # fmt: skip
         else:
             alone.guess_tile(
                 address(slots), address(found), address(begins), address(ends), levels.first[z], levels.n_levels[z],
-                place, mean, factor, 0, 0, q,
+                place, near, mean, factor, 0, 0, q,
             )  # fmt: skip
         lane = cursor[0] % n_lanes
         for s in range(n_here):
@@ -308,8 +306,7 @@ def _cumulative(z, q, level, table, levels, scratch):
     for s in range(LANES):
         search[4, s] = level
         twice[0, s], twice[1, s] = scratch.mixtures.parts[0, 0, q], scratch.mixtures.parts[0, 1, q]
-    start = levels.table_start[z]
-    place = address(levels.table) + 8 * start if start >= 0 else 0
+    place = table_address(z, levels)
     if table.repeats:
         for s in range(LANES):
             weights[0, s], weights[1, s] = scratch.candidates[q], scratch.repeat_weights[q]

@@ -202,7 +202,7 @@ def _write_levels(used: list[np.ndarray]) -> bytes:
     is_set = plain != 0
     alike = [np.count_nonzero((plain[n:] == plain[:-n]) & is_set[n:]) for n in range(1, min(MAX_PERIOD, len(plain)))]
     period = int(np.argmax(alike)) + 1 if alike and 2 * max(alike) > np.count_nonzero(is_set) else 0
-    return write_packed(plain.tobytes(), [0, period])
+    return write_packed(plain.tobytes(), [0, period] if period > 1 else [0])
 
 
 def read_bands(

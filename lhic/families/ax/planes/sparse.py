@@ -2,25 +2,35 @@
 
 Scaled or resampled data use some levels often and their neighbours never; any noisy band uses the levels in its tails
 here and there.  Only in the first case does a list pay, and often only in part of the range: elsewhere every level is
-listed, which costs nothing.
+listed, which costs nothing.  Bits are whole numbers of 2^-16 bits, so that every machine decides alike.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from lhic.stream.packed import write_packed
+from lhic.kernels.jit import njit
 
 REACH = 8
 """Levels on each side that say how densely levels are used around one."""
 BLOCK = 128
 """Levels that are listed exactly, or all."""
-MARGIN = 1.1
+ONE = 1 << 16
+"""A bit."""
+MARGIN = 11, 10
 BLOCK_MARGIN_BITS = 4
 PLANE_MARGIN_BITS = 32
 """What a list must save: the estimated cost times `MARGIN`, and some bits more."""
-HOPELESS = 0.4
+HOPELESS = 4, 10
 """Part of the estimated cost that even regular gaps save, each level between them being there for a sample at least."""
+HISTORY = 12
+"""Levels before one that say whether it is listed, where gaps are regular."""
+FAR = 1 << HISTORY // 2
+"""Levels back from which on distances are one."""
+MOST_SEEN = 255
+"""How often a history counts at most."""
+LOG2 = np.round(ONE * np.log2(np.arange(2 * MOST_SEEN + 6).clip(1))).astype(np.int64)
+"""Of 1, 2, .. as bits; of 0, which is not asked for, 0."""
 
 
 def max_listed(n_pixels: int) -> int:
@@ -38,51 +48,73 @@ def levels_worth_listing(places: np.ndarray, weights: np.ndarray, n_pixels: int)
     n_levels = int(places[-1]) + 1
     if len(places) == n_levels:
         return None
-    used = np.zeros(n_levels, bool)
-    used[places] = True
-    saved = _saved_bits(used, places, weights)
-    if saved.sum() < PLANE_MARGIN_BITS:
+    samples = np.zeros(n_levels, np.int64)
+    samples[places] = weights
+    used = samples > 0
+    saved, cost = _weighed(used, samples)
+    if saved.sum() < PLANE_MARGIN_BITS * ONE:
         return None
-    cost = _list_bits(used)
-    in_block = np.arange(0, n_levels, BLOCK)
-    pays = np.add.reduceat(saved, in_block) > MARGIN * np.add.reduceat(cost, in_block) + BLOCK_MARGIN_BITS
-    in_part = np.repeat(pays, BLOCK)[:n_levels]
-
-    candidates = [(used, saved, float(cost.sum()))]
+    pays = MARGIN[1] * (saved - BLOCK_MARGIN_BITS * ONE) > MARGIN[0] * cost
+    candidates = [(used, int(saved.sum()), int(cost.sum()))]
     if pays.any() and not pays.all():
-        filled = used | ~in_part
-        candidates.append((filled, _saved_bits(filled, places, weights), float(cost[in_part].sum())))
-    best, best_net = None, float(PLANE_MARGIN_BITS)
-    for listed, bits, estimate in candidates:
-        total = float(bits.sum())
-        if total > max(best_net, HOPELESS * estimate) and np.count_nonzero(listed) <= max_listed(n_pixels):
-            net = total - MARGIN * estimate
-            # Packed, a list takes less than densities say where its gaps are regular.
-            if net <= best_net or len(candidates) > 1:
-                net = total - MARGIN * min(estimate, 8 * len(write_packed(np.packbits(listed).tobytes())))
+        filled = used | ~np.repeat(pays, BLOCK)[:n_levels]
+        candidates.append((filled, int(_weighed(filled, samples)[0].sum()), int(cost[pays].sum())))
+    best, best_net = None, PLANE_MARGIN_BITS * ONE
+    for listed, total, estimate in candidates:
+        is_hopeless = HOPELESS[1] * total <= HOPELESS[0] * estimate
+        if total > best_net and not is_hopeless and np.count_nonzero(listed) <= max_listed(n_pixels):
+            net = total - MARGIN[0] * min(estimate, int(_regular_bits(listed))) // MARGIN[1]
             if net > best_net:
                 best, best_net = listed, net
     return best
 
 
-def _saved_bits(listed: np.ndarray, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """float64, bits that the samples of each level save a coder that else takes all levels within `REACH` for equal."""
-    n_near, width = _near(listed)
-    saved = np.zeros(len(listed))
-    saved[places] = -np.log2(n_near[places] / width[places]) * weights
-    return saved
+@njit(nogil=True)
+def _weighed(listed, samples):
+    """What a list saves and what it takes, of each block of levels: bits, int64.
+
+    Saved is what the samples of a level cost a coder that takes all levels within `REACH` for equal; a list takes what
+    says of each level whether it is listed, given how many others around it are.
+    """
+    n_levels = listed.size
+    n_blocks = (n_levels + BLOCK - 1) // BLOCK
+    saved, cost = np.zeros(n_blocks, np.int64), np.zeros(n_blocks, np.int64)
+    near = end = 0
+    for at in range(n_levels):
+        while end < min(at + REACH + 1, n_levels):
+            near += listed[end]
+            end += 1
+        begin = max(at - REACH, 0)
+        if begin > 0:
+            near -= listed[begin - 1]
+        width = end - begin
+        if samples[at] > 0:
+            saved[at // BLOCK] += (LOG2[width] - LOG2[near]) * samples[at]
+        others = 2 * (near - listed[at]) + 1  # of 2 * width
+        cost[at // BLOCK] += LOG2[2 * width] - LOG2[others if listed[at] else 2 * width - others]
+    return saved, cost
 
 
-def _list_bits(listed: np.ndarray) -> np.ndarray:
-    """float64, bits to say whether each level is listed, given how many others around it are."""
-    n_near, width = _near(listed)
-    share = (n_near - listed + 0.5) / width  # of the others, 0 < share < 1
-    return -np.log2(np.where(listed, share, 1 - share))
+@njit(nogil=True)
+def _regular_bits(listed):
+    """Bits to say of each level whether it is listed, where gaps are regular.
 
-
-def _near(listed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Listed levels within `REACH` of each, itself included, and all levels there."""
-    running = np.concatenate([[0], np.cumsum(listed)])
-    at = np.arange(len(listed))
-    begin, end = np.maximum(at - REACH, 0), np.minimum(at + REACH + 1, len(listed))
-    return running[end] - running[begin], end - begin
+    The better of two ways to know: by which of the `HISTORY` levels before it are, or by how far back the last one is,
+    and how far before that one the last but one.
+    """
+    seen = np.zeros((2, 1 << HISTORY, 2), np.int64)
+    bits = np.zeros(2, np.int64)
+    history = since = gap = 0
+    for at in range(listed.size):
+        own = np.int64(listed[at])
+        for way, known in enumerate((history, gap * FAR + since)):
+            n, n_own = seen[way, known, 0] + seen[way, known, 1], seen[way, known, own]
+            bits[way] += LOG2[2 * n + 2] - LOG2[2 * n_own + 1]
+            if n < MOST_SEEN:
+                seen[way, known, own] += 1
+        history = (history << 1 | own) & ((1 << HISTORY) - 1)
+        if own:
+            since, gap = 0, since
+        else:
+            since = min(since + 1, FAR - 1)
+    return min(bits[0], bits[1])

@@ -18,7 +18,7 @@ from lhic.families.ax.cpu.state import Scratch, new_scratch, new_state
 from lhic.families.ax.integer_net import IntegerNet, shapes
 from lhic.families.ax.levels import Levels, levels_of
 from lhic.families.ax.parameters import group_planes
-from lhic.families.ax.planes.tile import split_tile
+from lhic.families.ax.planes.tile import planes_of
 from lhic.families.ax.spec import epoch_of, n_features
 from lhic.io import threads
 
@@ -58,7 +58,7 @@ def observe(
 
     rng : without it about so many samples that are evenly spread, the same ones in all versions of any library
     """
-    planes, _ = split_tile(cube, max_error)
+    planes = planes_of(cube, max_error)
     if cube.shape[1] > cube.shape[2]:
         planes_values, mask = planes.values.swapaxes(1, 2), planes.mask.T
     else:

@@ -19,6 +19,7 @@ from lhic.families.ax.elementary import LOG2, exp2, log2
 from lhic.families.ax.integer_net import EXACT, FRACTION_BITS
 from lhic.families.ax.observe import Observations, draw
 from lhic.families.ax.spec import ACTIVATION_BITS, ACTIVATION_LIMIT, FEATURE_BITS, LIMIT, WEIGHT_BITS
+from lhic.io.threads import side_by_side
 from lhic.kernels.jit import njit
 
 BATCH = 3072
@@ -41,7 +42,7 @@ GRADIENT_LIMIT = 2.0**7  # gradients of weights: 2^12 samples * 2^7 * 2^5 in 2^-
 GREATEST_ACTIVATION = ACTIVATION_LIMIT * 2.0**-ACTIVATION_BITS
 
 
-def tune(tensors: dict[str, np.ndarray], seen: Observations, n_steps: int) -> dict[str, np.ndarray]:
+def tune(tensors: dict[str, np.ndarray], seen: Observations, n_steps: int, n_threads: int = 1) -> dict[str, np.ndarray]:
     """Weights better suited to what was observed.
 
     tensors : int32, of `integer_net.shapes`
@@ -54,7 +55,7 @@ def tune(tensors: dict[str, np.ndarray], seen: Observations, n_steps: int) -> di
         chosen = draw(step, BATCH, len(seen.error))
         left = [share * moment for share, moment in zip(left, MOMENTS, strict=True)]
         rate = _learning_rate(step / n_steps) / (1 - left[0])
-        for k, gradient in enumerate(_gradients(layers, seen.features[chosen], known[chosen])):
+        for k, gradient in enumerate(_gradients(layers, seen.features[chosen], known[chosen], n_threads)):
             first[k] += (1 - MOMENTS[0]) * (gradient - first[k])
             second[k] += (1 - MOMENTS[1]) * (gradient * gradient - second[k])
             layers[k] -= rate * first[k] / (np.sqrt(second[k] / (1 - left[1])) + 1e-8)
@@ -119,29 +120,77 @@ def _forward(layers: list[np.ndarray], features: np.ndarray) -> list[np.ndarray]
     """Inputs of each layer, and the last one's sums, float64 (n, ...)."""
     values = [features * 2.0**-FEATURE_BITS]
     for weight, bias in zip(layers[:-2:2], layers[1:-2:2], strict=True):
-        sums = values[-1] @ weight.T
-        sums += bias
+        sums = _sums(values[-1], weight, bias)
         _round(sums, ACTIVATION_GRID, 0.0, GREATEST_ACTIVATION)
         values.append(sums)
-    return [*values, values[-1] @ layers[-2].T + layers[-1]]
+    return [*values, _sums(values[-1], layers[-2], layers[-1])]
 
 
-def _gradients(layers: list[np.ndarray], features: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
+def _gradients(
+    layers: list[np.ndarray], features: np.ndarray, known: np.ndarray, n_threads: int = 1
+) -> list[np.ndarray]:
     """Of the mean loss of some samples, for each array of `_layers`."""
+    n = len(known)
+    parts = [slice(n * k // n_threads, n * (k + 1) // n_threads) for k in range(n_threads)]
+    sums = side_by_side(lambda part: _sums_of_gradients(layers, features[part], known[part]), parts, n_threads)
+    return [sum(of_parts[1:], of_parts[0]) / n for of_parts in zip(*sums, strict=True)]
+
+
+def _sums_of_gradients(layers: list[np.ndarray], features: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
     *values, outputs = _forward(layers, features)
     back = np.empty_like(outputs)
     _loss(outputs, known, np.empty(len(known)), back)
     found = []
     for weight, inputs in zip(layers[-2::-2], values[::-1], strict=True):
         _round(back, GRADIENT_GRID, -GRADIENT_LIMIT, GRADIENT_LIMIT)
-        found += [back.sum(0) / len(known), back.T @ inputs / len(known)]
+        found += [back.sum(0), _products(back, inputs)]
         if inputs is not values[0]:
-            back = back @ weight
+            back = _sums(back, np.ascontiguousarray(weight.T), np.zeros(weight.shape[1]))
             back *= (inputs > 0) & (inputs < GREATEST_ACTIVATION)
     return found[::-1]
 
 
-@njit
+# The products of matrices are small; threads of a library that multiplies larger ones wait for each other where another
+# process has their core, and then take ten times as long.
+
+
+@njit(nogil=True, fastmath={"reassoc", "contract"})
+def _sums(inputs, weights, bias):
+    """``inputs @ weights.T + bias``, whose sums are exact."""
+    n, n_inputs, n_outputs = inputs.shape[0], inputs.shape[1], weights.shape[0]
+    turned = np.zeros((n_inputs + 3, n_outputs))
+    turned[:n_inputs] = weights.T
+    line = np.zeros(n_inputs + 3)
+    out = np.empty((n, n_outputs))
+    for q in range(n):
+        own = out[q]
+        own[:] = bias
+        line[:n_inputs] = inputs[q]
+        for i in range(0, n_inputs, 4):
+            a, b, c, d = line[i], line[i + 1], line[i + 2], line[i + 3]
+            for r in range(n_outputs):
+                own[r] += (turned[i, r] * a + turned[i + 1, r] * b) + (turned[i + 2, r] * c + turned[i + 3, r] * d)
+    return out
+
+
+@njit(nogil=True, fastmath={"reassoc", "contract"})
+def _products(left, right):
+    """``left.T @ right``, whose sums are exact."""
+    n, n_rows, n_columns = left.shape[0], left.shape[1], right.shape[1]
+    out = np.zeros((n_rows, n_columns))
+    for q in range(0, n - 3, 4):
+        for r in range(n_rows):
+            a, b, c, d = left[q, r], left[q + 1, r], left[q + 2, r], left[q + 3, r]
+            for i in range(n_columns):
+                out[r, i] += (right[q, i] * a + right[q + 1, i] * b) + (right[q + 2, i] * c + right[q + 3, i] * d)
+    for q in range(n // 4 * 4, n):
+        for r in range(n_rows):
+            for i in range(n_columns):
+                out[r, i] += right[q, i] * left[q, r]
+    return out
+
+
+@njit(nogil=True)
 def _round(values, grid, low, high):
     """In place, to multiples of a power of two within [low, high]."""
     scale = 1 / grid
@@ -155,7 +204,7 @@ def _sigmoid(value):
     return 1 / (1 + exp2(-value / LOG2))
 
 
-@njit
+@njit(nogil=True)
 def _loss(outputs, known, bits, gradient):
     """Ideal bits of each sample, float64 (n,), and the gradient of their sum.  outputs, gradient : float64 (n, 3 K)."""
     n, n_components = outputs.shape[0], outputs.shape[1] // 3

@@ -16,7 +16,7 @@ import torch
 from lhic.errors import UsageError
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.observe import Observations, observe
-from lhic.families.ax.planes.tile import split_tile
+from lhic.families.ax.planes.tile import planes_of
 from lhic.families.ax.spec import MAX_BELOW, POWER_TABLE
 from lhic.families.registry import find_weights
 from lhic.families.weights import load_weights
@@ -74,7 +74,7 @@ def view(cube: np.ndarray, model: str | os.PathLike) -> View:
     net = load_net(model)
     if cube.shape[1] * cube.shape[2] > MAX_PIXELS:
         raise UsageError(f"cube: expected at most {MAX_PIXELS} pixels, found {cube.shape[1]} x {cube.shape[2]}")
-    planes, _ = split_tile(cube)
+    planes = planes_of(cube)
     seen = observe(cube, net.config, cube.size * 2, np.random.default_rng(0))  # a band of 32 bits has two planes
     band = np.repeat(np.asarray(planes.band, np.int64), int((~planes.mask).sum()))
     parts = [_bits_and_mixture(net, seen, slice(n, n + AT_ONCE)) for n in range(0, len(band), AT_ONCE)]

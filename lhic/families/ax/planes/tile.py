@@ -84,6 +84,12 @@ def split_tile(tile: np.ndarray, max_error: int = 0, nodata: int | None = None) 
     >>> bool((join_tile(layout, planes.values) == tile).all())
     True
     """
+    planes = planes_of(tile, max_error, nodata)
+    return planes, write_side(planes)
+
+
+def planes_of(tile: np.ndarray, max_error: int = 0, nodata: int | None = None) -> Planes:
+    """The planes alone; see `split_tile`."""
     flat = tile.reshape(len(tile), -1)
     varies = flat.min(axis=1) != flat.max(axis=1)
     exact = nodata if max_error else None
@@ -97,8 +103,12 @@ def split_tile(tile: np.ndarray, max_error: int = 0, nodata: int | None = None) 
         else:
             bands.append(Band(Kind.CONSTANT, int(samples[0]), int(samples[0])))
     layout = _lay_out(bands, masked if has_mask else None, mask, tile.shape, tile.dtype, max_error)
-    planes = Planes(**vars(layout), values=_values(layout, tile))
-    return planes, write_mask(mask) + write_bands(bands, layout.nodata)
+    return Planes(**vars(layout), values=_values(layout, tile))
+
+
+def write_side(layout: Layout) -> bytes:
+    """The side section, all that `read_side` needs to make the layout again."""
+    return write_mask(layout.mask) + write_bands(layout.bands, layout.nodata)
 
 
 def check_nodata(tile: np.ndarray, decoded: np.ndarray, nodata: int, max_error: int) -> None:

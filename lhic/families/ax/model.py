@@ -37,7 +37,7 @@ from lhic.families.ax.parameters import (
     group_planes,
 )
 from lhic.families.ax.planes.near_lossless import MAX_ERROR
-from lhic.families.ax.planes.tile import Layout, check_nodata, join_tile, read_side, split_tile
+from lhic.families.ax.planes.tile import Layout, check_nodata, join_tile, planes_of, read_side, write_side
 from lhic.families.ax.schedule import Group, run_groups
 from lhic.families.ax.spec import PLANE_LAG, PRECISION, epoch_of
 from lhic.families.family import Encoded, Model, Work
@@ -191,7 +191,7 @@ class AxModel(Model):
     def compile_kernels(self) -> None:
         """Those of histograms with gaps, too, and those of tuning if the model tunes by itself."""
         super().compile_kernels()
-        split_tile((np.arange(3 * 8 * 8) % 7 * 100).reshape(3, 8, 8).astype("uint16"))
+        planes_of((np.arange(3 * 8 * 8) % 7 * 100).reshape(3, 8, 8).astype("uint16"))
         if self.settings.tuning_steps and self.device == "cpu":
             from lhic.families.ax import tune
 
@@ -470,7 +470,7 @@ class _EncodeJob(_Job):
         n_threads: int,
         nodata: int | None = None,
     ):
-        planes, self.side = split_tile(tile, settings.max_error, nodata)
+        planes = planes_of(tile, settings.max_error, nodata)
         super().__init__(model, planes, settings, len(planes.band), n_threads)
         self.decoded = join_tile(planes, planes.values) if settings.max_error else tile
         if nodata is not None:
@@ -479,6 +479,11 @@ class _EncodeJob(_Job):
         self.values = np.ascontiguousarray(self.oriented(planes.values), np.int32)
         self.codings: dict[int, walk.Coding] = {}  # of groups that are not coded yet, by number
         self.parts: dict[int, bytes] = {}  # of the samples section, by number
+
+    @cached_property
+    def side(self) -> bytes:
+        """The side section."""
+        return write_side(self.planes)
 
     @cached_property
     def level_of(self) -> np.ndarray:
@@ -504,9 +509,11 @@ class _EncodeJob(_Job):
         return self.oriented(costs)
 
     def has_walked(self, number: int) -> None:
-        """Code a group's intervals at once, beside the other groups' walks, and forget them."""
+        """Code a group's intervals at once, and with the first the side section, beside the other groups' walks."""
         if self.wants_intervals:
             return
+        if number == 0:
+            self.side  # noqa: B018 (it is kept)
         coding = self.codings.pop(number)
         encoder = RansEncoder(self.settings.n_lanes, PRECISION)
         n_symbols = int(coding.n_symbols[0])

@@ -139,8 +139,10 @@ def describe(samples: np.ndarray, max_error: int, exact: int | None = None) -> B
     regular = slice(first, len(levels) - (above is not None))
     lo, hi = int(levels[regular][0]), int(levels[regular][-1])
 
-    cells, starts = np.unique(quantise(levels[regular], max_error), return_index=True)
-    weights = np.add.reduceat(counts[regular], starts)
+    cells, weights = levels[regular], counts[regular]
+    if max_error:
+        cells, starts = np.unique(quantise(cells, max_error), return_index=True)
+        weights = np.add.reduceat(weights, starts)
     band = Band(Kind.DENSE, lo, hi, below, above)
     if len(cells) == 1 and below is None and above is None:
         value = int(reconstruct(cells, max_error, lo, hi)[0])

@@ -155,8 +155,8 @@ def train_presets(context, preset=None):
 
 @task(
     help={
-        "name": "cross-validation, ablations, copies, noise-floor, floats, windows, large-scene, linerwkv, bit-planes, "
-        "spectral-transform, published-size or published-size-whole",
+        "name": "cross-validation, ablations, copies, noise-floor, floats, windows, large-scene, speeds, threads, "
+        "linerwkv, bit-planes, spectral-transform, published-size or published-size-whole",
         "out": "folder below results/; default: local/<name>",
     }
 )

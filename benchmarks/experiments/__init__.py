@@ -1,5 +1,5 @@
 """Experiments: lhic-ax without a scene, sensor or part, or on other copies; noise; floats; windows; a large scene;
-ideas of other learned codecs; LHIC-BP at its published size."""
+speed; threads; ideas of other learned codecs; LHIC-BP at its published size."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ EXPERIMENTS = {
     "noise-floor": "measure_floors",
     "windows": "measure_windows",
     "large-scene": "measure_large_scene",
+    "speeds": "measure_speeds",
+    "threads": "measure_threads",
     "linerwkv": "measure_linerwkv",
     "bit-planes": "measure_bit_planes",
     "spectral-transform": "measure_spectral_transform",

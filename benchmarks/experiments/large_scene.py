@@ -65,6 +65,7 @@ def measured(patch: np.ndarray, folder: Path, out: Path) -> list[dict]:
     rows: list[dict] = []
     streams: list[windows.NamedFile] = []
     for model, side in tqdm(STREAMS, desc="large scene", unit="stream"):
+        compile_kernels(patch, model, folder)
         stream, again = folder / f"{model}-{side}.lhic", folder / "again.tif"
         encode = ["encode", "scene.tif", stream.name, "--model", model, "--tile", f"{side}x{side}", "--device", "cpu"]
         decode = ["decode", stream.name, again.name, "--device", "cpu"]
@@ -80,6 +81,13 @@ def measured(patch: np.ndarray, folder: Path, out: Path) -> list[dict]:
         streams.append(windows.of_stream(model, side, stream))
     windows.measured(scene, [*streams, *windows.others(scene, folder)], out / "windows")
     return rows
+
+
+def compile_kernels(patch: np.ndarray, model: str, folder: Path) -> None:
+    """Have what a model needs compiled before it is measured."""
+    np.save(folder / "corner.npy", patch[:, :16, :16])
+    run(["encode", "corner.npy", "corner.lhic", "--force", "--model", model, "--device", "cpu"], folder)
+    run(["decode", "corner.lhic", "--force", "--device", "cpu"], folder)
 
 
 def write_scene(patch: np.ndarray, folder: Path) -> np.ndarray:

@@ -19,7 +19,16 @@ from benchmarks.measure.files import write_file
 from benchmarks.measure.provenance import REPOSITORY
 from lhic.errors import UsageError
 
-DOCUMENTS = "README.md", "results/README.md", "docs/explore.md", "docs/learned_peers.md", "ckpt/README.md"
+DOCUMENTS = (
+    "README.md",
+    "results/README.md",
+    "docs/explore.md",
+    "docs/learned_peers.md",
+    "docs/lhic_ax_speed.md",
+    "docs/memory.md",
+    "docs/windows.md",
+    "ckpt/README.md",
+)
 KEY_NUMBERS = "results/key_numbers.md"
 BLOCK = re.compile(
     r"(?P<start><!-- (?P<kind>table|figure|weights): (?P<source>\S+) -->\n).*?(?P<end><!-- end of (?P=kind) -->)",

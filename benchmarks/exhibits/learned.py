@@ -49,14 +49,15 @@ def rows_of(folders: Sequence[Path], peers: Sequence[str], form: str) -> pd.Data
 def _noted(rows: pd.DataFrame) -> pd.DataFrame:
     """`seen.noted`, where a crop (``NAME, first 24 x 32``) of a cube that was trained on has been seen, too.
 
-    The samples of the cube NAME are known by their hash from the committed rows.
+    The samples of the cube NAME are known by their hash from the committed rows.  Crops are a dataset of their own.
     """
     rows, training, known = seen.noted(rows), seen.training_cubes(), committed()
     whole = {} if known is None else dict(zip(known["cube"], known["cube_sha256"]))
     of_crop = rows["cube"].str.extract(CROP, expand=False).map(whole)
     trained_on = rows["weights_hash"].map(lambda weights: training.get(weights) or frozenset())
     was_seen = [cube in cubes for cube, cubes in zip(of_crop, trained_on)]
-    return rows.assign(**{seen.COLUMN: rows[seen.COLUMN].mask(was_seen, "seen")})
+    dataset = rows["dataset"].mask(rows["cube"].str.match(CROP), rows["dataset"] + ", crops")
+    return rows.assign(**{seen.COLUMN: rows[seen.COLUMN].mask(was_seen, "seen"), "dataset": dataset})
 
 
 def is_learned(codec: str) -> bool:

@@ -47,6 +47,22 @@ def test_a_crop_of_a_training_scene_is_marked(rows):
     assert states["cube2, first 24 x 32"] == "seen" and (states == "seen").sum() == 1
 
 
+def test_crops_and_whole_cubes_are_not_mixed(tmp_path):
+    names = "cube0", "cube0, first 24 x 32"
+    stored(
+        tmp_path,
+        [
+            row(codec, cube, 4.0, settings='{"previous_bands": 20}')
+            for codec in ("rls-k20", "linerwkv-xs")
+            for cube in names
+        ],
+    )
+    table = learned.learned_table(learned.rows_of([tmp_path], ["rls-k20"], "as-measured"), "rls-k20")
+    lines = table.groupby("dataset")["cubes"].unique()
+    assert len(lines) == 2 and all(list(cubes) == ["1 of 1"] for cubes in lines)
+    assert sum(name.endswith(", crops") for name in lines.index) == 1
+
+
 def test_figures_show_every_codec(rows):
     transfer = catalogue.transfer_figure(rows, "rls-k20", "transfer")
     assert [axes.get_title("left") for axes in transfer.body.axes] == ["EnMAP, 4 cubes", "AVIRIS, 2 cubes"]

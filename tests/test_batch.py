@@ -16,6 +16,7 @@ import lhic
 from lhic import batch
 from lhic.cli import main
 from lhic.errors import InvalidCubeError, UsageError
+from lhic.formats import registry
 from tests.common import REPOSITORY
 from tests.formats.cubes import scene
 
@@ -295,6 +296,20 @@ def test_a_folder_that_cannot_be_read_is_told(stored_models, tmp_path, cubes, ca
     ]
     code, told, err = run(capsys, name, folder, "--out-dir", tmp_path / "out", *model, "--quiet")
     assert code == 1 and err.splitlines()[0] == f"lhic: error: {folder}: Permission denied"
+
+
+def test_a_file_that_cannot_be_read_fails_alone(stored_models, tmp_path, cubes, capsys, monkeypatch):
+    opened = registry.open_source
+
+    def closed(path, *rest):
+        if os.path.basename(path) == "notes.txt":
+            raise PermissionError(13, "Permission denied", path)
+        return opened(path, *rest)
+
+    monkeypatch.setattr(registry, "open_source", closed)
+    code, told, err = encode_there(capsys, cubes, tmp_path / "out")
+    assert code == 1 and "3 done, 0 skipped, 1 failed" in told
+    assert err.splitlines()[0] == f"lhic: error: {cubes / 'notes.txt'}: Permission denied"
 
 
 def test_a_folder_that_cannot_be_entered_is_told(stored_models, tmp_path, cubes, capsys, monkeypatch):

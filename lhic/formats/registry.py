@@ -214,10 +214,16 @@ def find_cubes(folder: str) -> Iterator[str]:
                 continue
             if name.lower().endswith(".lhic") or not os.path.isfile(path):
                 continue
-            # What is called a cube and is none, as a download that broke off, is for the reader to refuse.
-            claims = os.path.splitext(name)[1].lower() in CLAIMING_SUFFIXES
-            if envi.header_of(path) in (None, path) and (claims or is_cube(path)):
+            if envi.header_of(path) in (None, path) and _may_be_cube(path):
                 yield path
+
+
+def _may_be_cube(path: str) -> bool:
+    """Whether a reader is to be asked: it refuses what is called a cube and is none, and what cannot be read."""
+    try:
+        return os.path.splitext(path)[1].lower() in CLAIMING_SUFFIXES or is_cube(path)
+    except (OSError, LhicError):
+        return True
 
 
 def _told(head: bytes) -> str:

@@ -75,31 +75,45 @@ class Plane(NamedTuple):
     def kind(self, scalar: ir.Type) -> ir.VectorType:
         return vector(scalar, self.lanes)
 
-    def edges(self, builder, level: Vector) -> Vector:
-        """Boundary between a level and the one before it, in 1/256 of a model value (float64)."""
-        is_dense = builder.icmp_signed("==", self.table, constant(0))
-        with builder.if_else(is_dense) as (dense, sparse):
+    def edges(self, builder, level: Vector) -> list[Vector]:
+        """Boundaries of a level to the one before it and to the next, in 1/256 of a model value (float64).
+
+        Beyond the plane's first and last level, whose outer boundaries are not asked for, stands any number.
+        """
+
+        def of_dense():
+            first = Vector(builder, builder.trunc(self.first, INT32)).spread(self.lanes)
+            before = ((first + level) << MEAN_BITS) - (1 << (MEAN_BITS - 1))
+            return before, before + (1 << MEAN_BITS)
+
+        def of_sparse():
+            last = self.levels(builder) - 1
+            before, own, after = (
+                table_entries(builder, self.table, number.minimum(last).maximum(0), INDEX).to(INT32)
+                for number in (level - 1, level, level + 1)
+            )
+            return (before + own) << (MEAN_BITS - 1), (own + after) << (MEAN_BITS - 1)
+
+        with builder.if_else(builder.icmp_signed("==", self.table, constant(0))) as (dense, sparse):
             with dense:
-                first = Vector(builder, builder.trunc(self.first, INT32)).spread(self.lanes)
-                one = ((first + level) << MEAN_BITS) - (1 << (MEAN_BITS - 1))
+                of_one = of_dense()
                 after_one = builder.basic_block
             with sparse:
-                inside = level.minimum(self.levels(builder) - 1).maximum(1)
-                above = table_entries(builder, self.table, inside, INDEX)
-                below = table_entries(builder, self.table, inside - 1, INDEX)
-                other = (above + below).to(INT32) << (MEAN_BITS - 1)
+                of_other = of_sparse()
                 after_other = builder.basic_block
-        found = builder.phi(self.kind(INT32))
-        found.add_incoming(one.value, after_one)
-        found.add_incoming(other.value, after_other)
-        return Vector(builder, found).to(DOUBLE)
+        found = []
+        for one, other in zip(of_one, of_other, strict=True):
+            either = builder.phi(self.kind(INT32))
+            either.add_incoming(one.value, after_one)
+            either.add_incoming(other.value, after_other)
+            found.append(either)
+        return [Vector(builder, either).to(DOUBLE) for either in found]
 
     def levels(self, builder) -> Vector:
         return Vector(builder, builder.trunc(self.n_levels, INT32)).spread(self.lanes)
 
-    def cumulative(self, builder, levels: list[Vector]) -> list[Vector]:
-        """F of some levels of each sample, int32."""
-        edges = [self.edges(builder, level) for level in levels]
+    def cumulative(self, builder, level: Vector, edges: list[Vector]) -> list[Vector]:
+        """F of a level of each sample and of the next, int32.  edges : of the level"""
 
         def component(k, values):
             before = builder.mul(k, self.row)
@@ -113,7 +127,7 @@ class Plane(NamedTuple):
             ]
 
         sums = loop(builder, self.n_components, 1, [same(self.kind(INDEX), 0)] * len(edges), component)
-        return [self._frequency(builder, Vector(builder, c), x) for c, x in zip(sums, levels, strict=True)]
+        return [self._frequency(builder, Vector(builder, c), level + k) for k, c in enumerate(sums)]
 
     def _frequency(self, builder, sum_of_sigmoids: Vector, level: Vector) -> Vector:
         """``(C (2^24 - n) >> 38) + l`` by halves: C <= 2^38, and floor((a 2^14 + b) m / 2^38) as floors of floors."""
@@ -143,7 +157,7 @@ def interval_tile(builder, level, starts, freqs, first, n_levels, table, parts, 
     """
     plane = Plane(first, n_levels, table, parts, weights, n_components, row, q)
     here = load(builder, level, q, plane.kind(INT32))
-    start, end = plane.cumulative(builder, [here, here + 1])
+    start, end = plane.cumulative(builder, here, plane.edges(builder, here))
     store(builder, start, starts, q)
     store(builder, end - start, freqs, q)
 
@@ -197,10 +211,10 @@ def search_tile(
         low, high, start, end, level, n_looks = (Vector(builder, value) for value in values)
         is_left = high > low
         level = where(is_left, level.maximum(low).minimum(high - 1), level)
-        here, after = plane.cumulative(builder, [level, level + 1])
+        edge_here, edge_after = edges = plane.edges(builder, level)
+        here, after = plane.cumulative(builder, level, edges)
         start, end = where(is_left, here, start), where(is_left, after, end)
         is_below, is_above = is_left.both(slot < here), is_left.both(slot >= after)
-        edge_here, edge_after = plane.edges(builder, level), plane.edges(builder, level + 1)
         edge, value = where(is_below, edge_here, edge_after), where(is_below, here, after)
         taken = where(edge > candidate, share, 0.0)
 

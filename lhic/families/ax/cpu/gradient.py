@@ -26,7 +26,7 @@ def gradient_tile(
     """
     plane = Plane(first, n_levels, table, parts, weights, n_components, row, q)
     here = load(builder, level, q, _INTEGERS)
-    low, high = plane.edges(builder, here), plane.edges(builder, here + 1)
+    low, high = plane.edges(builder, here)
     is_first, is_last = here < 1, here >= plane.levels(builder) - 1
 
     def place(part, k):

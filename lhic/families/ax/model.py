@@ -37,7 +37,7 @@ from lhic.families.ax.parameters import (
     group_planes,
 )
 from lhic.families.ax.planes.near_lossless import MAX_ERROR
-from lhic.families.ax.planes.tile import Layout, check_nodata, join_tile, planes_of, read_side, write_side
+from lhic.families.ax.planes.tile import Layout, check_nodata, join_tile, planes_of, read_side, split_tile
 from lhic.families.ax.schedule import Group, run_groups
 from lhic.families.ax.spec import PLANE_LAG, PRECISION, epoch_of
 from lhic.families.family import Encoded, Model, Work
@@ -470,7 +470,7 @@ class _EncodeJob(_Job):
         n_threads: int,
         nodata: int | None = None,
     ):
-        planes = planes_of(tile, settings.max_error, nodata)
+        planes, self.side = split_tile(tile, settings.max_error, nodata)  # packed before the walk takes its memory
         super().__init__(model, planes, settings, len(planes.band), n_threads)
         self.decoded = join_tile(planes, planes.values) if settings.max_error else tile
         if nodata is not None:
@@ -479,11 +479,6 @@ class _EncodeJob(_Job):
         self.values = np.ascontiguousarray(self.oriented(planes.values), np.int32)
         self.codings: dict[int, walk.Coding] = {}  # of groups that are not coded yet, by number
         self.parts: dict[int, bytes] = {}  # of the samples section, by number
-
-    @cached_property
-    def side(self) -> bytes:
-        """The side section."""
-        return write_side(self.planes)
 
     @cached_property
     def level_of(self) -> np.ndarray:
@@ -509,11 +504,9 @@ class _EncodeJob(_Job):
         return self.oriented(costs)
 
     def has_walked(self, number: int) -> None:
-        """Code a group's intervals at once, and with the first the side section, beside the other groups' walks."""
+        """Code a group's intervals at once, beside the other groups' walks, and forget them."""
         if self.wants_intervals:
             return
-        if number == 0:
-            self.side  # noqa: B018 (it is kept)
         coding = self.codings.pop(number)
         encoder = RansEncoder(self.settings.n_lanes, PRECISION)
         n_symbols = int(coding.n_symbols[0])

@@ -6,7 +6,8 @@
 # are they?
 #
 # **Inputs.** The rows of the study in `out`, those of `results/small` where it has none yet; and the rows of
-# `further`: LineRWKV with its published weights and its peers on crops of several sensors. Nothing is measured here.
+# `further`: LineRWKV with its published weights and its peers, on crops of several sensors and on whole EnMAP cubes. Nothing is
+# measured here.
 #
 # **Outputs.** `tables/learned_peers.*`, `figures/learned_transfer` and `figures/learned_cost`, and `tables/learned_ideas.*`
 # where `ideas` has a table, below `out`.

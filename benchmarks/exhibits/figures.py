@@ -226,12 +226,12 @@ def rate_speed_figure(rows: pd.DataFrame) -> Figure:
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.xaxis.set_minor_formatter(NullFormatter())
         panels[0].set_title(f"{', '.join(sorted(rows['form'].unique()))}, mean of {cubes(rows)}", loc="left")
-        _write_key(key, names, [codec in on_front for codec in mean.index])
+        write_key(key, names, [codec in on_front for codec in mean.index])
         _family_legend(figure, rows)
         figure.draw_without_rendering()  # places the axes, which the numbers need to know
         for axes, work in zip(panels, ("encode", "decode")):
             best = speeds(rows, f"{work}_s").combine(speeds(rows, f"{work}_all_s"), np.fmax)
-            _number_points(axes, best.reindex(mean.index).to_numpy(float), mean.to_numpy())
+            number_points(axes, best.reindex(mean.index).to_numpy(float), mean.to_numpy())
     return figure
 
 
@@ -244,7 +244,7 @@ def _front(speed: pd.Series, mean: pd.Series) -> list[str]:
     return front
 
 
-def _write_key(axes: Axes, names: Sequence[str], bold: Sequence[bool]) -> None:
+def write_key(axes: Axes, names: Sequence[str], bold: Sequence[bool]) -> None:
     """Numbers and names in columns, in empty axes."""
     axes.set_axis_off()
     lines = -(-len(names) // KEY_COLUMNS)
@@ -258,7 +258,7 @@ def _write_key(axes: Axes, names: Sequence[str], bold: Sequence[bool]) -> None:
         axes.text(left + 0.015, height, name, ha="left", **place)
 
 
-def _number_points(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+def number_points(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     """Write 1, 2, ... beside points so that no number lies on another or on a marker, with a line where it is far."""
     scale = axes.figure.dpi / 72  # pixels per point
     shown = np.flatnonzero(np.isfinite(x))

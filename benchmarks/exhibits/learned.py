@@ -16,7 +16,7 @@ import pandas as pd
 from safetensors import safe_open
 
 from benchmarks.exhibits import seen
-from benchmarks.exhibits.figures import WIDTH, Figure, look_of, style
+from benchmarks.exhibits.figures import KEY_COLUMNS, WIDTH, Figure, look_of, number_points, style, write_key
 from benchmarks.exhibits.statistics import differences, interval
 from benchmarks.exhibits.tables import good, label, marked
 from benchmarks.measure.rows import KEY, committed, has_rows, read_rows
@@ -56,7 +56,7 @@ def _noted(rows: pd.DataFrame) -> pd.DataFrame:
     of_crop = rows["cube"].str.extract(CROP, expand=False).map(whole)
     trained_on = rows["weights_hash"].map(lambda weights: training.get(weights) or frozenset())
     was_seen = [cube in cubes for cube, cubes in zip(of_crop, trained_on)]
-    dataset = rows["dataset"].mask(rows["cube"].str.match(CROP), rows["dataset"] + ", crops")
+    dataset = rows["dataset"].mask(rows["cube"].str.match(CROP), "crops of " + rows["dataset"])
     return rows.assign(**{seen.COLUMN: rows[seen.COLUMN].mask(was_seen, "seen"), "dataset": dataset})
 
 
@@ -199,26 +199,34 @@ def transfer_figure(rows: pd.DataFrame, reference: str) -> Figure:
 
 
 def cost_figure(rows: pd.DataFrame, reference: str) -> Figure:
-    """Change of rate against work a sample, and against decoding speed: `learned_table`, of the largest dataset."""
+    """Change of rate against work a sample, and against decoding speed: `learned_table`, of the largest dataset.
+
+    Codecs are numbered from the smallest change on, and named below, with the cubes that they coded if not all.
+    """
     table = learned_table(rows, reference)
-    table = table[table["dataset"] == largest(rows)]
+    table = table[table["dataset"] == largest(rows)].reset_index(drop=True)
+    parts = table["cubes"].str.split(" of ", expand=True)
+    is_whole = parts[0] == parts[1]
+    names = table["codec"].where(is_whole, table["codec"] + " (" + table["cubes"] + " cubes)")
+    work = pd.to_numeric(table["MACs"].str.replace(",", ""), errors="coerce")
+    key_height = 0.14 * -(-len(table) // KEY_COLUMNS)
+    about = "multiply-accumulates a sample", "decoded 10⁶ samples per second"
     with style():
-        figure = Figure(figsize=(WIDTH, 3.0))
-        panels = figure.subplots(1, 2, sharey=True)
-        work = pd.to_numeric(table["MACs"].str.replace(",", ""), errors="coerce")
-        for axes, x, about in zip(
-            panels, (work, table["decode MS/s"]), ("multiply-accumulates a sample", "decoded 10⁶ samples per second")
-        ):
-            for i, (at, line) in enumerate(zip(x, table.to_dict("records"))):
+        figure = Figure(figsize=(WIDTH, 2.8 + key_height))
+        found = figure.subplot_mosaic([["work", "speed"], ["key", "key"]], height_ratios=(2.6, key_height + 0.05))
+        panels = found["work"], found["speed"]
+        panels[1].sharey(panels[0])
+        for axes, x, text in zip(panels, (work, table["decode MS/s"]), about):
+            for at, change, codec in zip(x, table["change %"], table["codec"]):
                 if np.isfinite(at):
-                    coded, of = line["cubes"].split(" of ")
-                    text = line["codec"] if coded == of else f"{line['codec']} ({line['cubes']} cubes)"
-                    place = (4, 4) if i % 2 else (4, -8)  # neighbours in the order of their rates
-                    axes.plot(at, line["change %"], **look_of(line["codec"]))
-                    axes.annotate(text, (at, line["change %"]), place, textcoords="offset points", fontsize=5.5)
+                    axes.plot(at, change, **look_of(codec))
             axes.set_xscale("log")
-            axes.set_xlabel(about)
-            axes.margins(0.16, 0.1)
+            axes.set_xlabel(text)
+            axes.margins(0.1)
             axes.axhline(0, color="0.3", linestyle="-", linewidth=0.8)
         panels[0].set_ylabel(f"bits per sample against {reference}, %")
+        write_key(found["key"], list(names), [False] * len(names))
+        figure.draw_without_rendering()  # places the axes, which the numbers need to know
+        for axes, x in zip(panels, (work, table["decode MS/s"])):
+            number_points(axes, x.to_numpy(float), table["change %"].to_numpy(float))
     return figure

@@ -6,7 +6,6 @@ machine has no cores for are left out.
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -19,9 +18,9 @@ import lhic
 from benchmarks.exhibits.tables import markdown
 from benchmarks.experiments.large_scene import mirrored
 from benchmarks.experiments.runs import origin, written
+from benchmarks.measure import provenance
 from lhic.data import open_dataset
 from lhic.errors import VerificationError
-from lhic.io.threads import n_threads
 from lhic.settings import read_yaml
 
 HEAD = ("samples", "model", "threads", "encode, MS/s", "decode, MS/s", "times one thread: encode", "decode")
@@ -49,7 +48,7 @@ def measure_threads(config_path: Path, out: Path) -> list[dict]:
         for model in tqdm(settings["models"], desc=samples, unit="model"):
             lhic.decode(lhic.encode(cube[:3, :16, :16], model, "cpu"), "cpu")  # compiles
             for count in settings["threads"]:
-                if count <= n_threads():
+                if count <= provenance.n_cores():
                     row = {"samples": samples, "n_samples": cube.size, "model": model, "threads": count}
                     found.append(row | measured(cube, model, tile, count, repeats) | origin())
                     written(out, found, threads_table(found))
@@ -69,7 +68,7 @@ def measured(cube: np.ndarray, model: str, tile: tuple[int, int], count: int, re
     if not np.array_equal(decode(), cube):
         raise VerificationError(f"{model}, {count} threads: expected the samples again, found others")
     seconds = {"encode_s": _median(encode, repeats), "decode_s": _median(decode, repeats)}
-    return seconds | {"bytes": len(stream), "repeats": repeats, "cores": os.cpu_count()}
+    return seconds | {"bytes": len(stream), "repeats": repeats, "cores": provenance.n_cores()}
 
 
 def _median(work: Callable[[], object], repeats: int) -> float:

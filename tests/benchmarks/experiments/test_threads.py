@@ -12,7 +12,7 @@ from tests.benchmarks.experiments.test_windows import patch
 @pytest.mark.slow
 def test_each_count_that_the_machine_has(tmp_path, monkeypatch):
     monkeypatch.setattr(threads, "open_dataset", lambda name: [Item("patch", tmp_path, "", patch)])
-    monkeypatch.setattr(threads, "n_threads", lambda: 2)
+    monkeypatch.setattr(threads.provenance, "n_cores", lambda: 2)
     config = tmp_path / "threads.yml"
     config.write_text(
         yaml.safe_dump({"models": ["lhic-ax-turbo"], "threads": [1, 2, 4], "tiles": 2, "tile": 16, "repeats": 1})

@@ -25,6 +25,7 @@ _SENSOR_PATTERNS = (
     ("DESIS", r"desis"),
     ("EMIT", r"emit"),
     ("CASI", r"casi|houston"),
+    ("NEON AOP", r"neon"),
 )
 
 

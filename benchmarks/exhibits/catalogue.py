@@ -206,8 +206,9 @@ def learned_cost_figure(rows: pd.DataFrame, reference: str, name: str) -> Exhibi
     """The gain against work and speed."""
     shown = rows[rows["dataset"] == learned.largest(rows)]
     what = f"Mean change of rate against {reference} beside multiply-accumulates a sample, and beside decoding speed;"
+    text = tables.caption(shown, what) + " In brackets: how many of the cubes a codec coded, if not all."
     notes = tables.machine_note(shown), tables.training_notes(shown)
-    return _exhibit(name, learned.cost_figure, rows, reference, caption=tables.caption(shown, what), notes=notes)
+    return _exhibit(name, learned.cost_figure, rows, reference, caption=text, notes=notes)
 
 
 def ideas_table(folder: Path, name: str) -> Exhibit | None:

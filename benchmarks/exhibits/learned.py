@@ -207,7 +207,7 @@ def cost_figure(rows: pd.DataFrame, reference: str) -> Figure:
     table = table[table["dataset"] == largest(rows)].reset_index(drop=True)
     parts = table["cubes"].str.split(" of ", expand=True)
     is_whole = parts[0] == parts[1]
-    names = table["codec"].where(is_whole, table["codec"] + " (" + table["cubes"] + " cubes)")
+    names = table["codec"].where(is_whole, table["codec"] + " (" + table["cubes"] + ")")
     work = pd.to_numeric(table["MACs"].str.replace(",", ""), errors="coerce")
     key_height = 0.14 * -(-len(table) // KEY_COLUMNS)
     about = "multiply-accumulates a sample", "decoded 10⁶ samples per second"

@@ -69,7 +69,7 @@ def test_figures_show_every_codec(rows):
     assert [text.get_text() for text in transfer.body.axes[0].get_yticklabels()] == ["ccsds123-tuned", "linerwkv-xs †"]
     cost = catalogue.learned_cost_figure(rows, "rls-k20", "cost")
     key = [text.get_text() for text in cost.body.axes[2].texts]
-    assert key == ["1", "rls-k20", "2", "ccsds123-tuned (5 of 6 cubes)", "3", "linerwkv-xs †"]
+    assert key == ["1", "rls-k20", "2", "ccsds123-tuned (5 of 6)", "3", "linerwkv-xs †"]
     assert [text.get_text() for text in cost.body.axes[1].texts] == ["1", "2", "3"]
 
 

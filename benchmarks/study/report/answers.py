@@ -269,15 +269,20 @@ def _throughput(threads: pd.DataFrame, growth: pd.DataFrame) -> str:
 
 
 def _learned(table: pd.DataFrame) -> str:
-    """Of the dataset with the most cubes; codecs known to have seen some of them do not count."""
-    dataset = table.assign(n=table["cubes"].str.split(" of ").str[1].astype(int)).sort_values("n")["dataset"].iloc[-1]
-    lines = table[(table["dataset"] == dataset) & table["codec"].map(learned.is_learned)]
-    lines = lines[~lines["codec"].str.contains(seen.MARKS["seen"])].sort_values("change %")
-    if lines.empty:
+    """Of each dataset; codecs known to have seen some of its cubes do not count."""
+    texts = []
+    for dataset, own in table.groupby("dataset", sort=False):
+        lines = own[own["codec"].map(learned.is_learned)]
+        lines = lines[~lines["codec"].str.contains(seen.MARKS["seen"])].sort_values("change %")
+        if len(lines):
+            fewer, best = (lines["change %"] < 0).sum(), lines.iloc[0]
+            text = f"{dataset}, {fewer} of {len(lines)}; the best, {best['codec']}, changes the rate by"
+            texts.append(f"{text} {best['change %']:+.1f} % ({best['cubes']} cubes).")
+    if not texts:
         return ""
-    fewer, best = (lines["change %"] < 0).sum(), lines.iloc[0]
-    of = f"{fewer} of {len(lines)} learned codecs not known to have seen the cubes need fewer bits than the reference"
-    return f"{of}; the best, {best['codec']}, changes its rate by {best['change %']:+.1f} % ({best['cubes']} cubes)."
+    return " ".join(
+        ["Learned codecs not known to have seen the cubes that need fewer bits than the reference:", *texts]
+    )
 
 
 _OF_TABLES = {

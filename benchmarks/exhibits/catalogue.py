@@ -196,7 +196,7 @@ def learned_table(rows: pd.DataFrame, reference: str, name: str) -> Exhibit:
 
 def transfer_figure(rows: pd.DataFrame, reference: str, name: str) -> Exhibit:
     """The gain by sensor."""
-    shown = rows[rows["dataset"] == learned.largest(rows)]
+    shown = rows[rows["dataset"] == learned.largest(rows, reference)]
     text = tables.caption(shown, f"Change of rate against {reference} by sensor (small dots: the cubes);")
     notes = [tables.training_notes(shown)]
     return _exhibit(name, learned.transfer_figure, rows, reference, caption=text, notes=notes)
@@ -204,7 +204,7 @@ def transfer_figure(rows: pd.DataFrame, reference: str, name: str) -> Exhibit:
 
 def learned_cost_figure(rows: pd.DataFrame, reference: str, name: str) -> Exhibit:
     """The gain against work and speed."""
-    shown = rows[rows["dataset"] == learned.largest(rows)]
+    shown = rows[rows["dataset"] == learned.largest(rows, reference)]
     what = f"Mean change of rate against {reference} beside multiply-accumulates a sample, and beside decoding speed;"
     text = tables.caption(shown, what) + " In brackets: how many of the cubes a codec coded, if not all."
     notes = tables.machine_note(shown), tables.training_notes(shown)

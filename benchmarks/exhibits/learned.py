@@ -162,14 +162,15 @@ def _whole(number: float) -> str:
     return "–" if np.isnan(number) else f"{number:,.0f}"
 
 
-def largest(rows: pd.DataFrame) -> str:
-    """The dataset with the most cubes."""
-    return rows.groupby("dataset")["cube"].nunique().idxmax()
+def largest(rows: pd.DataFrame, reference: str) -> str:
+    """The dataset with the most cubes, of those in which the reference was measured, if there are any."""
+    has_reference = rows["dataset"].isin(rows.loc[rows["codec"] == reference, "dataset"])
+    return rows[has_reference if has_reference.any() else slice(None)].groupby("dataset")["cube"].nunique().idxmax()
 
 
 def transfer_figure(rows: pd.DataFrame, reference: str) -> Figure:
     """Change of rate against the reference in the largest dataset, a panel for each sensor; small dots: the cubes."""
-    rows = rows[rows["dataset"] == largest(rows)]
+    rows = rows[rows["dataset"] == largest(rows, reference)]
     mark, pairs = marked(rows), differences(rows, reference)
     order = list(pairs.groupby("codec")["change %"].mean().sort_values().index)
     sensors = sorted(pairs["sensor"].unique(), key=lambda sensor: (sensor != "EnMAP", sensor))
@@ -204,7 +205,7 @@ def cost_figure(rows: pd.DataFrame, reference: str) -> Figure:
     Codecs are numbered from the smallest change on, and named below, with the cubes that they coded if not all.
     """
     table = learned_table(rows, reference)
-    table = table[table["dataset"] == largest(rows)].reset_index(drop=True)
+    table = table[table["dataset"] == largest(rows, reference)].reset_index(drop=True)
     parts = table["cubes"].str.split(" of ", expand=True)
     is_whole = parts[0] == parts[1]
     names = table["codec"].where(is_whole, table["codec"] + " (" + table["cubes"] + ")")

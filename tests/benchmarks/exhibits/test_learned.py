@@ -63,6 +63,16 @@ def test_crops_and_whole_cubes_are_not_mixed(tmp_path):
     assert sum(name.startswith("crops of ") for name in lines.index) == 1
 
 
+def test_figures_are_of_a_dataset_that_has_the_reference(tmp_path):
+    found = [row("linerwkv-xs", f"cube{i}, first 24 x 32", 4.0) for i in range(3)]
+    found += [row(codec, "cube0", 4.0) for codec in ("ccsds123-p3", "linerwkv-xs")]
+    stored(tmp_path, found)
+    of_both = learned.rows_of([tmp_path], ["ccsds123-p3"], "as-measured")
+    assert learned.largest(of_both, "ccsds123-p3") == of_both.loc[of_both["cube"] == "cube0", "dataset"].iloc[0]
+    catalogue.transfer_figure(of_both, "ccsds123-p3", "transfer")
+    catalogue.learned_cost_figure(of_both, "ccsds123-p3", "cost")
+
+
 def test_figures_show_every_codec(rows):
     transfer = catalogue.transfer_figure(rows, "rls-k20", "transfer")
     assert [axes.get_title("left") for axes in transfer.body.axes] == ["EnMAP, 4 cubes", "AVIRIS, 2 cubes"]

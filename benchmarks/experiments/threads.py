@@ -6,9 +6,6 @@ machine has no cores for are left out.
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +16,7 @@ from benchmarks.exhibits.tables import markdown
 from benchmarks.experiments.large_scene import mirrored
 from benchmarks.experiments.runs import origin, written
 from benchmarks.measure import provenance
+from benchmarks.measure.throughput import median_s
 from lhic.data import open_dataset
 from lhic.errors import VerificationError
 from lhic.settings import read_yaml
@@ -67,18 +65,8 @@ def measured(cube: np.ndarray, model: str, tile: tuple[int, int], count: int, re
     stream = encode()
     if not np.array_equal(decode(), cube):
         raise VerificationError(f"{model}, {count} threads: expected the samples again, found others")
-    seconds = {"encode_s": _median(encode, repeats), "decode_s": _median(decode, repeats)}
+    seconds = dict(zip(("encode_s", "decode_s"), median_s(encode, decode, repeats)))
     return seconds | {"bytes": len(stream), "repeats": repeats, "cores": provenance.n_cores()}
-
-
-def _median(work: Callable[[], object], repeats: int) -> float:
-    """Seconds."""
-    found = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - started)
-    return statistics.median(found)
 
 
 def threads_table(rows: list[dict]) -> str:

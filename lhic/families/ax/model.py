@@ -175,7 +175,7 @@ class AxModel(Model):
         held_out, rest = seen.of(is_held_out), seen.of(~is_held_out)
         if not len(held_out.error) or not len(rest.error):
             return b""
-        steps = changes.rounded(tensors, tune.tune(tensors, rest, n_steps, min(work.threads, 2)))
+        steps = changes.rounded(tensors, tune.tune(tensors, rest, n_steps, work.threads))
         try:
             better = changes.applied(tensors, steps)
         except CheckpointError:

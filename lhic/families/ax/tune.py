@@ -5,8 +5,8 @@ observes of the cube; the loss of training (`lhic.train.ax`) with its gradient w
 library for training.
 
 And yet the same on every machine.  Weights, activations and gradients are rounded to grids so coarse, and bounded so
-well, that float64 holds every sum of their products: whichever library multiplies the matrices, in whatever order and
-on however many threads, the result is the same.  All else is single operations, which IEEE 754 defines.
+well, that float64 holds every sum of their products: added in whatever order and on however many threads, the result is
+the same.  All else is single operations, which IEEE 754 defines.
 
 Source: D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
 """
@@ -23,6 +23,7 @@ from lhic.io.threads import side_by_side
 from lhic.kernels.jit import njit
 
 BATCH = 3072
+MOST_THREADS = 2  # that share a batch
 LEARNING_RATE = 0.006
 WARM_UP = 0.2  # of all steps, with a rising learning rate
 MOMENTS = 0.9, 0.99
@@ -49,6 +50,7 @@ def tune(tensors: dict[str, np.ndarray], seen: Observations, n_steps: int, n_thr
     Returns float64 arrays in the units of the tensors, to be rounded; their sums keep clear of the exact bound.
     """
     layers, known = _layers(tensors), _known(seen)
+    n_threads = min(n_threads, MOST_THREADS)
     first, second = ([np.zeros_like(a) for a in layers] for _ in range(2))
     left = [1.0, 1.0]  # of the first zeros in both moments
     for step in range(1, n_steps + 1):

@@ -262,6 +262,8 @@ def number_points(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     """Write 1, 2, ... beside points so that no number lies on another or on a marker, with a line where it is far."""
     scale = axes.figure.dpi / 72  # pixels per point
     shown = np.flatnonzero(np.isfinite(x))
+    if not len(shown):
+        return
     centres = axes.transData.transform(np.column_stack([x, y])[shown]) / scale  # points
     drawn = [line.get_xydata() for line in axes.lines if line.get_marker() not in ("None", None, "")]
     markers = axes.transData.transform(np.concatenate(drawn)) / scale

@@ -117,6 +117,8 @@ def test_sizes_of_linerwkv_are_the_published_ones(size):
 
 def test_a_study_without_learned_codecs_has_its_figures(rows):
     alone = rows[rows["codec"] == "rls-k20"]
+    without_work = alone.assign(codec="aec-bands", settings="")  # its multiply-accumulates are not known
     for figure in (catalogue.transfer_figure, catalogue.learned_cost_figure):
         assert figure(alone, "rls-k20", "alone").body is not None
+        assert figure(without_work, "aec-bands", "alone").body is not None
     assert list(catalogue.learned_table(alone, "rls-k20", "alone").body["codec"]) == ["rls-k20"]

@@ -716,6 +716,35 @@ class ByteModel:
         return partial - 256
 
 
+def read_flags(coded: bytes, n: int, T: int) -> list[int]:
+    """format_bytes.md, 7."""
+    squash, stretch, rate, _ = byte_tables()
+    bits = BitReader(coded)
+    tables: list[dict] = [{}, {}, {}]
+    weights = [24000] * 3
+    f: list[int] = []
+    value = run = 0
+    ended = [0, 0]  # the last run of each value
+    for t in range(n):
+        recent = sum(f[t - 1 - k] << k for k in range(12) if t - 1 - k >= 0)
+        above = [f[u] if u >= 0 else 0 for u in (t - T - 1, t - T, t - T + 1)] if T else [0, 0, 0]
+        contexts = recent, (value, run, ended[value]), (*above, recent % 16)
+        asked = [table.setdefault(context, [2**21, 0]) for table, context in zip(tables, contexts, strict=True)]
+        inputs = [stretch[a >> 10] for a, _ in asked]
+        mixed = squash[clip(sum(w * x for w, x in zip(weights, inputs, strict=True)) >> 16, -1023, 1023)]
+        y = bits.bit(mixed)
+        weights = [w + (x * (y * 2**16 - mixed) + 2**12 >> 13) for w, x in zip(weights, inputs, strict=True)]
+        for slot in asked:
+            slot[0] += (y * 2**22 - slot[0]) * rate[slot[1]] >> 16
+            slot[1] = min(slot[1] + 1, 30)
+        if y != value:
+            ended[value], value, run = run, y, 0
+        run = min(run + 1, 63)
+        f.append(y)
+    bits.end()
+    return f
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # format_rans.md, 1 and 2: coded sections
 # ---------------------------------------------------------------------------------------------------------------------
@@ -871,9 +900,10 @@ def read_side(section: bytes, header: Header, max_error: int, h: int, w: int) ->
     sparse = [band for band in bands if band.kind == SPARSE]
     if sparse:
         ends = np.cumsum([0] + [len(band.cells) for band in sparse])
-        part = reader.packed(-(-int(ends[-1]) // 8))
-        require(len(part) == -(-int(ends[-1]) // 8), "side: size of the levels")
-        bits = bits_of(part, ends[-1])
+        part = Reader(reader.counted())
+        period = part.varint()
+        require(period == 0 or 2 <= period < ends[-1], "side: period of the levels")
+        bits = np.array(read_flags(part.rest(), int(ends[-1]), period), bool)
         for band, first, beyond in zip(sparse, ends[:-1], ends[1:], strict=True):
             band.has_level = bits[first:beyond]
             require(bool(band.has_level[0] and band.has_level[-1]), "side: first or last level missing")

@@ -176,16 +176,9 @@ def run(
                         return -1
                     code = code << 8 | (0 + coded[at] if at < n_coded else 0)
                 else:
-                    if low >= 1 << 48:
-                        k = at - 1
-                        while coded[k] == 255:
-                            coded[k] = 0
-                            k -= 1
-                        coded[k] += 1
-                        low -= 1 << 48
                     if at >= n_coded:
                         return -1
-                    coded[at] = low >> 40
+                    give_byte(coded, at, low)
                     low = (low & (1 << 40) - 1) << 8
                 at += 1
                 width <<= 8
@@ -213,18 +206,21 @@ def run(
 
     if decoding:
         return n_coded if at == n_coded + 5 and code < 1 << 40 else -1
-    low += (1 << 40) - 1
+    if at >= n_coded:
+        return -1
+    give_byte(coded, at, low + (1 << 40) - 1)
+    return at + 1
+
+
+def give_byte(coded, at, low):
+    """Write the top byte of `low`, which has 48 bits, and one more that is added to the bytes before."""
     if low >= 1 << 48:
         k = at - 1
         while coded[k] == 255:
             coded[k] = 0
             k -= 1
         coded[k] += 1
-        low -= 1 << 48
-    if at >= n_coded:
-        return -1
-    coded[at] = low >> 40
-    return at + 1
+    coded[at] = low >> 40 & 255
 
 
 def state(n_bytes: int) -> tuple[np.ndarray, ...]:

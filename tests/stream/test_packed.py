@@ -25,7 +25,7 @@ def test_any_bytes_come_back_and_take_little_more(plain, stride):
 
 
 def test_the_example_of_the_format():
-    """docs/format_bytes.md, section 8."""
+    """docs/format_bytes.md, section 9."""
     packed = write_packed(b"abcd" * 8)
     assert packed.hex(" ") == "0f 20 00 9e 84 a1 87 61"
     assert DocumentReader(packed).packed(32) == b"abcd" * 8

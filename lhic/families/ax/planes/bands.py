@@ -18,17 +18,17 @@ from enum import IntEnum
 
 import numpy as np
 
+from lhic.coder.flag_code import decode_flags, encode_flags, likeliest_period
 from lhic.errors import CorruptStreamError
 from lhic.families.ax.planes.near_lossless import cell_of, quantise, reconstruct
 from lhic.families.ax.planes.nodata import is_isolated
 from lhic.families.ax.planes.sparse import levels_worth_listing, max_listed
+from lhic.kernels.jit import njit
 from lhic.stream.packed import read_packed, write_packed
-from lhic.stream.varint import Reader, unzigzag, write_varint, zigzag
+from lhic.stream.varint import Reader, unzigzag, write_bytes, write_varint, zigzag
 
 MAX_LEVELS = 1 << 16
 MODEL_VALUES = np.iinfo(np.int16)
-MAX_PERIOD = 64
-"""Bytes of a list of levels after which it may repeat."""
 CENTRES = 9
 """A plane's zero is at 0, 1, .. 8 eighths of its range: near its median without the cost of saying where."""
 
@@ -158,18 +158,35 @@ def describe(samples: np.ndarray, max_error: int, exact: int | None = None) -> B
         if used is not None:
             band = replace(band, kind=Kind.SPARSE, used=used)
     median = places[np.searchsorted(np.cumsum(weights), weights.sum() / 2)] + first
-    n_positions = band.n_positions(max_error)
-    fitting = [centre for centre in range(CENTRES) if centre_fits(n_positions, centre)]
-    return replace(band, centre=min(fitting, key=lambda centre: abs(centre_position(n_positions, centre) - median)))
+    return replace(band, centre=_nearest_centre(band.n_positions(max_error), median))
+
+
+def _nearest_centre(n_positions: int, median: int) -> int:
+    """The centre nearest to a position, of those that fit; the lower one of two."""
+    near = (CENTRES - 1) * median // n_positions
+    fitting = [c for c in range(near, near + 2) if centre_fits(n_positions, c)]
+    if not fitting:
+        fitting = [c for c in range(CENTRES) if centre_fits(n_positions, c)]
+    return min(fitting, key=lambda centre: abs(centre_position(n_positions, centre) - median))
 
 
 def _histogram(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Levels that occur (int64, rising) and how often."""
-    low = int(samples.min())
-    if int(samples.max()) - low >= MAX_LEVELS:
-        levels, counts = np.unique(samples, return_counts=True)
-        return levels.astype(np.int64), counts
-    counts = np.bincount(samples.astype(np.int64) - low)
+    levels, counts = _counted(samples.astype(np.int64))
+    return (levels, counts) if len(levels) else np.unique(samples.astype(np.int64), return_counts=True)
+
+
+@njit(nogil=True)
+def _counted(samples):
+    """`_histogram`; nothing of more than `MAX_LEVELS` from least to greatest."""
+    low = high = samples[0]
+    for sample in samples:
+        low, high = min(low, sample), max(high, sample)
+    if high - low >= MAX_LEVELS:
+        return samples[:0], samples[:0]
+    counts = np.zeros(high - low + 1, np.int64)
+    for sample in samples:
+        counts[sample - low] += 1
     places = np.flatnonzero(counts)
     return places + low, counts[places]
 
@@ -199,12 +216,10 @@ def write_bands(bands: Sequence[Band], nodata: int | None) -> bytes:
 
 
 def _write_levels(used: list[np.ndarray]) -> bytes:
-    """One bit for each cell of the sparse bands; where gaps are regular, bytes are those some places before."""
-    plain = np.packbits(np.concatenate(used))
-    is_set = plain != 0
-    alike = [np.count_nonzero((plain[n:] == plain[:-n]) & is_set[n:]) for n in range(1, min(MAX_PERIOD, len(plain)))]
-    period = int(np.argmax(alike)) + 1 if alike and 2 * max(alike) > np.count_nonzero(is_set) else 0
-    return write_packed(plain.tobytes(), [0, period] if period > 1 else [0])
+    """One flag for each cell of the sparse bands."""
+    flags = np.concatenate(used)
+    period = likeliest_period(flags)
+    return write_bytes(write_varint(period) + encode_flags(flags, period))
 
 
 def read_bands(
@@ -300,13 +315,14 @@ def _read_lists(reader: Reader, bands: list[Band], n_pixels: int, max_error: int
     sizes = [band.n_cells(max_error) if band.kind == Kind.SPARSE else 0 for band in bands]
     if not any(sizes):
         return bands
-    n_bytes = -(-sum(sizes) // 8)
-    plain = read_packed(reader, "levels", n_bytes)
-    if len(plain) != n_bytes:
-        raise CorruptStreamError(f"{reader.what}: levels: expected {n_bytes} bytes, found {len(plain)}")
-    bits = np.unpackbits(np.frombuffer(plain, np.uint8), count=sum(sizes)).astype(bool)
+    n_flags = sum(sizes)
+    part = Reader(reader.bytes("levels", reader.n_left), f"{reader.what}: levels")
+    period = part.varint("period", 0, n_flags - 1)
+    flags = None if period == 1 else decode_flags(part.take(part.n_left, "levels"), n_flags, period)
+    if flags is None:
+        raise CorruptStreamError(f"{part.what}: expected the code of {n_flags} flags, found damage")
     listed = []
-    for number, (band, used) in enumerate(zip(bands, np.split(bits, np.cumsum(sizes)[:-1]), strict=True)):
+    for number, (band, used) in enumerate(zip(bands, np.split(flags, np.cumsum(sizes)[:-1]), strict=True)):
         if band.kind == Kind.SPARSE:
             if not (used[0] and used[-1] and np.count_nonzero(used) <= max_listed(n_pixels)):
                 raise CorruptStreamError(

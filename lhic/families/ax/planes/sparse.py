@@ -45,25 +45,35 @@ def levels_worth_listing(places: np.ndarray, weights: np.ndarray, n_pixels: int)
     weights : int64 (n,), samples of each
     Returns bool (places[-1] + 1,), True at least where a sample is.
     """
-    n_levels = int(places[-1]) + 1
-    if len(places) == n_levels:
+    if len(places) == places[-1] + 1:
         return None
+    listed = _chosen(places, weights, max_listed(n_pixels))
+    return None if listed.all() else listed
+
+
+@njit(nogil=True)
+def _chosen(places, weights, most):
+    """Of all levels, the levels that occur, and these with all of the blocks where a list does not pay, the best."""
+    n_levels = places[-1] + 1
     samples = np.zeros(n_levels, np.int64)
     samples[places] = weights
+    every = np.ones(n_levels, np.bool_)
     used = samples > 0
     saved, cost = _weighed(used, samples)
     if saved.sum() < PLANE_MARGIN_BITS * ONE:
-        return None
+        return every
+    best, best_net = every, PLANE_MARGIN_BITS * ONE
     pays = MARGIN[1] * (saved - BLOCK_MARGIN_BITS * ONE) > MARGIN[0] * cost
-    candidates = [(used, int(saved.sum()), int(cost.sum()))]
-    if pays.any() and not pays.all():
-        filled = used | ~np.repeat(pays, BLOCK)[:n_levels]
-        candidates.append((filled, int(_weighed(filled, samples)[0].sum()), int(cost[pays].sum())))
-    best, best_net = None, PLANE_MARGIN_BITS * ONE
-    for listed, total, estimate in candidates:
+    for only_where_it_pays in range(1 + (pays.any() and not pays.all())):
+        listed, total, estimate = used, saved.sum(), cost.sum()
+        if only_where_it_pays:
+            listed = used.copy()
+            for block in np.flatnonzero(~pays):
+                listed[block * BLOCK : (block + 1) * BLOCK] = True
+            total, estimate = _weighed(listed, samples)[0].sum(), cost[pays].sum()
         is_hopeless = HOPELESS[1] * total <= HOPELESS[0] * estimate
-        if total > best_net and not is_hopeless and np.count_nonzero(listed) <= max_listed(n_pixels):
-            net = total - MARGIN[0] * min(estimate, int(_regular_bits(listed))) // MARGIN[1]
+        if total > best_net and not is_hopeless and np.count_nonzero(listed) <= most:
+            net = total - MARGIN[0] * min(estimate, _regular_bits(listed)) // MARGIN[1]
             if net > best_net:
                 best, best_net = listed, net
     return best
@@ -102,13 +112,14 @@ def _regular_bits(listed):
     The better of two ways to know: by which of the `HISTORY` levels before it are, or by how far back the last one is,
     and how far before that one the last but one.
     """
-    seen = np.zeros((2, 1 << HISTORY, 2), np.int64)
+    seen = np.zeros((2, 1 << HISTORY, 2), np.uint8)
     bits = np.zeros(2, np.int64)
     history = since = gap = 0
     for at in range(listed.size):
         own = np.int64(listed[at])
         for way, known in enumerate((history, gap * FAR + since)):
-            n, n_own = seen[way, known, 0] + seen[way, known, 1], seen[way, known, own]
+            n_own = np.int64(seen[way, known, own])
+            n = n_own + seen[way, known, 1 - own]
             bits[way] += LOG2[2 * n + 2] - LOG2[2 * n_own + 1]
             if n < MOST_SEEN:
                 seen[way, known, own] += 1

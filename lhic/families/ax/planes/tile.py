@@ -16,6 +16,7 @@ from lhic.errors import CorruptStreamError, UsageError
 from lhic.families.ax.planes.bands import Band, Kind, centre_position, describe, read_bands, write_bands
 from lhic.families.ax.planes.near_lossless import cell_of, reconstruct
 from lhic.families.ax.planes.nodata import find_nodata, read_mask, write_mask
+from lhic.io.threads import side_by_side
 from lhic.stream.packed import read_packed
 from lhic.stream.varint import Reader
 
@@ -88,20 +89,25 @@ def split_tile(tile: np.ndarray, max_error: int = 0, nodata: int | None = None) 
     return planes, write_side(planes)
 
 
-def planes_of(tile: np.ndarray, max_error: int = 0, nodata: int | None = None) -> Planes:
-    """The planes alone; see `split_tile`."""
+def planes_of(tile: np.ndarray, max_error: int = 0, nodata: int | None = None, threads: int = 1) -> Planes:
+    """The planes alone; see `split_tile`.
+
+    threads : that describe bands side by side
+    """
     flat = tile.reshape(len(tile), -1)
     varies = flat.min(axis=1) != flat.max(axis=1)
     exact = nodata if max_error else None
     mask, masked = find_nodata(tile[varies], exact)
     has_mask = bool(mask.any())
     data = ~mask.reshape(-1)
-    bands = []
-    for samples, live in zip(flat, varies, strict=True):
-        if live:
-            bands.append(describe(samples[data] if has_mask else samples, max_error, exact))
-        else:
-            bands.append(Band(Kind.CONSTANT, int(samples[0]), int(samples[0])))
+
+    def band_of(number: int) -> Band:
+        samples = flat[number]
+        if not varies[number]:
+            return Band(Kind.CONSTANT, int(samples[0]), int(samples[0]))
+        return describe(samples[data] if has_mask else samples, max_error, exact)
+
+    bands = side_by_side(band_of, range(len(flat)), threads)
     layout = _lay_out(bands, masked if has_mask else None, mask, tile.shape, tile.dtype, max_error)
     return Planes(**vars(layout), values=_values(layout, tile))
 
@@ -214,17 +220,29 @@ def _values(layout: Layout, tile: np.ndarray) -> np.ndarray:
     values = np.empty((len(layout.band), *layout.shape[1:]), np.int32)
     plane = 0
     for number, band in enumerate(layout.bands):
-        if band.n_planes:
+        zero = _sample_of_zero(band, int(layout.first[plane]), layout) if band.n_planes == 1 else None
+        if zero is not None:
+            np.subtract(tile[number], zero, out=values[plane], dtype=np.int64, casting="unsafe")
+        elif band.n_planes:
             positions = band.positions(tile[number], layout.max_error)
             parts = [positions] if band.n_planes == 1 else [positions >> 16, positions & 0xFFFF]
-            for part in parts:
-                np.add(part, layout.first[plane], out=values[plane], casting="unsafe")
-                plane += 1
+            for k, part in enumerate(parts):
+                np.add(part, layout.first[plane + k], out=values[plane + k], casting="unsafe")
+        plane += band.n_planes
     values[:, layout.mask] = 0
     return values
 
 
+def _sample_of_zero(band: Band, first: int, layout: Layout) -> int | None:
+    """What all samples of a band exceed their model values by; None if that differs from one to another."""
+    is_plain = band.kind in (Kind.DENSE, Kind.SPARSE) and band.below is None and band.above is None
+    return band.lo - first if is_plain and not layout.max_error else None
+
+
 def _samples(band: Band, planes: list[tuple[np.ndarray, int]], layout: Layout) -> np.ndarray:
+    zero = _sample_of_zero(band, planes[0][1], layout)
+    if zero is not None:
+        return np.add(planes[0][0], zero, dtype=np.int64)
     positions = [np.where(layout.mask, 0, plane - first) for plane, first in planes]
     if band.kind == Kind.SPLIT:
         cells = (positions[0].astype(np.int64) << 16 | positions[1]) + cell_of(band.lo, layout.max_error)

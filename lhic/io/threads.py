@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 
 from lhic.arguments import whole_number
 
@@ -28,9 +29,32 @@ def n_threads(threads: int | None = None) -> int:
 
 
 def side_by_side(work: Callable, items: Sequence, n_threads: int) -> list:
-    """What `work` makes of each item, by so many threads; in the items' order, and so is what it raises."""
-    n_threads = min(n_threads, len(items))
-    if n_threads < 2:
-        return [work(item) for item in items]
-    with ThreadPoolExecutor(n_threads) as pool:
-        return list(pool.map(work, items))
+    """What `work` makes of each item, by so many threads, the caller's among them.
+
+    In the items' order; after an error no more are begun, and the first one in that order is raised.
+    """
+    left = deque(enumerate(items))
+    found: list = [None] * len(items)
+    errors: dict[int, BaseException] = {}
+
+    def work_on() -> None:
+        while left:
+            try:
+                number, item = left.popleft()
+            except IndexError:  # another thread has taken it
+                return
+            try:
+                found[number] = work(item)
+            except BaseException as error:
+                errors[number] = error
+                left.clear()
+
+    helpers = [Thread(target=work_on) for _ in range(min(n_threads, len(items)) - 1)]
+    for helper in helpers:
+        helper.start()
+    work_on()
+    for helper in helpers:
+        helper.join()
+    if errors:
+        raise errors[min(errors)]
+    return found

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lhic.families.ax.planes.tile import Layout
+from lhic.kernels.jit import njit
 
 _NO_PLACES = np.zeros(0, np.int64)
 _NO_LEVELS = np.zeros(0, np.uint16)
@@ -57,20 +58,27 @@ def levels_of(layout: Layout) -> Levels:
     """Of a tile, `near` included."""
     numbers = (np.asarray(a, np.int64) for a in (layout.first, layout.n_levels, layout.table_start, layout.table))
     levels = Levels(*numbers)
-    is_sparse = levels.table_start >= 0
     first, last = levels.ends()
-    spans = np.where(is_sparse, last - first + 1, 0)
-    begins = levels.table_start[is_sparse]
-    # A level is near from the middle between it and the one before on.
-    middles = levels.table.copy()
-    middles[1:] += levels.table[:-1] + 1
-    middles >>= 1
-    middles[begins] = first[is_sparse]
-    lengths = np.diff(middles, append=0)
-    ends_at = begins + levels.n_levels[is_sparse] - 1
-    lengths[ends_at] = last[is_sparse] + 1 - middles[ends_at]
-    own_level = np.arange(len(levels.table)) - np.repeat(begins, levels.n_levels[is_sparse])
-    return levels._replace(near_start=np.cumsum(spans) - spans, near=np.repeat(own_level.astype(np.uint16), lengths))
+    spans = np.where(levels.table_start >= 0, last - first + 1, 0)
+    starts = np.cumsum(spans) - spans
+    near = np.empty(int(spans.sum()), np.uint16)
+    _fill_near(levels.n_levels, levels.table_start, levels.table, starts, near)
+    return levels._replace(near_start=starts, near=near)
+
+
+@njit(nogil=True)
+def _fill_near(n_levels, table_start, table, starts, near):
+    """A level is near from the middle between it and the one before on."""
+    for z in range(len(n_levels)):
+        if table_start[z] < 0:
+            continue
+        values = table[table_start[z] : table_start[z] + n_levels[z]]
+        at = starts[z]
+        for level in range(1, n_levels[z]):
+            end = starts[z] + ((values[level - 1] + values[level] + 1) >> 1) - values[0]
+            near[at:end] = level - 1
+            at = end
+        near[at : starts[z] + values[-1] - values[0] + 1] = n_levels[z] - 1
 
 
 def joined(levels: Iterable[Levels], n_planes: int) -> Levels:

@@ -37,7 +37,7 @@ from lhic.families.ax.parameters import (
     group_planes,
 )
 from lhic.families.ax.planes.near_lossless import MAX_ERROR
-from lhic.families.ax.planes.tile import Layout, check_nodata, join_tile, planes_of, read_side, split_tile
+from lhic.families.ax.planes.tile import Layout, check_nodata, join_tile, planes_of, read_side, split_tile, write_side
 from lhic.families.ax.schedule import Group, run_groups
 from lhic.families.ax.spec import PLANE_LAG, PRECISION, epoch_of
 from lhic.families.family import Encoded, Model, Work
@@ -46,7 +46,7 @@ from lhic.stream.tiles import Section, TileGrid
 from lhic.stream.varint import Reader, write_varint
 
 MAX_LANES = 8
-LANE_SAMPLES = 1 << 14  # samples of a group for each of its lanes, whose state takes 8 bytes
+LANE_SAMPLES = 10_000  # samples of a group for each of its lanes, whose state takes 8 bytes
 TUNING_SAMPLES = 150_000  # of one tile
 HELD_OUT = 5  # one of so many says what tuning saves
 SAMPLES_A_WEIGHT = 16  # of a cube, at least: a weight's change takes some 4 bits, a sample saves 0.3 at best
@@ -191,7 +191,9 @@ class AxModel(Model):
     def compile_kernels(self) -> None:
         """Those of histograms with gaps, too, and those of tuning if the model tunes by itself."""
         super().compile_kernels()
-        planes_of((np.arange(3 * 8 * 8) % 7 * 100).reshape(3, 8, 8).astype("uint16"))
+        tile = (np.arange(3 * 8 * 8) % 7 * 100).reshape(3, 8, 8).astype("uint16")
+        _, side = split_tile(tile)
+        read_side(side, tile.shape, tile.dtype)
         if self.settings.tuning_steps and self.device == "cpu":
             from lhic.families.ax import tune
 
@@ -470,7 +472,7 @@ class _EncodeJob(_Job):
         n_threads: int,
         nodata: int | None = None,
     ):
-        planes, self.side = split_tile(tile, settings.max_error, nodata)  # packed before the walk takes its memory
+        planes = planes_of(tile, settings.max_error, nodata, n_threads)
         super().__init__(model, planes, settings, len(planes.band), n_threads)
         self.decoded = join_tile(planes, planes.values) if settings.max_error else tile
         if nodata is not None:
@@ -479,6 +481,11 @@ class _EncodeJob(_Job):
         self.values = np.ascontiguousarray(self.oriented(planes.values), np.int32)
         self.codings: dict[int, walk.Coding] = {}  # of groups that are not coded yet, by number
         self.parts: dict[int, bytes] = {}  # of the samples section, by number
+
+    @cached_property
+    def side(self) -> bytes:
+        """The side section."""
+        return write_side(self.layout)
 
     @cached_property
     def level_of(self) -> np.ndarray:
@@ -507,6 +514,8 @@ class _EncodeJob(_Job):
         """Code a group's intervals at once, beside the other groups' walks, and forget them."""
         if self.wants_intervals:
             return
+        if number == 0:
+            _ = self.side  # now, as the others walk
         coding = self.codings.pop(number)
         encoder = RansEncoder(self.settings.n_lanes, PRECISION)
         n_symbols = int(coding.n_symbols[0])

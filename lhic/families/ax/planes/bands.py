@@ -21,14 +21,13 @@ import numpy as np
 from lhic.coder.flag_code import decode_flags, encode_flags, likeliest_period
 from lhic.errors import CorruptStreamError
 from lhic.families.ax.planes.near_lossless import cell_of, quantise, reconstruct
-from lhic.families.ax.planes.nodata import is_isolated
-from lhic.families.ax.planes.sparse import levels_worth_listing, max_listed
-from lhic.kernels.jit import njit
+from lhic.families.ax.planes.sparse import max_listed
 from lhic.stream.packed import read_packed, write_packed
 from lhic.stream.varint import Reader, unzigzag, write_bytes, write_varint, zigzag
 
 MAX_LEVELS = 1 << 16
-MODEL_VALUES = np.iinfo(np.int16)
+LEAST_VALUE, GREATEST_VALUE = -(1 << 15), (1 << 15) - 1
+"""Of the model's values."""
 CENTRES = 9
 """A plane's zero is at 0, 1, .. 8 eighths of its range: near its median without the cost of saying where."""
 
@@ -116,79 +115,7 @@ def centre_position(n_positions: int, centre: int) -> int:
 def centre_fits(n_positions: int, centre: int) -> bool:
     """Whether all model values are int16."""
     zero = centre_position(n_positions, centre)
-    return -zero >= MODEL_VALUES.min and n_positions - 1 - zero <= MODEL_VALUES.max
-
-
-# --- deciding ---------------------------------------------------------------------------------------------------------
-
-
-def describe(samples: np.ndarray, max_error: int, exact: int | None = None) -> Band:
-    """The band to store some samples as.
-
-    samples : integers (n,), those with data, at least one
-    exact : a sample to be isolated if it is an extreme one, so that it comes back exactly
-    """
-    levels, counts = _histogram(samples)
-    below = above = None
-    if len(levels) > 1 and (levels[0] == exact or is_isolated(levels[1] - levels[0], levels[-1] - levels[1])):
-        below = int(levels[0])
-    first = int(below is not None)
-    rest = levels[first:]
-    if len(rest) > 1 and (rest[-1] == exact or is_isolated(rest[-1] - rest[-2], rest[-2] - rest[0])):
-        above = int(levels[-1])
-    regular = slice(first, len(levels) - (above is not None))
-    lo, hi = int(levels[regular][0]), int(levels[regular][-1])
-
-    cells, weights = levels[regular], counts[regular]
-    if max_error:
-        cells, starts = np.unique(quantise(cells, max_error), return_index=True)
-        weights = np.add.reduceat(weights, starts)
-    band = Band(Kind.DENSE, lo, hi, below, above)
-    if len(cells) == 1 and below is None and above is None:
-        value = int(reconstruct(cells, max_error, lo, hi)[0])
-        return Band(Kind.FLAT, value, value)
-    if band.n_positions(max_error) > MAX_LEVELS:
-        if len(cells) > MAX_LEVELS - 2 or 2 * len(cells) > len(samples):
-            return Band(Kind.SPLIT, int(levels[0]), int(levels[-1]))
-        band = replace(band, kind=Kind.RANKED, cells=cells)
-        places = np.arange(len(cells))
-    else:
-        places = cells - cells[0]
-        used = levels_worth_listing(places, weights, len(samples))
-        if used is not None:
-            band = replace(band, kind=Kind.SPARSE, used=used)
-    median = places[np.searchsorted(np.cumsum(weights), weights.sum() / 2)] + first
-    return replace(band, centre=_nearest_centre(band.n_positions(max_error), median))
-
-
-def _nearest_centre(n_positions: int, median: int) -> int:
-    """The centre nearest to a position, of those that fit; the lower one of two."""
-    near = (CENTRES - 1) * median // n_positions
-    fitting = [c for c in range(near, near + 2) if centre_fits(n_positions, c)]
-    if not fitting:
-        fitting = [c for c in range(CENTRES) if centre_fits(n_positions, c)]
-    return min(fitting, key=lambda centre: abs(centre_position(n_positions, centre) - median))
-
-
-def _histogram(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Levels that occur (int64, rising) and how often."""
-    levels, counts = _counted(samples.astype(np.int64))
-    return (levels, counts) if len(levels) else np.unique(samples.astype(np.int64), return_counts=True)
-
-
-@njit(nogil=True)
-def _counted(samples):
-    """`_histogram`; nothing of more than `MAX_LEVELS` from least to greatest."""
-    low = high = samples[0]
-    for sample in samples:
-        low, high = min(low, sample), max(high, sample)
-    if high - low >= MAX_LEVELS:
-        return samples[:0], samples[:0]
-    counts = np.zeros(high - low + 1, np.int64)
-    for sample in samples:
-        counts[sample - low] += 1
-    places = np.flatnonzero(counts)
-    return places + low, counts[places]
+    return -zero >= LEAST_VALUE and n_positions - 1 - zero <= GREATEST_VALUE
 
 
 # --- bytes ------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ pixel only is not seen here but as an isolated level (`bands`).  Format v1: docs
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from lhic.stream.packed import write_packed
@@ -26,37 +28,43 @@ def is_isolated(gap: int, span: int) -> bool:
     return gap > max(span, MIN_GAP)
 
 
-def find_nodata(bands: np.ndarray, known: int | None = None) -> tuple[np.ndarray, int]:
+def find_nodata(bands: Sequence[np.ndarray], known: int | None = None) -> tuple[np.ndarray | None, int]:
     """Pixels without data.
 
-    bands : integers (P, h, w), those bands of a tile that vary
+    bands : integers (h, w) each, those bands of a tile that vary
     known : a value to look for first, whatever the mask costs
-    Returns a bool array (h, w), and the value of those pixels in all the bands (0 if there is no such pixel).
+    Returns a bool array (h, w), or None if all have data; and the value of those pixels in all the bands.
     """
-    shape = bands.shape[1:]
-    none = np.zeros(shape, bool), 0
+    none = None, 0
     if not len(bands):
         return none
-    if known is not None and (mask := (bands == known).all(axis=0)).any():
+    if known is not None and (mask := _where_all(bands, known)) is not None:
         return mask, known
     if len(bands) == 1:
-        value = _isolated_extreme(bands[0])
-        if value is None:
+        extreme = _isolated_extreme(bands[0])
+        if extreme is None:
             return none
-        mask = bands[0] == value
+        value, mask = extreme, bands[0] == extreme
     else:
-        mask = bands[1] == bands[0]
-        if not mask.any():
+        mask = _where_all(bands[1:], bands[0])
+        if mask is None:
             return none
-        mask = (bands == bands[0]).all(axis=0)
         values, counts = np.unique(bands[0][mask], return_counts=True)
-        if not values.size:
-            return none
         value = int(values[counts.argmax()])
         mask &= bands[0] == value
     n_borders = np.count_nonzero(mask[:, 1:] != mask[:, :-1])
     saved = len(bands) * (BITS_A_SAMPLE * np.count_nonzero(mask) + BITS_A_BORDER * n_borders)
     return (mask, value) if 8 * len(write_mask(mask)) < saved else none
+
+
+def _where_all(bands: Sequence[np.ndarray], wanted: np.ndarray | int) -> np.ndarray | None:
+    """Pixels that are as wanted in all bands; None if there are none."""
+    mask = bands[0] == wanted
+    for band in bands[1:]:
+        if not mask.any():
+            return None
+        mask &= band == wanted
+    return mask if mask.any() else None
 
 
 def _isolated_extreme(band: np.ndarray) -> int | None:

@@ -33,36 +33,30 @@ LOG2 = np.round(ONE * np.log2(np.arange(2 * MOST_SEEN + 6).clip(1))).astype(np.i
 """Of 1, 2, .. as bits; of 0, which is not asked for, 0."""
 
 
+@njit
 def max_listed(n_pixels: int) -> int:
     """Greatest number of levels of a sparse plane; bounds what a damaged stream makes a decoder allocate."""
     return 4 * n_pixels + 1024
 
 
-def levels_worth_listing(places: np.ndarray, weights: np.ndarray, n_pixels: int) -> np.ndarray | None:
-    """The levels a coder should know, or None if all is best.
+@njit(nogil=True)
+def levels_worth_listing(places, weights, n_pixels):
+    """The levels a coder should know, of all, or those that occur, or these and blocks where a list does not pay.
 
     places : int64 (n,), levels that occur, rising from 0
     weights : int64 (n,), samples of each
-    Returns bool (places[-1] + 1,), True at least where a sample is.
+    Returns bool (places[-1] + 1,), True at least where a sample is; empty if all is best.
     """
-    if len(places) == places[-1] + 1:
-        return None
-    listed = _chosen(places, weights, max_listed(n_pixels))
-    return None if listed.all() else listed
-
-
-@njit(nogil=True)
-def _chosen(places, weights, most):
-    """Of all levels, the levels that occur, and these with all of the blocks where a list does not pay, the best."""
     n_levels = places[-1] + 1
+    best, best_net = np.zeros(0, np.bool_), PLANE_MARGIN_BITS * ONE
+    if len(places) == n_levels:
+        return best
     samples = np.zeros(n_levels, np.int64)
     samples[places] = weights
-    every = np.ones(n_levels, np.bool_)
     used = samples > 0
     saved, cost = _weighed(used, samples)
-    if saved.sum() < PLANE_MARGIN_BITS * ONE:
-        return every
-    best, best_net = every, PLANE_MARGIN_BITS * ONE
+    if saved.sum() < best_net:
+        return best
     pays = MARGIN[1] * (saved - BLOCK_MARGIN_BITS * ONE) > MARGIN[0] * cost
     for only_where_it_pays in range(1 + (pays.any() and not pays.all())):
         listed, total, estimate = used, saved.sum(), cost.sum()
@@ -72,7 +66,7 @@ def _chosen(places, weights, most):
                 listed[block * BLOCK : (block + 1) * BLOCK] = True
             total, estimate = _weighed(listed, samples)[0].sum(), cost[pays].sum()
         is_hopeless = HOPELESS[1] * total <= HOPELESS[0] * estimate
-        if total > best_net and not is_hopeless and np.count_nonzero(listed) <= most:
+        if total > best_net and not is_hopeless and np.count_nonzero(listed) <= max_listed(n_pixels):
             net = total - MARGIN[0] * min(estimate, _regular_bits(listed)) // MARGIN[1]
             if net > best_net:
                 best, best_net = listed, net

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lhic.errors import CorruptStreamError, UsageError
-from lhic.families.ax.planes.bands import Band, Kind, centre_position, describe, read_bands, write_bands
+from lhic.families.ax.planes.bands import Band, Kind, centre_position, read_bands, write_bands
+from lhic.families.ax.planes.describe import describe
 from lhic.families.ax.planes.near_lossless import cell_of, reconstruct
 from lhic.families.ax.planes.nodata import find_nodata, read_mask, write_mask
 from lhic.io.threads import side_by_side
@@ -97,18 +98,27 @@ def planes_of(tile: np.ndarray, max_error: int = 0, nodata: int | None = None, t
     flat = tile.reshape(len(tile), -1)
     varies = flat.min(axis=1) != flat.max(axis=1)
     exact = nodata if max_error else None
-    mask, masked = find_nodata(tile[varies], exact)
-    has_mask = bool(mask.any())
-    data = ~mask.reshape(-1)
+    mask, masked = find_nodata([band for band, live in zip(tile, varies, strict=True) if live], exact)
+    data = None if mask is None else ~mask.reshape(-1)
 
-    def band_of(number: int) -> Band:
-        samples = flat[number]
-        if not varies[number]:
-            return Band(Kind.CONSTANT, int(samples[0]), int(samples[0]))
-        return describe(samples[data] if has_mask else samples, max_error, exact)
+    def describe_some(numbers: range) -> list[Band]:
+        found = []
+        for number in numbers:
+            samples = flat[number]
+            if varies[number]:
+                found.append(describe(samples if data is None else samples[data], max_error, exact))
+            else:
+                found.append(Band(Kind.CONSTANT, int(samples[0]), int(samples[0])))
+        return found
 
-    bands = side_by_side(band_of, range(len(flat)), threads)
-    layout = _lay_out(bands, masked if has_mask else None, mask, tile.shape, tile.dtype, max_error)
+    bands: list = [None] * len(flat)
+    parts = [range(first, len(flat), threads) for first in range(threads)]
+    for part, described in zip(parts, side_by_side(describe_some, parts, threads), strict=True):
+        bands[part.start :: threads] = described
+    if mask is None:
+        layout = _lay_out(bands, None, np.zeros(tile.shape[1:], bool), tile.shape, tile.dtype, max_error)
+    else:
+        layout = _lay_out(bands, masked, mask, tile.shape, tile.dtype, max_error)
     return Planes(**vars(layout), values=_values(layout, tile))
 
 

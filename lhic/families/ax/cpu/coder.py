@@ -68,14 +68,15 @@ def decode_wave(z, levels, mixtures, repeats, coded, n, states, words, cursor):
     search, candidates = mixtures.search, mixtures.parts[n_components - 1, 0]
     at = address(search)
     line = 4 * SEARCHED
+    lane = cursor[0] % n_lanes
     for q in range(0, n, at_once):
         n_here = min(at_once, n - q)
-        lane = cursor[0] % n_lanes
+        ahead = lane
         for s in range(SEARCHED):
             search[SLOT, s] = -1
             if s < n_here and coded[q + s]:
-                search[SLOT, s] = peek(states, lane, PRECISION)
-                lane = lane + 1 if lane + 1 < n_lanes else 0
+                search[SLOT, s] = peek(states, ahead, PRECISION)
+                ahead = ahead + 1 if ahead + 1 < n_lanes else 0
         guess_tile(at + SLOT * line, address(mixtures.near), address(mixtures.spread), at + VALUE * line, q)
         for s in range(SEARCHED):
             value = np.int64(search[VALUE, s])
@@ -91,7 +92,6 @@ def decode_wave(z, levels, mixtures, repeats, coded, n, states, words, cursor):
             n_levels, table, address(mixtures.parts), address(mixtures.weights), q, n_components, row,
             np.int64(repeats),
         )  # fmt: skip
-        lane = cursor[0] % n_lanes
         for s in range(n_here):
             if not coded[q + s]:
                 continue

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from lhic.families.ax.cpu.tiles import COLUMNS, layer_tile_1, layer_tile_2, layer_tile_3, layer_tile_4
+from lhic.families.ax.cpu.tiles import (
+    COLUMNS,
+    layer_tile_1,
+    layer_tile_2,
+    layer_tile_3,
+    layer_tile_4,
+    narrow_layer_tile,
+)
 from lhic.families.ax.spec import ACTIVATION_LIMIT, FIRST_SHIFT, WEIGHT_BITS
 from lhic.kernels.jit import njit
 from lhic.kernels.vectors import address
@@ -20,11 +27,15 @@ def _layer(inputs, weights, bias, n, outputs):
     stride = inputs.shape[1]
     for q in range(0, n, COLUMNS):
         x = address(inputs) + 4 * q
-        for o in range(0, n_outputs, 4):
+        o = 0
+        while o < n_outputs:
             w, b = address(weights) + 4 * o * n_inputs, address(bias) + 4 * o
             out = address(outputs) + 4 * (o * stride + q)
             left = n_outputs - o
-            if left >= 4:
+            if left >= 8 and n - q <= COLUMNS // 2:
+                narrow_layer_tile(w, b, x, out, n_inputs, stride)
+                o += 4
+            elif left >= 4:
                 layer_tile_4(w, b, x, out, n_inputs, stride)
             elif left == 3:
                 layer_tile_3(w, b, x, out, n_inputs, stride)
@@ -32,6 +43,7 @@ def _layer(inputs, weights, bias, n, outputs):
                 layer_tile_2(w, b, x, out, n_inputs, stride)
             else:
                 layer_tile_1(w, b, x, out, n_inputs, stride)
+            o += 4
 
 
 @njit(fastmath={"contract", "nsz"})

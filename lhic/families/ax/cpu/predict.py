@@ -10,7 +10,7 @@ import numpy as np
 from lhic.families.ax import pixel
 from lhic.families.ax.cpu.arithmetic import EXACT
 from lhic.families.ax.cpu.pictures import neighbours
-from lhic.families.ax.cpu.tiles import COLUMNS, predict_tile
+from lhic.families.ax.cpu.tiles import predict_samples
 from lhic.families.ax.experts import CONSTANT, DETAIL, EARLIER, INSIDE, NEIGHBOUR, SAMPLE
 from lhic.families.ax.spec import CAUSAL, COEFFICIENT_BITS, CONSTANT_INPUT, PREDICTION_BITS
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, skewed
@@ -71,8 +71,7 @@ def predict(
             used[count] = share
             count += 1
     used[count], used[count + 1] = constant, of_mean
-    for q in range(0, n, COLUMNS):
-        predict_tile(address(sources), address(used), count, address(means), address(predictions), q)
+    predict_samples(sources, used, count, means, n, predictions)
     for r in range(coefficients.size):
         if regressors[r, 0] == INSIDE:
             du, di = regressors[r, 2], regressors[r, 3]

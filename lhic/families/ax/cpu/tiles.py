@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from llvmlite import ir
 
+from lhic.kernels.jit import njit
 from lhic.kernels.vectors import (
     DOUBLE,
     FLOAT,
     INDEX,
     INT32,
     Vector,
+    address,
     broadcast,
     constant,
     element,
@@ -27,7 +29,7 @@ from lhic.kernels.vectors import (
     vector_at,
 )
 
-COLUMNS = 16  # samples in a tile of `layer_tile` and `predict_tile`
+COLUMNS = 16  # samples in a tile of `layer_tile`, and of `predict_tile` but the last
 QUAD = 4  # samples in a step, and columns, of `gram_tile`
 GRAM_ROWS = 3  # rows of `gram_tile`
 
@@ -39,14 +41,14 @@ def _plus_product(builder, total, a, b):
     return builder.fadd(total, builder.fmul(a, b, flags=_CONTRACT), flags=_CONTRACT)
 
 
-def _layer_tile(n_rows):
-    """An intrinsic: ``outputs[:n_rows, :COLUMNS] = weights[:n_rows] @ inputs[:, :COLUMNS] + bias[:n_rows]``.
+def _layer_tile(n_rows, n_columns=COLUMNS):
+    """An intrinsic: ``outputs[:n_rows, :n_columns] = weights[:n_rows] @ inputs[:, :n_columns] + bias[:n_rows]``.
 
     Arguments: addresses of weights, bias, inputs and outputs; n_inputs >= 1, which is also the weights' row length;
     elements from one row of inputs or outputs to the next.
     """
     vector = ir.VectorType(FLOAT, 8)
-    parts = range(COLUMNS // vector.count)
+    parts = range(n_columns // vector.count)
     rows = range(n_rows)
 
     @kernel
@@ -75,26 +77,57 @@ def _layer_tile(n_rows):
     return tile
 
 
-@kernel
-def predict_tile(builder, sources, coefficients, n, means, predictions, q):
-    """``coefficients[:n] @ sources + coefficients[n] + coefficients[n + 1] * means`` of COLUMNS samples from q on.
+def _predict_tile(n_columns):
+    """An intrinsic: ``coefficients[:n] @ sources + coefficients[n] + coefficients[n + 1] * means`` of columns from q on.
 
     Arguments: addresses of sources, int64, themselves addresses of n rows of int32; of coefficients, means and
-    predictions, float64; n, and q.  Every partial sum is an integer below 2^53.
+    predictions, float64; n, and q.  Every partial sum is an integer below 2^53; those of rows of even and of odd number
+    are kept apart, so that one does not wait for the other.
     """
     four = ir.VectorType(DOUBLE, 4)
-    parts = [builder.add(q, constant(4 * k)) for k in range(COLUMNS // 4)]
-    first, share = (load_all(builder, coefficients, builder.add(n, constant(k)), four).value for k in (0, 1))
-    start = [_plus_product(builder, first, share, load(builder, means, at, four).value) for at in parts]
+    parts = range(0, n_columns, 4)
 
-    def body(k, sums):
-        row = builder.load(element(builder, sources, k, INDEX))
-        own = load_all(builder, coefficients, k, four).value
-        values = [load(builder, row, at, ir.VectorType(INT32, 4)).to(DOUBLE).value for at in parts]
-        return [_plus_product(builder, total, own, value) for total, value in zip(sums, values, strict=True)]
+    @kernel
+    def tile(builder, sources, coefficients, n, means, predictions, q):
+        places = [builder.add(q, constant(part)) for part in parts]
+        first, share = (load_all(builder, coefficients, builder.add(n, constant(k)), four).value for k in (0, 1))
+        start = [_plus_product(builder, first, share, load(builder, means, at, four).value) for at in places]
 
-    for total, at in zip(loop(builder, n, 1, start, body), parts, strict=True):
-        store(builder, Vector(builder, total), predictions, at)
+        def add_row(k, sums):
+            row = builder.load(element(builder, sources, k, INDEX))
+            own = load_all(builder, coefficients, k, four).value
+            values = [load(builder, row, at, ir.VectorType(INT32, 4)).to(DOUBLE).value for at in places]
+            return [_plus_product(builder, total, own, value) for total, value in zip(sums, values, strict=True)]
+
+        def add_two(k, sums):
+            middle = len(sums) // 2
+            return add_row(k, sums[:middle]) + add_row(builder.add(k, constant(1)), sums[middle:])
+
+        n_even = builder.and_(n, constant(-2))
+        nothing = [ir.Constant(four, [0.0] * 4)] * len(places)
+        sums = loop(builder, n_even, 2, start + nothing, add_two)
+        sums = [builder.fadd(a, b) for a, b in zip(sums[: len(places)], sums[len(places) :], strict=True)]
+        sums = loop(builder, builder.sub(n, n_even), 1, sums, lambda k, found: add_row(builder.add(k, n_even), found))
+        for total, at in zip(sums, places, strict=True):
+            store(builder, Vector(builder, total), predictions, at)
+
+    return tile
+
+
+predict_tile_16, predict_tile_8 = _predict_tile(COLUMNS), _predict_tile(COLUMNS // 2)
+
+
+@njit
+def predict_samples(sources, coefficients, size, means, n, predictions):
+    """`_predict_tile` of n samples, and some beyond.  sources, coefficients : arrays, of which `size` are used"""
+    at, used, about, out = address(sources), address(coefficients), address(means), address(predictions)
+    whole = n - n % COLUMNS
+    for q in range(0, whole, COLUMNS):
+        predict_tile_16(at, used, size, about, out, q)
+    if n - whole > COLUMNS // 2:
+        predict_tile_16(at, used, size, about, out, whole)
+    elif n > whole:
+        predict_tile_8(at, used, size, about, out, whole)
 
 
 @kernel
@@ -132,6 +165,7 @@ def gram_tile(builder, left, right, sums_0, sums_1, sums_2, n, stride):
 
 
 layer_tile_4, layer_tile_3, layer_tile_2, layer_tile_1 = (_layer_tile(n) for n in (4, 3, 2, 1))
+narrow_layer_tile = _layer_tile(8, COLUMNS // 2)
 
 
 def _solve_tile(whole):

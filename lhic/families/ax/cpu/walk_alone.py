@@ -15,7 +15,7 @@ from lhic.families.ax.cpu.coder import model_value, near_address, table_address
 from lhic.families.ax.cpu.learn import begin_plane, end_epoch, weights_of
 from lhic.families.ax.cpu.pictures import PIXEL_BYTES, store, wave_rows
 from lhic.families.ax.cpu.predict import inside, predict, source_of
-from lhic.families.ax.cpu.tiles import COLUMNS, predict_tile
+from lhic.families.ax.cpu.tiles import predict_samples
 from lhic.families.ax.cpu.walk import DECODE, ENCODE
 from lhic.families.ax.experts import DETAIL, EARLIER, INSIDE, NEIGHBOUR, SAMPLE
 from lhic.families.ax.integer_net import IntegerNet
@@ -125,8 +125,7 @@ def _predict(z, u, row, n, n_columns, table, constants, state, scratch):
         size += 2
     used[size], used[size + 1] = 0.0, of_mean
     predictions, means = scratch.predictions[0], scratch.means
-    for q in range(0, n, COLUMNS):
-        predict_tile(address(sources), address(used), size, address(means), address(predictions), q)
+    predict_samples(sources, used, size, means, n, predictions)
     for r in range(coefficients.size):
         if regressors[r, 0] == INSIDE:
             du, di = regressors[r, 2], regressors[r, 3]
@@ -228,13 +227,14 @@ def _decode(z, wave, first, n, coded, table, levels, scratch, coding):
     place, near = table_address(z, levels), near_address(z, levels)
     mean, factor = address(mixtures.parts[0, 0]), address(mixtures.parts[0, 1])
     slots, found, begins, ends = scratch.search[0], scratch.search[1], scratch.search[2], scratch.search[3]
+    lane = cursor[0] % n_lanes
     for q in range(0, n, at_once):
         n_here = min(at_once, n - q)
-        lane = cursor[0] % n_lanes
+        ahead = lane
         for s in range(n_here):
             if coded[q + s]:
-                slots[s] = peek(states, lane, PRECISION)
-                lane = lane + 1 if lane + 1 < n_lanes else 0
+                slots[s] = peek(states, ahead, PRECISION)
+                ahead = ahead + 1 if ahead + 1 < n_lanes else 0
         if table.repeats:
             alone.guess_tile_of_repeats(
                 address(slots), address(found), address(begins), address(ends), levels.first[z], levels.n_levels[z],
@@ -245,7 +245,6 @@ def _decode(z, wave, first, n, coded, table, levels, scratch, coding):
                 address(slots), address(found), address(begins), address(ends), levels.first[z], levels.n_levels[z],
                 place, near, mean, factor, 0, 0, q,
             )  # fmt: skip
-        lane = cursor[0] % n_lanes
         for s in range(n_here):
             if not coded[q + s]:
                 continue

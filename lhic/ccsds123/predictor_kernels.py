@@ -22,7 +22,7 @@ import numpy as np
 
 from lhic.ccsds123.errors import StreamError
 from lhic.ccsds123.parameters import FIDELITIES, LOCAL_SUMS, Parameters
-from lhic.kernels.jit import njit
+from lhic.kernels.jit import lean
 
 UNROLLED_P = 3
 ANY_P = -1
@@ -96,6 +96,7 @@ class _BandWalk:
         self.indices = np.empty(n_samples, dtype)
         self._representatives = np.zeros((2, n_samples), dtype)  # of this band and the one before
         self._differences = np.zeros((n_samples, n_previous), dtype)  # of the last P bands, newest first
+        self._base = np.empty(p.n_columns, np.int64)
         self._weights = _initial_weights(p)
         self._offsets = _exponent_offsets(p)
         limits = (p.absolute_error_limit, p.relative_error_limit, p.representative_damping, p.representative_offset)
@@ -129,9 +130,11 @@ class _BandWalk:
             self._representatives[z & 1],
             self._representatives[(z + 1) & 1],
             self._differences,
+            self._base,
             z,
-            self._weights[z],
+            self._weights[z],  # each band's are used once, and change
             self._offsets[z],
+            bool(self._offsets[z].any()),
             self._limits[z],
             *self._constants,
         )
@@ -164,7 +167,7 @@ def _exponent_offsets(p: Parameters) -> np.ndarray:
     return offsets
 
 
-@njit(inline="always")
+@lean(inline="always")
 def _row_sums(base, rep, rep_before, y, width, kind, z, s_mid):
     """Fill `base` with the local sums of row `y` without the left neighbour; return that one's factor.
 
@@ -173,7 +176,8 @@ def _row_sums(base, rep, rep_before, y, width, kind, z, s_mid):
     t = y * width
     last = width - 1
     if y == 0:
-        base[:] = 0
+        for x in range(width):
+            base[x] = 0
         if kind == 0 or kind == 2:
             return 4
         for x in range(1, width):
@@ -203,18 +207,16 @@ def _make_kernel(encode: bool, lossless: bool, fixed_p: int):
     `lossless` also means representatives equal to the samples; `fixed_p` is P, or ANY_P to learn it at run time.
     """
 
-    @njit
+    @lean
     def kernel(
-        samples, indices, rep, rep_before, differences, z, initial_weights, exponent_offsets, limits,
+        samples, indices, rep, rep_before, differences, base, z, all_weights, exponent_offsets, has_offsets, limits,
         width, n_previous, full, kind, depth, s_min, s_max, s_mid, register, omega,
         log_interval, nu_min, nu_max, fidelity, theta,
     ):  # fmt: skip
         if fixed_p != ANY_P:
             n_previous = fixed_p
-        base = np.empty(width, np.int64)
-        w_above, w_left, w_corner = initial_weights[0], initial_weights[1], initial_weights[2]
-        weights = initial_weights[3:].copy()
-        has_offsets = np.any(exponent_offsets != 0)
+        w_above, w_left, w_corner = all_weights[0], all_weights[1], all_weights[2]
+        weights = all_weights[3:]
         absolute, relative, phi, psi = limits[0], limits[1], limits[2], limits[3]
         weight_max = (1 << (omega + 2)) - 1
         weight_min = -weight_max - 1
@@ -344,7 +346,7 @@ def _make_kernel(encode: bool, lossless: bool, fixed_p: int):
     return kernel
 
 
-@njit(inline="always")
+@lean(inline="always")
 def _moved(weight, difference, gain, half, down, weight_min, weight_max):
     """A weight after its update: floor((+-difference * 2^-shift + 1) / 2) further, within its limits.
 

@@ -30,7 +30,7 @@ from lhic.coder.mixture import (
     check_symbols,
 )
 from lhic.coder.rans_kernels import N_SYMBOLS, RansDecoder, advance, peek
-from lhic.kernels.jit import njit
+from lhic.kernels.jit import lean, njit
 
 _ARGUMENT_SHIFT = ARGUMENT_BITS - MEAN_BITS - SCALE_MIN_LOG2 - MANTISSA_BITS
 _ARGUMENT_MAX = SIGMOID_OCTAVES << ARGUMENT_BITS
@@ -41,7 +41,7 @@ _SCALE_STEPS_LOG2 = SCALE_STEPS.bit_length() - 1
 _LOGIT_STEPS_LOG2 = LOGIT_STEPS.bit_length() - 1
 
 
-@njit
+@lean
 def prepare(mean, scale, logit, active):
     """Fill `active` (K, 4) with mean, mantissa, shift and weight of the components whose weight is not zero.
 
@@ -77,7 +77,7 @@ def prepare(mean, scale, logit, active):
     return n_active, heaviest
 
 
-@njit
+@lean
 def sigmoid_at(distance, mantissa, shift):
     """Sigmoid, 0 .. 2^24, of a distance in 1/256 symbol (`mixture.reference_sigmoid`).
 
@@ -93,7 +93,7 @@ def sigmoid_at(distance, mantissa, shift):
     return value
 
 
-@njit
+@lean
 def cdf_at(x, active, n_active, alphabet_size, precision):
     """F(x) of one mixture, 0 <= x <= alphabet_size (`mixture.reference_cdf`)."""
     if x == 0:
@@ -107,7 +107,7 @@ def cdf_at(x, active, n_active, alphabet_size, precision):
     return ((cumulative * ((np.int64(1) << precision) - alphabet_size)) >> (WEIGHT_BITS + SIGMOID_BITS)) + x
 
 
-@njit
+@lean
 def search_symbol(slot, active, n_active, heaviest, alphabet_size, precision):
     """Symbol whose interval holds the slot, and that interval's start and end.
 

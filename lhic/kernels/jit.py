@@ -47,6 +47,7 @@ def njit(function: Callable | None = None, *, seconds: int = 0, **options) -> Ca
 
     seconds : about how long compiling takes with all that the kernel calls; if given, a line on stderr says so
     """
+    options.setdefault("_nrt", True)
     if function is None:
         return lambda function: njit(function, seconds=seconds, **options)
     if numba.config.DISABLE_JIT:
@@ -54,6 +55,15 @@ def njit(function: Callable | None = None, *, seconds: int = 0, **options) -> Ca
     if "inline" in options:
         return _compiled(function, seconds, options)
     return Kernel(function, seconds, options)
+
+
+def lean(function: Callable | None = None, **options) -> Callable:
+    """`njit` for a kernel that makes no arrays: nobody counts who holds the ones that it is given, and parts of them.
+
+    Otherwise each view of an array (a row, a slice) costs two calls, and every call puts what is in vector registers
+    into memory: half the time of a walk.  Callers in Python hold the arrays meanwhile.
+    """
+    return njit(function, _nrt=False, **options)
 
 
 class Kernel:

@@ -58,7 +58,9 @@ def test_the_surest_flags_that_turn_out_otherwise_have_room():
 
 def test_the_period_is_found():
     assert likeliest_period(SPREAD) % 83 == 0
-    assert likeliest_period(np.arange(4000) % 29 == 3) % 29 == 0 and likeliest_period(np.arange(4000) % 29 != 3) % 29 == 0
+    assert (
+        likeliest_period(np.arange(4000) % 29 == 3) % 29 == 0 and likeliest_period(np.arange(4000) % 29 != 3) % 29 == 0
+    )
     assert likeliest_period(SAMPLES["rare"]) == likeliest_period(SAMPLES["set"]) == 0
     assert likeliest_period(np.zeros(0, bool)) == likeliest_period(np.ones(1, bool)) == 0
     assert likeliest_period(np.arange(9000) % MAX_PERIOD == 0) == 0, "none that is too long"

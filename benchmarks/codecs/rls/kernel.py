@@ -21,13 +21,14 @@ apart).  Loops that vectorise do so over independent sums.  From the mixture's c
 from __future__ import annotations
 
 from math import frexp, sqrt
+from typing import NamedTuple
 
 import numpy as np
 
 from lhic.coder.mixture import MEAN_BITS, SCALE_MIN_LOG2, SIGMOID_BITS, WEIGHT_BITS
 from lhic.coder.mixture_kernels import cdf_at, search_symbol, sigmoid_at
 from lhic.coder.rans_kernels import advance, peek
-from lhic.kernels.jit import njit
+from lhic.kernels.jit import lean
 
 PRECISION = 24  # alphabets reach 2^16, and each symbol has at least 2^-24
 
@@ -72,7 +73,7 @@ def experts_of(n_previous: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.array(bands), np.array(neighbours), np.array(forgetting)
 
 
-@njit
+@lean
 def local_mean(plane, i, j):
     """Mean of the samples W, N, NW and NE, as far as they exist; multiples of 1/4, so exact."""
     last = plane.shape[1] - 1
@@ -84,7 +85,7 @@ def local_mean(plane, i, j):
     return (plane[i, j - 1] + plane[i - 1, j] + plane[i - 1, j - 1] + north_east) * 0.25
 
 
-@njit
+@lean
 def keep_band(plane, ring, slot):
     """Put a finished band, less its local means, into one place of the ring (H, W, K)."""
     for i in range(plane.shape[0]):
@@ -92,7 +93,15 @@ def keep_band(plane, ring, slot):
             ring[i, j, slot] = plane[i, j] - local_mean(plane, i, j)
 
 
-@njit
+@lean
+def clear(plane):
+    """All 0."""
+    for i in range(plane.shape[0]):
+        for j in range(plane.shape[1]):
+            plane[i, j] = 0.0
+
+
+@lean
 def reset_expert(n, weights, variance):
     """Coefficients 0 with the prior variance."""
     for a in range(n):
@@ -102,7 +111,7 @@ def reset_expert(n, weights, variance):
         variance[a, a] = PRIOR_VARIANCE
 
 
-@njit
+@lean
 def learn(n, inputs, weights, variance, gain, error, noise, forgetting, is_variable):
     """One step of recursive least squares; False if the numbers say that the recursion has broken down.
 
@@ -146,14 +155,14 @@ def learn(n, inputs, weights, variance, gain, error, noise, forgetting, is_varia
     return True
 
 
-@njit
+@lean
 def half_octave(value):
     """``floor(2 log2(value))`` for a positive value, exactly."""
     mantissa, exponent = frexp(value)
     return 2 * exponent - (1 if mantissa >= 0.7071067811865476 else 2)
 
 
-@njit
+@lean
 def trust_in(errors, m, y, x):
     """Weight of a model in the blend: the inverse fourth power of its recent errors here."""
     west, north = 1.0 * errors[m, y, x - 1], 1.0 * errors[m, y - 1, x]
@@ -164,21 +173,21 @@ def trust_in(errors, m, y, x):
     return 1.0 / (squares * squares)
 
 
-@njit
+@lean
 def errors_around(errors, m, y, x):
     """Weighted mean of the errors of the decoded neighbours."""
     near = 2.0 * errors[m, y, x - 1] + 2.0 * errors[m, y - 1, x]
     return (near + errors[m, y - 1, x - 1] + errors[m, y - 1, x + 1] + errors[m, y, x - 2]) / 7.0
 
 
-@njit
+@lean
 def activity_around(activity, m, y, x):
     """Weighted mean of the relative errors of earlier bands at this place and next to it."""
     beside = 1.0 * activity[m, y, x - 1] + activity[m, y, x + 1] + activity[m, y - 1, x] + activity[m, y + 1, x]
     return (2.0 * activity[m, y, x] + beside) / 6.0
 
 
-@njit
+@lean
 def set_component(active, place, mean, t, weight):
     """One component for `mixture_kernels`: mean in symbols, t = scale * ln 2 in symbols, integer weight."""
     active[place, 0] = np.int64(mean * (1 << MEAN_BITS) + 0.5)
@@ -188,7 +197,6 @@ def set_component(active, place, mean, t, weight):
     active[place, 3] = weight
 
 
-@njit
 def code_cube(
     cube,
     alphabet_size,
@@ -213,38 +221,79 @@ def code_cube(
     states, words, cursor : of a decoder with one lane, used when decoding
     Returns False if the decoder's words ran out.
     """
+    memory = _memory(cube.shape[1:], n_previous, bands.size)
+    return code_samples(
+        cube, alphabet_size, n_previous, bands, neighbours, forgetting, is_variable, decoding, starts, freqs, states,
+        words, cursor, memory,
+    )  # fmt: skip
+
+
+class _Memory(NamedTuple):
+    ring: np.ndarray  # of the last bands, less their local means: multiples of 1/4 below 2^18, exact
+    errors: np.ndarray  # |sample - prediction| in this band
+    activity: np.ndarray  # the same over earlier bands, relative to each band's mean
+    mean_error: np.ndarray
+    n_inputs: np.ndarray
+    inputs: np.ndarray
+    weights: np.ndarray
+    variance: np.ndarray
+    gain: np.ndarray
+    level_sum: np.ndarray
+    level_count: np.ndarray
+    levels: np.ndarray
+    means: np.ndarray
+    scales: np.ndarray
+    mixing: np.ndarray
+    probability: np.ndarray
+    parts: np.ndarray  # all components
+    active: np.ndarray  # those whose weight is not 0
+
+
+def _memory(shape, n_previous, n_experts):
+    """Working memory for bands of a shape (H, W)."""
+    n_models = n_experts + 1
+    n_components = n_models * SCALE_FACTORS.size
+    size = n_previous + NEIGHBOURS.shape[0] + 1
+    maps = n_models, shape[0] + 2 * MARGIN, shape[1] + 2 * MARGIN
+    return _Memory(
+        np.zeros((*shape, max(n_previous, 1)), np.float32),
+        np.zeros(maps, np.float32),
+        np.zeros(maps, np.float32),
+        np.ones(n_models),
+        np.zeros(n_experts, np.int64),
+        np.zeros((n_experts, size)),
+        np.zeros((n_experts, size)),
+        np.zeros((n_experts, size, size)),
+        np.zeros(size),
+        np.zeros((n_models, N_LEVELS)),
+        np.zeros((n_models, N_LEVELS)),
+        np.zeros(n_models, np.int64),
+        np.zeros(n_models),
+        np.zeros(n_models),
+        np.full((N_MIX_CONTEXTS, n_components), 1.0 / n_components),
+        np.zeros(n_components),
+        np.zeros((n_components, 4), np.int64),
+        np.zeros((n_components, 4), np.int64),
+    )
+
+
+@lean
+def code_samples(
+    cube, alphabet_size, n_previous, bands, neighbours, forgetting, is_variable, decoding, starts, freqs, states, words,
+    cursor, memory,
+):  # fmt: skip
+    """`code_cube`, with working memory."""
+    (
+        ring, errors, activity, mean_error, n_inputs, inputs, weights, variance, gain, level_sum, level_count, levels,
+        means, scales, mixing, probability, parts, active,
+    ) = memory  # fmt: skip
     n_bands, n_rows, n_columns = cube.shape
     n_experts = bands.size
     n_models = n_experts + 1  # the last is the blend
     n_scales = SCALE_FACTORS.size
     n_components = n_models * n_scales
-    size = n_previous + NEIGHBOURS.shape[0] + 1
-
-    ring = np.zeros((n_rows, n_columns, max(n_previous, 1)), np.float32)  # multiples of 1/4 below 2^18: exact
-    shape = (n_models, n_rows + 2 * MARGIN, n_columns + 2 * MARGIN)
-    errors = np.zeros(shape, np.float32)  # |sample - prediction| in this band
-    activity = np.zeros(shape, np.float32)  # the same over earlier bands, relative to each band's mean
-    mean_error = np.ones(n_models)
-
-    n_inputs = np.zeros(n_experts, np.int64)
-    inputs = np.zeros((n_experts, size))
-    weights = np.zeros((n_experts, size))
-    variance = np.zeros((n_experts, size, size))
-    gain = np.zeros(size)
-
-    level_sum = np.zeros((n_models, N_LEVELS))
-    level_count = np.zeros((n_models, N_LEVELS))
-    levels = np.zeros(n_models, np.int64)
-    means = np.zeros(n_models)
-    scales = np.zeros(n_models)
-    mixing = np.zeros((N_MIX_CONTEXTS, n_components))
-    probability = np.zeros(n_components)
-    parts = np.zeros((n_components, 4), np.int64)  # all components
-    active = np.zeros((n_components, 4), np.int64)  # those whose weight is not 0
-
     largest = float(alphabet_size - 1)
     number = 0
-    mixing[:] = 1.0 / n_components
     for s in range(n_bands):
         for q in range(n_experts):
             k = min(bands[q], s)
@@ -256,7 +305,8 @@ def code_cube(
             for level in range(N_LEVELS):
                 level_sum[m, level] = PRIOR_COUNT * LEVEL_START[level]
                 level_count[m, level] = PRIOR_COUNT
-        errors[:] = 0.0
+        for m in range(n_models):
+            clear(errors[m])
         plane = cube[s]
         seen = 0
 

@@ -12,7 +12,7 @@ from math import floor, frexp, ldexp
 
 import numpy as np
 
-from lhic.kernels.jit import njit
+from lhic.kernels.jit import lean
 
 LOG2 = 0.6931471805599453  # ln 2
 # 2^f = sum of (f ln 2)^k / k!, |f| <= 1/2, here to 1e-13; the highest power first
@@ -23,7 +23,7 @@ EXPONENT_LIMIT = 1000
 POWERS = np.array([ldexp(1.0, k) for k in range(-EXPONENT_LIMIT, EXPONENT_LIMIT + 1)])
 
 
-@njit(inline="always")
+@lean(inline="always")
 def exp2(value):
     """2^value to 1e-13 of it; beyond -1000 .. 1000 that of the nearer end."""
     value = min(max(value, float(-EXPONENT_LIMIT)), float(EXPONENT_LIMIT))
@@ -34,7 +34,7 @@ def exp2(value):
     return found * POWERS[int(whole) + EXPONENT_LIMIT]
 
 
-@njit(inline="always")
+@lean(inline="always")
 def log2(value):
     """Of a positive, normal number, to 1e-14."""
     mantissa, exponent = frexp(value)

@@ -212,7 +212,7 @@ def test_the_most_probable_symbol_still_costs_what_the_size_check_relies_on():
 @pytest.mark.slow
 def test_compiled_code_holds_no_fused_multiply_add_and_no_library_function(coded):
     # The machine code decides, not the source. x86: vfmadd132sd ...; ARM: fmadd, fmla; POWER: xsmaddadp.
-    for function in (kernel.code_cube, kernel.learn):
+    for function in (kernel.code_samples, kernel.learn):
         fresh = njit(function.py_func)  # numba cannot show code that comes from its cache
         for signature in function.signatures:
             fresh.compile(signature)

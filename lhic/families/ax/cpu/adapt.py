@@ -22,7 +22,7 @@ from lhic.families.ax.cpu.mixture import LANES
 from lhic.families.ax.cpu.tiles import GRAM_ROWS, QUAD, gram_tile
 from lhic.families.ax.integer_net import IntegerNet, step_limits
 from lhic.families.ax.wavefront import n_waves
-from lhic.kernels.jit import njit
+from lhic.kernels.jit import lean
 from lhic.kernels.vectors import address
 
 
@@ -93,7 +93,7 @@ def learning_net(net: IntegerNet, learner: Learner) -> IntegerNet:
     return net._replace(last=net.last.copy(), last_bias=net.last_bias.copy()) if learner.period else net
 
 
-@njit
+@lean
 def teach_wave(z, n, coded, levels, net, learner, scratch):
     """Take note of the gradients of a wave's samples, whose levels stand in ``scratch.mixtures.levels``."""
     gradients, inputs, mixtures = scratch.gradients, scratch.taught, scratch.mixtures
@@ -120,7 +120,7 @@ def teach_wave(z, n, coded, levels, net, learner, scratch):
     scratch.n_taught[0] = at + n
 
 
-@njit
+@lean
 def _add_batch(learner, scratch):
     """Add the products of what was noted to the batch."""
     n = scratch.n_taught[0]
@@ -128,7 +128,9 @@ def _add_batch(learner, scratch):
         return
     gradients, inputs, batch = scratch.gradients, scratch.taught, learner.batch
     whole = (n + QUAD - 1) // QUAD * QUAD
-    gradients[:, n:whole] = 0.0
+    for o in range(gradients.shape[0]):
+        for q in range(n, whole):
+            gradients[o, q] = 0.0
     stride = gradients.shape[1]
     for o in range(0, batch.shape[0], GRAM_ROWS):
         for i in range(0, batch.shape[1], QUAD):
@@ -139,7 +141,7 @@ def _add_batch(learner, scratch):
     scratch.n_taught[0] = 0
 
 
-@njit
+@lean
 def _add_to_own(batch, gradients, squares):
     for i in range(batch.size):
         gradients[i] += batch[i]
@@ -148,21 +150,27 @@ def _add_to_own(batch, gradients, squares):
         batch[i] = 0.0
 
 
-@njit
+@lean
 def _join(own, earlier, known):
     """Sums of a group and what is kept of those of the group before."""
     for i in range(own.size):
         known[i] = own[i] + (earlier[i] - np.floor(earlier[i] * 2.0**-spec.FADE_SHIFT))
 
 
-@njit
+@lean
+def _keep(own, known):
+    for i in range(own.size):
+        known[i] = own[i]
+
+
+@lean
 def _steps(gradients, squares, first, unit, limit, found):
     for i in range(found.size):
         step = np.rint(unit * gradients[i] / (spec.SLOWNESS * np.sqrt(squares[i] + spec.PRIOR_SQUARES)))
         found[i] = np.float32(first[i] - min(max(step, -limit), limit))
 
 
-@njit
+@lean
 def change_weights(change, net, learner, scratch):
     """Weights from this step on; change : how many there were before."""
     _add_batch(learner, scratch)
@@ -173,7 +181,8 @@ def change_weights(change, net, learner, scratch):
         earlier = learner.before[min(change + learner.shift, learner.before.shape[0] - 1)]
         _join(own.reshape(-1), earlier.reshape(-1), known.reshape(-1))
     else:
-        known[:] = own
+        for part in range(2):
+            _keep(own[part].reshape(-1), known[part].reshape(-1))
     width = net.last.shape[1]
     for o in range(known.shape[1]):
         limit = learner.limits[o]
@@ -183,7 +192,7 @@ def change_weights(change, net, learner, scratch):
         _steps(bias[0], bias[1], learner.last_bias[o : o + 1], unit, unit * limit, net.last_bias[o : o + 1])
 
 
-@njit
+@lean
 def end_block(learner, scratch):
     """Leave nothing in a thread's working memory."""
     _add_batch(learner, scratch)

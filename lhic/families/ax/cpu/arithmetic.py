@@ -10,7 +10,7 @@ from numba.extending import overload, register_jitable
 
 from lhic.families.ax import pixel
 from lhic.families.ax.spec import LOG_BITS, LOG_STEPS, LOG_TABLE
-from lhic.kernels.jit import njit
+from lhic.kernels.jit import lean
 
 EXACT = {"contract", "nsz", "nnan"}
 """What compiling may do to float64 that holds integers: fused multiply-adds change nothing, there is no -0, no NaN."""
@@ -37,7 +37,7 @@ for _name, _formula in getmembers(pixel, isfunction):
         register_jitable(fastmath=EXACT)(_formula)
 
 
-@njit(inline="always")
+@lean(inline="always")
 def log2_16(value):
     """Of an integer 1 <= value < 2^53: a float64 holds its exponent and its leading bits side by side."""
     bits = np.float64(value).view(np.int64)
@@ -45,7 +45,7 @@ def log2_16(value):
     return ((bits >> 52) - 1023) * LOG_STEPS + LOG_TABLE[mantissa]
 
 
-@njit
+@lean
 def log2_16_row(values, n, added, logs):
     for q in range(n):
         logs[q] = log2_16(values[q] + added)

@@ -9,14 +9,14 @@ from lhic.families.ax.cpu.arithmetic import EXACT, log2_16, log2_16_row
 from lhic.families.ax.cpu.pictures import neighbours
 from lhic.families.ax.spec import HERE, NE, NN, NW, POWER_TABLE, WW, E, N, S, W
 from lhic.families.ax.wavefront import skewed
-from lhic.kernels.jit import njit
+from lhic.kernels.jit import lean
 
 _W, _N, _NW, _NE, _WW, _NN = (skewed(place) for place in (W, N, NW, NE, WW, NN))
 _HERE, _E, _S = (skewed(place) for place in (HERE, E, S))
 _POWER_TABLE = POWER_TABLE.astype(np.float64)
 
 
-@njit(fastmath=EXACT)
+@lean(fastmath=EXACT)
 def causal_sums(plane, u, row, n, sums):
     """`pixel.causal_sum` of a picture of errors or residuals."""
     west, north = neighbours(plane, u, row, n, _W), neighbours(plane, u, row, n, _N)
@@ -29,7 +29,7 @@ def causal_sums(plane, u, row, n, sums):
         )  # fmt: skip
 
 
-@njit(fastmath=EXACT)
+@lean(fastmath=EXACT)
 def _add_earlier_errors(plane, u, row, n, magnitude, earlier_magnitude, sums):
     """Add the earlier plane's errors here and around, in this plane's unit."""
     here, west, north = plane[u, row : row + n], neighbours(plane, u, row, n, _W), neighbours(plane, u, row, n, _N)
@@ -39,7 +39,7 @@ def _add_earlier_errors(plane, u, row, n, magnitude, earlier_magnitude, sums):
         sums[q] = pixel.near_error(sums[q], earlier, magnitude, earlier_magnitude)
 
 
-@njit(fastmath=EXACT)
+@lean(fastmath=EXACT)
 def _blend(predictions, near, log_error, blend, n, work, base):
     least, moment, weights = work[0], work[1], work[2]
     first = predictions[0]
@@ -61,9 +61,10 @@ def _blend(predictions, near, log_error, blend, n, work, base):
         base[q] = pixel.blended(first[q], moment[q], weights[q])
 
 
-@njit
-def blend_wave(z, u, row, n, epoch, magnitude, earlier_magnitude, table, state, scratch, log_error):
-    """Fill `scratch.near` and `scratch.base` of a wave, and `log_error` of each expert."""
+@lean
+def blend_wave(z, u, row, n, epoch, magnitude, earlier_magnitude, table, state, scratch):
+    """Fill `scratch.near` and `scratch.base` of a wave, and `scratch.log_error`."""
+    log_error = scratch.log_error
     n_slots = state.residuals.shape[0]
     sums = scratch.work[3]
     for e in range(table.about_mean.size):

@@ -12,24 +12,24 @@ from lhic.coder.rans_kernels import advance, peek
 from lhic.families.ax.cpu.cdf import SEARCHED, guess_tile, interval_tile, search_tile
 from lhic.families.ax.cpu.mixture import LANES
 from lhic.families.ax.spec import PRECISION
-from lhic.kernels.jit import njit
+from lhic.kernels.jit import lean
 from lhic.kernels.vectors import address
 
 
-@njit(inline="always")
+@lean(inline="always")
 def table_address(z, levels):
     """Where the plane's model values are; 0 for a dense plane."""
     start = levels.table_start[z]
     return address(levels.table) + 8 * start if start >= 0 else 0
 
 
-@njit(inline="always")
+@lean(inline="always")
 def near_address(z, levels):
     """Where the levels of the plane's model values are, `levels.Levels.near`."""
     return address(levels.near) + 2 * levels.near_start[z]
 
 
-@njit
+@lean
 def encode_wave(z, levels, mixtures, coded, n, starts, freqs, cursor):
     """Append the intervals of ``mixtures.levels``, where `coded`; returns the new length."""
     n_components, row = mixtures.weights.shape
@@ -51,7 +51,7 @@ SLOT, VALUE, LEVEL, REPEATED, START, FREQ = range(6)  # rows of `Mixtures.search
 N_SEARCH = 6
 
 
-@njit
+@lean
 def decode_wave(z, levels, mixtures, repeats, coded, n, states, words, cursor):
     """Decode `mixtures`' levels and freqs where `coded`: mirrors `encode_wave`.  False if the words ran out.
 
@@ -103,13 +103,13 @@ def decode_wave(z, levels, mixtures, repeats, coded, n, states, words, cursor):
     return True
 
 
-@njit(inline="always")
+@lean(inline="always")
 def model_value(level, z, levels):
     start = levels.table_start[z]
     return levels.first[z] + level if start < 0 else levels.table[start + level]
 
 
-@njit(inline="always")
+@lean(inline="always")
 def level_near(value, z, levels):
     """Level of a sparse plane whose model value is nearest to `value`: where a search begins."""
     start = levels.table_start[z]

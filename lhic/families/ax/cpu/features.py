@@ -16,27 +16,27 @@ from lhic.families.ax.cpu.blend import blend_wave, causal_sums
 from lhic.families.ax.cpu.pictures import PIXEL_BYTES, neighbours
 from lhic.families.ax.cpu.tiles import COLUMNS
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, distances, skewed
-from lhic.kernels.jit import njit
+from lhic.kernels.jit import lean
 from lhic.kernels.vectors import address
 
 _AROUND, _OWN = distances(spec.AROUND), distances(spec.OWN)
 _W, _N, _E, _S = (skewed(place) for place in spec.CROSS)
 
 
-@njit(inline="always")
+@lean(inline="always")
 def whole(n):
     """Samples of a wave in whole vectors, as loops without a rest are faster; what is beyond the wave goes nowhere."""
     return (n + COLUMNS - 1) // COLUMNS * COLUMNS
 
 
-@njit(fastmath=EXACT)
+@lean(fastmath=EXACT)
 def _raw_scales(around, activity, magnitude, n, expected, raw_scale):
     for q in range(n):
         expected[q] = pixel.expected_error(np.float64(activity[q]), magnitude)
         raw_scale[q] = pixel.raw_scale(around[q], expected[q])
 
 
-@njit(fastmath=EXACT)
+@lean(fastmath=EXACT)
 def _scales(raw_scale, log_raw, rates, n, level, scale):
     """Expected error, corrected by what errors of its level turned out to be: `corrected_scale`, see `alone`."""
     for q in range(n):
@@ -45,7 +45,7 @@ def _scales(raw_scale, log_raw, rates, n, level, scale):
         scale[q] = max(found, float(spec.MIN_SCALE))
 
 
-@njit(fastmath=EXACT)
+@lean(fastmath=EXACT)
 def _inverses(scale, gain, n, inverse):
     """Inverse of the expected error, in the unit of each plane back."""
     for q in range(n):
@@ -56,27 +56,27 @@ def _inverses(scale, gain, n, inverse):
             of_plane[q] = pixel.inverse_back(own[q], gain[back])
 
 
-@njit(fastmath=EXACT)
+@lean(fastmath=EXACT)
 def _scaled(source, inverse, n, feature):
     """A row of residuals."""
     for q in range(n):
         feature[q] = pixel.in_units(np.float64(source[q]), inverse[q], 16)
 
 
-@njit(fastmath=EXACT)
+@lean(fastmath=EXACT)
 def _scaled_differences(source, factor, base, inverse, bits, n, feature):
     """A row of samples (factor 64) or predictions (1), less the base."""
     for q in range(n):
         feature[q] = pixel.in_units(factor * source[q] - base[q], inverse[q], bits)
 
 
-@njit(fastmath=EXACT)
+@lean(fastmath=EXACT)
 def _less(logs, log_scale, n, feature):
     for q in range(n):
         feature[q] = pixel.limited(logs[q] - log_scale[q])
 
 
-@njit(fastmath=EXACT)
+@lean(fastmath=EXACT)
 def _ends(base, low, high, log_scale, log_magnitude, inverse, n, features, f):
     for q in range(n):
         features[f + spec.OF_MAGNITUDE, q] = pixel.limited(log_magnitude - log_scale[q])
@@ -85,7 +85,7 @@ def _ends(base, low, high, log_scale, log_magnitude, inverse, n, features, f):
         features[f + spec.OF_HIGH, q] = pixel.in_units(high - base[q], inverse[q], 18)
 
 
-@njit(fastmath=EXACT)
+@lean(fastmath=EXACT)
 def _slopes(plane, u, row, n, slope, curvature):
     """Differences to the four neighbours in the earlier plane, times 256, and their sum."""
     here, west, north = plane[u, row : row + n], neighbours(plane, u, row, n, _W), neighbours(plane, u, row, n, _N)
@@ -96,14 +96,14 @@ def _slopes(plane, u, row, n, slope, curvature):
         curvature[q] = w + n_ + e + s - 4.0 * at
 
 
-@njit(fastmath=EXACT)
+@lean(fastmath=EXACT)
 def _slope_features(logs, curvature, log_scale, inverse, n, features, f):
     for q in range(n):
         features[f + spec.OF_SLOPES, q] = pixel.slope_feature(logs[q], log_scale[q])
         features[f + spec.OF_CURVATURE, q] = pixel.in_units(curvature[q], inverse[q], 14)
 
 
-@njit
+@lean
 def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scratch):
     """Base prediction, expected error, features and repeats of a wave whose experts have predicted."""
     m = whole(n)
@@ -126,15 +126,13 @@ def describe_wave(z, wave, first, n, n_rows, n_columns, epoch, table, state, scr
     magnitude = max(state.magnitude[z, epoch], np.int64(spec.MIN_MAGNITUDE))
     scratch.numbers[MAGNITUDE] = magnitude
     log_magnitude = log2_16(magnitude)
-    # this plane's magnitude in 1/1024 of each earlier plane's
-    gain = np.empty(1 + spec.NEAR_PLANES + spec.FAR_PLANES)
+    gain, log_error = scratch.gain, scratch.log_error
     for back in range(1, gain.size):
         earlier = max(state.magnitude[z - back, epoch], np.int64(spec.MIN_MAGNITUDE)) if z >= back else magnitude
         gain[back] = pixel.gain_of(magnitude, earlier)
     earlier = max(state.magnitude[z - 1, epoch], np.int64(spec.MIN_MAGNITUDE)) if z > 0 else magnitude
 
-    log_error = np.empty(n_experts)
-    blend_wave(z, u, row, m, epoch, magnitude, earlier, table, state, scratch, log_error)
+    blend_wave(z, u, row, m, epoch, magnitude, earlier, table, state, scratch)
 
     log_scale, log_raw, logs, expected = scratch.logs[0], scratch.logs[1], scratch.logs[2], scratch.logs[3]
     around = work[3]

@@ -29,19 +29,19 @@ from lhic.families.ax.cpu.tiles import (
 )
 from lhic.families.ax.experts import CONSTANT, EARLIER, INSIDE, NEIGHBOUR, SAMPLE
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, skewed
-from lhic.kernels.jit import njit
+from lhic.kernels.jit import lean
 from lhic.kernels.vectors import address
 
 _UNKNOWN = skewed((-2, 2))  # the one place that a regressor may see before it is known: it counts as 0
 
 
-@njit(inline="always")
+@lean(inline="always")
 def padded(size):
     """Side of the normal equations of an expert with so many regressors: whole tiles."""
     return (size + QUAD - 1) // QUAD * QUAD
 
 
-@njit
+@lean
 def learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
     """Add the samples of an epoch to the normal equations, as many waves at a time as `scratch.inputs` has room for.
 
@@ -73,7 +73,7 @@ def learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
         accumulate(scratch.inputs, scratch.weighted, regressors.shape[0], at, gram, moment)
 
 
-@njit
+@lean
 def fit_experts(z, table, state, scratch):
     """Coefficients of plane z from its normal equations."""
     slot, offset, side = z % state.residuals.shape[0], np.int64(0), np.int64(0)
@@ -89,7 +89,7 @@ def fit_experts(z, table, state, scratch):
             forget(gram, moment)
 
 
-@njit
+@lean
 def gather(regressors, about_mean, samples, details, weights, z, u, row, n, n_columns, at, scratch):
     """Inputs of an expert for the n samples of a wave that begin at `row`, as they were, from column `at` on.
 
@@ -133,12 +133,12 @@ def gather(regressors, about_mean, samples, details, weights, z, u, row, n, n_co
                 _correct(r, at + q, 0.0, 0.0, scratch)
 
 
-@njit
+@lean
 def _correct(r, column, value, weight, scratch):
     scratch.inputs[r, column], scratch.weighted[r, column] = value, weight * value
 
 
-@njit
+@lean
 def accumulate(inputs, weighted, n_regressors, n, gram, moment):
     """Add n samples, a multiple of QUAD, to the normal equations (lower triangle).  Exact in any order, as `predict`.
 
@@ -153,7 +153,7 @@ def accumulate(inputs, weighted, n_regressors, n, gram, moment):
         add_rows(address(weighted) + line * begin, begin, end, inputs, n_regressors, n, gram, moment, nowhere)
 
 
-@njit
+@lean
 def add_rows(left, begin, end, inputs, n_regressors, samples, gram, moment, nowhere):
     """Add products of weighted rows begin .. end - 1, which begin at address `left`, and of inputs.
 
@@ -169,7 +169,7 @@ def add_rows(left, begin, end, inputs, n_regressors, samples, gram, moment, nowh
         gram_tile(left, right + b * stride, one + b, two + b, three + b, samples, stride)
 
 
-@njit
+@lean
 def forget(gram, moment):
     """Keep 15/16 of the sums, rounded down, so that they stay integers."""
     for a in range(moment.size):
@@ -178,7 +178,7 @@ def forget(gram, moment):
             gram[a, b] -= np.floor(gram[a, b] * 2.0**-spec.FORGET_SHIFT)
 
 
-@njit
+@lean
 def solve(gram, moment, factor, coefficients):
     """Coefficients times 2^20, rounded, of the ridge regression; Cholesky in the order of the format.
 
@@ -208,7 +208,7 @@ def solve(gram, moment, factor, coefficients):
         coefficients[i] = min(max(rounded, -spec.COEFFICIENT_LIMIT), spec.COEFFICIENT_LIMIT)
 
 
-@njit
+@lean
 def _solve_pivots(gram, factor, j0):
     """Columns j0 .. j0 + 3 of the factor in their own rows."""
     for j in range(j0, j0 + QUAD):

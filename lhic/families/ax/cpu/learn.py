@@ -12,11 +12,11 @@ from lhic.families.ax.cpu.fit import fit_experts, learn_epoch
 from lhic.families.ax.cpu.pictures import PIXEL_BYTES, store
 from lhic.families.ax.cpu.repeats import count_repeats, first_tries, next_tries
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
-from lhic.kernels.jit import njit
+from lhic.kernels.jit import lean
 from lhic.kernels.vectors import address
 
 
-@njit
+@lean
 def begin_plane(z, table, state):
     """Tables of the first epoch, and margins of zeros."""
     slot = z % state.residuals.shape[0]
@@ -40,7 +40,7 @@ def begin_plane(z, table, state):
     _open(z, 0, table, state)
 
 
-@njit
+@lean
 def _open(z, epoch, table, state):
     """Tables of an epoch as the kernels take them."""
     slot = z % state.residuals.shape[0]
@@ -53,7 +53,7 @@ def _open(z, epoch, table, state):
             state.run_weights[z, rung] = weight
 
 
-@njit
+@lean
 def end_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
     """Fit the experts of plane z to all waves so far and write the tables of the next epoch."""
     learn_epoch(z, epoch, n_rows, n_columns, table, state, scratch)
@@ -61,7 +61,7 @@ def end_epoch(z, epoch, n_rows, n_columns, table, state, scratch):
     next_tables(z, epoch + 1, table, state)
 
 
-@njit
+@lean
 def next_tables(z, then, table, state):
     """What plane z expects in the epoch that begins."""
     count, slot, earlier = state.own_count[z], z % state.residuals.shape[0], (z - 1) % state.residuals.shape[0]
@@ -83,7 +83,7 @@ def next_tables(z, then, table, state):
     _open(z, then, table, state)
 
 
-@njit(fastmath=EXACT)
+@lean(fastmath=EXACT)
 def weights_of(scale, magnitude, coded, n, weights):
     """0 where nothing is coded."""
     if magnitude < 2.0**20:
@@ -95,7 +95,7 @@ def weights_of(scale, magnitude, coded, n, weights):
             weights[q] = pixel.sample_weight(np.int64(magnitude), np.int64(scale[q])) if coded[q] else 0
 
 
-@njit
+@lean
 def learn_wave(z, wave, first, n, n_rows, n_columns, table, state, scratch):
     """Take note of the samples of a wave, which stand in ``scratch.targets``."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
@@ -147,7 +147,7 @@ def learn_wave(z, wave, first, n, n_rows, n_columns, table, state, scratch):
                 store(picture, i, j, n_rows, n_columns, picture[u, row + q])
 
 
-@njit
+@lean
 def _total(numbers):
     """Of the sums in the lanes of a kernel."""
     total = 0.0

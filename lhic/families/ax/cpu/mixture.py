@@ -26,7 +26,7 @@ from lhic.coder.mixture import (
 )
 from lhic.families.ax.cpu.tiles import QUAD
 from lhic.families.ax.spec import LOGIT_SHIFT, MEAN_SHIFT, SCALE_OFFSET, SCALE_SHIFT
-from lhic.kernels.jit import njit
+from lhic.kernels.jit import lean
 from lhic.kernels.vectors import (
     DOUBLE,
     FLOAT,
@@ -127,7 +127,7 @@ def mixture_tile(
     store(builder, density.like(2.0 ** (ARGUMENT_BITS + WEIGHT_BITS)) / density, spread, q)
 
 
-@njit
+@lean
 def mixtures_of(outputs, n, base, scale, log_scale, mixtures):
     """Mixtures of a wave from the network's sums, and `arithmetic.log2_16` of the scale."""
     n_components, row = outputs.shape[0] // 3, mixtures.weights.shape[1]
@@ -139,7 +139,7 @@ def mixtures_of(outputs, n, base, scale, log_scale, mixtures):
         )  # fmt: skip
 
 
-@njit
+@lean
 def add_repeats(n, scratch):
     """Make the candidates one more component of a wave's mixtures, the last."""
     mixtures = scratch.mixtures

@@ -13,14 +13,14 @@ from lhic.families.ax.cpu.tiles import (
     narrow_layer_tile,
 )
 from lhic.families.ax.spec import ACTIVATION_LIMIT, FIRST_SHIFT, WEIGHT_BITS
-from lhic.kernels.jit import njit
+from lhic.kernels.jit import lean
 from lhic.kernels.vectors import address
 
 FIRST_FACTOR = np.float32(2.0**-FIRST_SHIFT)
 MIDDLE_FACTOR = np.float32(2.0**-WEIGHT_BITS)
 
 
-@njit
+@lean
 def _layer(inputs, weights, bias, n, outputs):
     """outputs (o, n) = weights (o, i) @ inputs (i, n) + bias, in tiles of COLUMNS samples: a little beyond n."""
     n_outputs, n_inputs = weights.shape
@@ -46,7 +46,7 @@ def _layer(inputs, weights, bias, n, outputs):
             o += 4
 
 
-@njit(fastmath={"contract", "nsz"})
+@lean(fastmath={"contract", "nsz"})
 def _activate(values, n, factor):
     """Shift and clip in place: 0 .. ACTIVATION_LIMIT."""
     for o in range(values.shape[0]):
@@ -55,7 +55,7 @@ def _activate(values, n, factor):
             row[q] = min(max(np.floor(row[q] * factor), np.float32(0)), np.float32(ACTIVATION_LIMIT))
 
 
-@njit
+@lean
 def run_network(net, scratch, n):
     """Fill ``scratch.outputs`` (3 K, n) with the sums of the last layer for the features of n samples."""
     hidden = scratch.hidden[0]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
-from lhic.kernels.jit import njit
+from lhic.kernels.jit import lean
 
 PIXEL_BYTES = 4
 
 
-@njit(inline="always")
+@lean(inline="always")
 def wave_rows(wave, n_rows, n_columns):
     """First row of a wave, and how many samples it has (one per row, consecutive)."""
     first = max(0, (wave - n_columns + 2) // 2)
@@ -16,13 +16,13 @@ def wave_rows(wave, n_rows, n_columns):
     return first, last - first + 1
 
 
-@njit(inline="always")
+@lean(inline="always")
 def neighbours(plane, u, row, n, distance):
     """Neighbours at a distance (waves, rows) of the n samples of a wave that begins at [u, row]."""
     return plane[u + distance[0], row + distance[1] : row + distance[1] + n]
 
 
-@njit(inline="always")
+@lean(inline="always")
 def store(plane, i, j, n_rows, n_columns, value):
     """Write a sample of a plane, and the places beyond the edge that repeat it.
 

@@ -14,13 +14,13 @@ from lhic.families.ax.cpu.tiles import predict_samples
 from lhic.families.ax.experts import CONSTANT, DETAIL, EARLIER, INSIDE, NEIGHBOUR, SAMPLE
 from lhic.families.ax.spec import CAUSAL, COEFFICIENT_BITS, CONSTANT_INPUT, PREDICTION_BITS
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, skewed
-from lhic.kernels.jit import njit
+from lhic.kernels.jit import lean
 from lhic.kernels.vectors import address
 
 _W, _N, _NW, _NE = (skewed(place) for place in CAUSAL)
 
 
-@njit(inline="always")
+@lean(inline="always")
 def source_of(regressor, samples, details, slot, u, row):
     """Address of a regressor's int32 for the sample at (u, row) in skewed coordinates; the next samples' follow.
 
@@ -32,7 +32,7 @@ def source_of(regressor, samples, details, slot, u, row):
     return picture + 4 * ((earlier * samples.shape[1] + u + du) * samples.shape[2] + row + di)
 
 
-@njit(inline="always")
+@lean(inline="always")
 def inside(u, row, n, du, di, n_columns):
     """First of the samples 0 .. n - 1 from (u, row) on whose neighbour is inside the image, and the first after."""
     # The neighbour's column is `column` less twice the sample's row.
@@ -41,7 +41,7 @@ def inside(u, row, n, du, di, n_columns):
     return begin, max(min(column // 2 - first + 1, n), begin)
 
 
-@njit
+@lean
 def predict(
     regressors, coefficients, samples, details, means, z, u, row, n, n_columns, sources, used, predictions, rounds=True
 ):  # fmt: skip
@@ -86,7 +86,7 @@ def predict(
         predictions[q] = np.floor(predictions[q] * 2.0 ** (PREDICTION_BITS - COEFFICIENT_BITS))
 
 
-@njit(fastmath=EXACT)
+@lean(fastmath=EXACT)
 def _means(plane, u, row, n, means):
     west, north = neighbours(plane, u, row, n, _W), neighbours(plane, u, row, n, _N)
     northwest, northeast = neighbours(plane, u, row, n, _NW), neighbours(plane, u, row, n, _NE)
@@ -96,13 +96,13 @@ def _means(plane, u, row, n, means):
         )
 
 
-@njit(fastmath=EXACT)
+@lean(fastmath=EXACT)
 def _limit(predictions, means, share, low, high, n):
     for q in range(n):
         predictions[q] = pixel.limited_prediction(predictions[q], share, means[q], low, high)
 
 
-@njit
+@lean
 def predict_wave(z, wave, first, n, n_columns, table, state, scratch):
     """Experts' predictions for a wave of plane z, in 1/64."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN

@@ -15,10 +15,10 @@ from __future__ import annotations
 import numpy as np
 
 from lhic.families.ax import pixel, spec
-from lhic.kernels.jit import njit
+from lhic.kernels.jit import lean
 
 
-@njit
+@lean
 def first_tries(slot, state):
     """Table of a plane's first epoch; slot : where it is among those that are kept."""
     for level in range(spec.N_RUN_LEVELS):
@@ -26,7 +26,7 @@ def first_tries(slot, state):
         state.tries[slot, 0, level] = spec.FIRST_TRIES
 
 
-@njit
+@lean
 def next_tries(z, then, state):
     """Table of an epoch that begins, from the plane's own samples and the table of the plane before it."""
     slot, earlier = z % state.residuals.shape[0], (z - 1) % state.residuals.shape[0]
@@ -42,7 +42,7 @@ def next_tries(z, then, state):
         state.tries[slot, then, level] = tries
 
 
-@njit
+@lean
 def count_repeats(z, n, coded, state, scratch):
     """Add a wave's samples to the sums by run."""
     rungs, targets, candidates = scratch.run_levels, scratch.targets, scratch.candidates

@@ -129,6 +129,8 @@ class Scratch(NamedTuple):
     logs: np.ndarray  # float64 (N_LOGS, n)
     work: np.ndarray  # float64 (4, n)
     inverse: np.ndarray  # float64 (7, n), 2^24 / scale; for each plane back in its unit
+    gain: np.ndarray  # float64 (7,), this plane's magnitude in 1/1024 of each earlier plane's
+    log_error: np.ndarray  # float64 (E,), log2_16 of the experts' mean errors in the plane
     factor: np.ndarray  # float64 (MAX_REGRESSORS, MAX_REGRESSORS + QUAD)
     features: np.ndarray  # float32 (n_features, n)
     hidden: np.ndarray  # float32 (2, width, n)
@@ -260,6 +262,8 @@ def new_scratch(config: AxConfig, n_rows: int, n_columns: int) -> Scratch:
         np.zeros((N_LOGS, n)),
         np.zeros((4, n)),
         np.zeros((1 + NEAR_PLANES + FAR_PLANES, n)),
+        np.zeros(1 + NEAR_PLANES + FAR_PLANES),
+        np.zeros(n_experts),
         np.zeros((MAX_REGRESSORS, MAX_REGRESSORS + QUAD)),
         np.zeros((n_features(n_experts), n), np.float32),
         np.zeros((2, width, n), np.float32),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from lhic.kernels.jit import njit
+from lhic.kernels.jit import lean
 from lhic.kernels.vectors import (
     DOUBLE,
     FLOAT,
@@ -78,7 +78,7 @@ def _layer_tile(n_rows, n_columns=COLUMNS):
 
 
 def _predict_tile(n_columns):
-    """An intrinsic: ``coefficients[:n] @ sources + coefficients[n] + coefficients[n + 1] * means`` of columns from q on.
+    """An intrinsic: ``coefficients[:n] @ sources + coefficients[n] + coefficients[n + 1] * means``, columns from q on.
 
     Arguments: addresses of sources, int64, themselves addresses of n rows of int32; of coefficients, means and
     predictions, float64; n, and q.  Every partial sum is an integer below 2^53; those of rows of even and of odd number
@@ -117,7 +117,7 @@ def _predict_tile(n_columns):
 predict_tile_16, predict_tile_8 = _predict_tile(COLUMNS), _predict_tile(COLUMNS // 2)
 
 
-@njit
+@lean
 def predict_samples(sources, coefficients, size, means, n, predictions):
     """`_predict_tile` of n samples, and some beyond.  sources, coefficients : arrays, of which `size` are used"""
     at, used, about, out = address(sources), address(coefficients), address(means), address(predictions)

@@ -24,7 +24,7 @@ from lhic.families.ax.cpu.predict import predict_wave
 from lhic.families.ax.elementary import LOG2, exp2
 from lhic.families.ax.spec import PLANE_LAG, PRECISION, UNIT
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
-from lhic.kernels.jit import njit
+from lhic.kernels.jit import lean
 from lhic.kernels.vectors import borrowed
 
 ENCODE, DECODE, OBSERVE = 0, 1, 2
@@ -59,7 +59,7 @@ class Coding(NamedTuple):
 def _block_for(mode):
     """`walk_block` for one mode: what others need is not compiled."""
 
-    @njit(nogil=True, seconds=10)
+    @lean(nogil=True, seconds=10)
     def walk_block(
         first_plane,
         end_plane,
@@ -150,7 +150,7 @@ def walk_block(mode: int, *arguments) -> bool:
     return _BLOCKS[mode](*arguments)
 
 
-@njit
+@lean
 def _observe_wave(z, wave, first, n, coded, scratch, coding):
     """Note what the network would see, and what it should say."""
     for q in range(n):
@@ -171,7 +171,7 @@ def _observe_wave(z, wave, first, n, coded, scratch, coding):
         scratch.mixtures.freqs[q] = _likely_width(scratch, q)
 
 
-@njit
+@lean
 def _likely_width(scratch, q):
     """About the probability, 1/2^24, that a trained network would give to the candidate: one logistic at the base."""
     scale = max(0.5 * scratch.scale[q] / UNIT, 0.3)

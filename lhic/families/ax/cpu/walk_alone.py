@@ -21,7 +21,7 @@ from lhic.families.ax.experts import DETAIL, EARLIER, INSIDE, NEIGHBOUR, SAMPLE
 from lhic.families.ax.integer_net import IntegerNet
 from lhic.families.ax.spec import PLANE_LAG, PRECISION, TOTAL
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
-from lhic.kernels.jit import njit
+from lhic.kernels.jit import lean
 from lhic.kernels.vectors import address, borrowed
 
 
@@ -55,7 +55,7 @@ def constants_of(config: AxConfig, net: IntegerNet, mask: np.ndarray) -> Constan
 
 
 def _block_for(mode):
-    @njit(nogil=True, seconds=10)
+    @lean(nogil=True, seconds=10)
     def walk_block(
         first_plane, end_plane, first_step, end_step, epoch, table, constants, levels, state, scratch, coding
     ):
@@ -101,7 +101,7 @@ def walk_block(mode: int, *arguments) -> bool:
     return _BLOCKS[mode](*arguments)
 
 
-@njit
+@lean
 def _predict(z, u, row, n, n_columns, table, constants, state, scratch):
     """Sums of products of a wave, into the first row of predictions: `predict.predict` before it rounds."""
     regressors, coefficients = table.regressors, state.coefficients[z]
@@ -137,7 +137,7 @@ def _predict(z, u, row, n, n_columns, table, constants, state, scratch):
                 predictions[q] -= coefficients[r] * (own[row + di + q] - means[q])
 
 
-@njit
+@lean
 def _describe(z, wave, first, n, n_columns, epoch, table, constants, state, scratch):
     """Base, expected error, logistics and candidates of a wave."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN
@@ -171,7 +171,7 @@ def _describe(z, wave, first, n, n_columns, epoch, table, constants, state, scra
         )  # fmt: skip
 
 
-@njit
+@lean
 def _predict_first(z, u, row, n, n_columns, table, state, scratch):
     """`_predict` in a plane that has fewer before it than the expert looks back."""
     predict(
@@ -180,7 +180,7 @@ def _predict_first(z, u, row, n, n_columns, table, state, scratch):
     )  # fmt: skip
 
 
-@njit
+@lean
 def _encode(z, wave, first, n, coded, table, constants, levels, scratch, coding):
     """Append the intervals of a wave's levels, where `coded`."""
     mixtures, cursor = scratch.mixtures, coding.n_symbols[0]
@@ -218,7 +218,7 @@ def _encode(z, wave, first, n, coded, table, constants, levels, scratch, coding)
     coding.n_symbols[0] = cursor
 
 
-@njit
+@lean
 def _decode(z, wave, first, n, coded, table, levels, scratch, coding):
     """Levels and freqs of a wave's samples, where `coded`; False if the words ran out."""
     mixtures, states, cursor = scratch.mixtures, coding.states, coding.cursor
@@ -259,7 +259,7 @@ def _decode(z, wave, first, n, coded, table, levels, scratch, coding):
     return True
 
 
-@njit
+@lean
 def _search(z, q, slot, level, begin, end, table, levels, scratch):
     """The level whose interval holds the slot, from one beside which it is: gallops, then bisects."""
     low, high, low_value, high_value = np.int64(0), levels.n_levels[z], np.int64(0), np.int64(TOTAL)
@@ -298,7 +298,7 @@ def _search(z, q, slot, level, begin, end, table, levels, scratch):
     return low, low_value, high_value
 
 
-@njit
+@lean
 def _cumulative(z, q, level, table, levels, scratch):
     """F of one level, 0 < level < n_levels: by the kernel that finds intervals, for eight times the same sample."""
     search, twice, weights = scratch.search, scratch.twice, scratch.twice_weights
@@ -321,7 +321,7 @@ def _cumulative(z, q, level, table, levels, scratch):
     return np.int64(search[5, 0])
 
 
-@njit
+@lean
 def _targets(z, n, coded, constants, levels, state, scratch):
     """Model values of a wave."""
     targets, found = scratch.targets, scratch.mixtures.levels
@@ -339,7 +339,7 @@ def _targets(z, n, coded, constants, levels, state, scratch):
             targets[q] = pixel.filled_value(np.int64(scratch.base[q]))
 
 
-@njit
+@lean
 def _count(z, n, coded, relative, table, constants, state, scratch):
     """Add to the sums of the tables by expected error and by run."""
     own_ratio, own_count, levels = state.own_ratio[z], state.own_ratio_count[z], scratch.level
@@ -373,7 +373,7 @@ def _count(z, n, coded, relative, table, constants, state, scratch):
             own_hits[rungs[q]] += pixel.repeat_share(scratch.repeat_weights[q], np.int64(freqs[q]))
 
 
-@njit
+@lean
 def _learn(z, wave, first, n, n_rows, n_columns, coded, table, constants, state, scratch):
     """Take note of a wave: `learn.learn_wave`."""
     u, row = wave + WAVE_MARGIN, first + ROW_MARGIN

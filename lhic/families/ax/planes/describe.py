@@ -1,6 +1,6 @@
 """How to store a band: what is isolated, which levels are listed, where the centre is.
 
-All of it is an encoder's choice (docs/format_lhic_ax_side.md, section 6), in integers, so that it is the same everywhere.
+All of it is an encoder's choice (docs/format_lhic_ax_side.md, section 6), in integers: the same on every machine.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ every target has such vectors, of whatever length its registers are.  Arrays are
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -16,9 +17,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
+from numpy.typing import DTypeLike
 
 INDEX, INT32, SHORT, BYTE = (ir.IntType(n_bits) for n_bits in (64, 32, 16, 8))
 FLOAT, DOUBLE = ir.FloatType(), ir.DoubleType()
+CACHE_LINE = 64  # bytes
 _COMPARISONS = {"__lt__": "<", "__le__": "<=", "__gt__": ">", "__ge__": ">=", "__eq__": "=="}
 
 
@@ -124,29 +127,12 @@ def address(typing_context, array):
     return types.int64(array), code
 
 
-@intrinsic
-def borrowed(typing_context, arrays):
-    """A tuple of arrays, and of such tuples, whose references are not counted: its owner keeps them alive.
-
-    A function that is handed many arrays counts each of them up and down again, with all other threads waiting.
-    """
-
-    def code(context, builder, signature, arguments):
-        return _without_owners(context, builder, signature.args[0], arguments[0])
-
-    return arrays(arrays), code
-
-
-def _without_owners(context, builder, kind: types.Type, value):
-    if isinstance(kind, types.Array):
-        array = make_array(kind)(context, builder, value)
-        array.meminfo = ir.Constant(array.meminfo.type, None)
-        return array._getvalue()
-    if isinstance(kind, types.BaseTuple):
-        for place, part in enumerate(kind):
-            own = _without_owners(context, builder, part, builder.extract_value(value, place))
-            value = builder.insert_value(value, own, place)
-    return value
+def zeros(shape: int | tuple[int, ...], dtype: DTypeLike = np.float64) -> np.ndarray:
+    """`np.zeros`, from an address on that no vector straddles a line of the cache from."""
+    size = math.prod(np.atleast_1d(shape).tolist()) * np.dtype(dtype).itemsize
+    room = np.zeros(size + CACHE_LINE, np.uint8)
+    begin = -room.ctypes.data % CACHE_LINE
+    return room[begin : begin + size].view(dtype).reshape(shape)
 
 
 class Vector:

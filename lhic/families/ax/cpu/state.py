@@ -26,6 +26,7 @@ from lhic.families.ax.spec import (
     n_features,
 )
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN, n_waves, picture_shape
+from lhic.kernels.vectors import zeros
 
 LEARNT_AT_ONCE = 128  # samples, of some waves, whose products are added up at once
 TAUGHT_AT_ONCE = 128  # samples whose gradients are multiplied at once
@@ -164,7 +165,7 @@ def new_state(
     shape : (P, H, W); low, high : (P,) model values; mask : bool (H, W), True where nothing is coded.
     n_recent : planes R of what only the next planes read, all without it; see `schedule.recent_planes`.
     """
-    state = State(*(np.zeros(size, dtype) for size, dtype in _sizes(table, epoch, shape, n_recent)))
+    state = State(*(zeros(size, dtype) for size, dtype in _sizes(table, epoch, shape, n_recent)))
     state.coefficients[:] = table.first_coefficients[0]
     state.coefficients[:1] = table.first_coefficients[1]
     state.low[:], state.high[:] = low, high
@@ -226,11 +227,11 @@ def new_mixtures(components: int, n: int) -> Mixtures:
     """For n samples of a wave; a tile may reach beyond the last."""
     n += SEARCHED
     return Mixtures(
-        np.zeros((components, 2, n)),
-        np.zeros((components, n), np.int64),
-        *(np.zeros(n) for _ in range(2)),
-        *(np.zeros(n, np.int32) for _ in range(3)),
-        np.zeros((N_SEARCH, SEARCHED), np.int32),
+        zeros((components, 2, n)),
+        zeros((components, n), np.int64),
+        *(zeros(n) for _ in range(2)),
+        *(zeros(n, np.int32) for _ in range(3)),
+        zeros((N_SEARCH, SEARCHED), np.int32),
     )
 
 
@@ -246,38 +247,38 @@ def new_scratch(config: AxConfig, n_rows: int, n_columns: int) -> Scratch:
     n = most_samples(n_rows, n_columns)
     m = max(n, LEARNT_AT_ONCE) + 2 * QUAD
     n_taught = max(n, TAUGHT_AT_ONCE) + 2 * QUAD if config.adaptation else 0
-    taught = np.zeros((width + QUAD, n_taught))
+    taught = zeros((width + QUAD, n_taught))
     taught[width] = ONE
     return Scratch(
-        np.zeros(MAX_REGRESSORS + 2, np.int64),
-        np.zeros(MAX_REGRESSORS + 4),
-        np.zeros((MAX_REGRESSORS + 1, m)),
-        np.zeros((n_experts, n)),
-        *(np.zeros(n) for _ in range(4)),
-        np.zeros(n, np.int64),
-        np.zeros(n),
-        *(np.zeros(n, np.int64) for _ in range(3)),
-        np.zeros((MAX_REGRESSORS + GRAM_ROWS + 1, m)),
-        np.zeros((n_experts, n)),
-        np.zeros((N_LOGS, n)),
-        np.zeros((4, n)),
-        np.zeros((1 + NEAR_PLANES + FAR_PLANES, n)),
-        np.zeros(1 + NEAR_PLANES + FAR_PLANES),
-        np.zeros(n_experts),
-        np.zeros((MAX_REGRESSORS, MAX_REGRESSORS + QUAD)),
-        np.zeros((n_features(n_experts), n), np.float32),
-        np.zeros((2, width, n), np.float32),
-        np.zeros((3 * components, n), np.float32),
-        np.zeros((3 * components, n_taught)),
+        zeros(MAX_REGRESSORS + 2, np.int64),
+        zeros(MAX_REGRESSORS + 4),
+        zeros((MAX_REGRESSORS + 1, m)),
+        zeros((n_experts, n)),
+        *(zeros(n) for _ in range(4)),
+        zeros(n, np.int64),
+        zeros(n),
+        *(zeros(n, np.int64) for _ in range(3)),
+        zeros((MAX_REGRESSORS + GRAM_ROWS + 1, m)),
+        zeros((n_experts, n)),
+        zeros((N_LOGS, n)),
+        zeros((4, n)),
+        zeros((1 + NEAR_PLANES + FAR_PLANES, n)),
+        zeros(1 + NEAR_PLANES + FAR_PLANES),
+        zeros(n_experts),
+        zeros((MAX_REGRESSORS, MAX_REGRESSORS + QUAD)),
+        zeros((n_features(n_experts), n), np.float32),
+        zeros((2, width, n), np.float32),
+        zeros((3 * components, n), np.float32),
+        zeros((3 * components, n_taught)),
         taught,
-        np.zeros(1, np.int64),
-        np.zeros((2, 3 * components, len(taught))),
-        np.zeros(alone.N_NUMBERS),
-        np.zeros((7, alone.LANES), np.int32),
-        np.zeros((2, MAX_REGRESSORS + 1), np.int64),
-        np.zeros((3, n)),
+        zeros(1, np.int64),
+        zeros((2, 3 * components, len(taught))),
+        zeros(alone.N_NUMBERS),
+        zeros((7, alone.LANES), np.int32),
+        zeros((2, MAX_REGRESSORS + 1), np.int64),
+        zeros((3, n)),
         np.repeat(np.array([[0], [CONSTANT_INPUT]], np.int32), n, 1),
-        np.zeros((2, alone.LANES)),
-        np.zeros((2, alone.LANES), np.int64),
+        zeros((2, alone.LANES)),
+        zeros((2, alone.LANES), np.int64),
         new_mixtures(components + bool(config.repeats), n),
     )

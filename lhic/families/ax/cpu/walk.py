@@ -25,7 +25,6 @@ from lhic.families.ax.elementary import LOG2, exp2
 from lhic.families.ax.spec import PLANE_LAG, PRECISION, UNIT
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
 from lhic.kernels.jit import lean
-from lhic.kernels.vectors import borrowed
 
 ENCODE, DECODE, OBSERVE = 0, 1, 2
 
@@ -75,9 +74,6 @@ def _block_for(mode):
         learner,
     ):
         """Steps first_step .. end_step - 1 of the group of planes; False if the words ran out."""
-        table, net, levels, state = borrowed(table), borrowed(net), borrowed(levels), borrowed(state)
-        scratch, coding = borrowed(scratch), borrowed(coding)
-        learner = borrowed(learner)
         n_rows, n_columns = coding.values.shape[1:]
         waves = 2 * (n_rows - 1) + n_columns
         period = learner.period if mode != OBSERVE else 0

@@ -22,7 +22,7 @@ from lhic.families.ax.integer_net import IntegerNet
 from lhic.families.ax.spec import PLANE_LAG, PRECISION, TOTAL
 from lhic.families.ax.wavefront import ROW_MARGIN, WAVE_MARGIN
 from lhic.kernels.jit import lean
-from lhic.kernels.vectors import address, borrowed
+from lhic.kernels.vectors import address
 
 
 class Constants(NamedTuple):
@@ -60,8 +60,6 @@ def _block_for(mode):
         first_plane, end_plane, first_step, end_step, epoch, table, constants, levels, state, scratch, coding
     ):
         """`walk.walk_block`."""
-        table, constants, levels = borrowed(table), borrowed(constants), borrowed(levels)
-        state, scratch, coding = borrowed(state), borrowed(scratch), borrowed(coding)
         n_rows, n_columns = coding.values.shape[1:] if mode == DECODE else coding.level_of.shape[1:]
         waves = 2 * (n_rows - 1) + n_columns
         for t in range(first_step, end_step):

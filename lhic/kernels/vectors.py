@@ -12,8 +12,8 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from llvmlite import ir
-from numba import types
+from llvmlite import binding, ir
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
@@ -125,6 +125,13 @@ def address(typing_context, array):
         return builder.ptrtoint(data, INDEX)
 
     return types.int64(array), code
+
+
+def register_bytes() -> int:
+    """Length of the vector registers of the processor that numba compiles for: 64, or 32 and less."""
+    if config.CPU_NAME or config.CPU_FEATURES:
+        return 64 if "+avx512f" in (config.CPU_FEATURES or "") else 32
+    return 64 if binding.get_host_cpu_features().get("avx512f") else 32
 
 
 def zeros(shape: int | tuple[int, ...], dtype: DTypeLike = np.float64) -> np.ndarray:

@@ -6,10 +6,12 @@ import numpy as np
 
 from lhic.families.ax.cpu.tiles import (
     COLUMNS,
+    DOUBLES,
     layer_tile_1,
     layer_tile_2,
     layer_tile_3,
     layer_tile_4,
+    layer_tile_8,
     narrow_layer_tile,
 )
 from lhic.families.ax.spec import ACTIVATION_LIMIT, FIRST_SHIFT, WEIGHT_BITS
@@ -34,6 +36,9 @@ def _layer(inputs, weights, bias, n, outputs):
             left = n_outputs - o
             if left >= 8 and n - q <= COLUMNS // 2:
                 narrow_layer_tile(w, b, x, out, n_inputs, stride)
+                o += 4
+            elif left >= 8 and DOUBLES == 8:  # registers for twice as many sums
+                layer_tile_8(w, b, x, out, n_inputs, stride)
                 o += 4
             elif left >= 4:
                 layer_tile_4(w, b, x, out, n_inputs, stride)

@@ -25,6 +25,7 @@ from lhic.kernels.vectors import (
     load,
     load_all,
     loop,
+    register_bytes,
     store,
     vector_at,
 )
@@ -35,6 +36,7 @@ GRAM_ROWS = 3  # rows of `gram_tile`
 
 _CONTRACT = ("contract",)
 _QUAD = ir.VectorType(DOUBLE, QUAD)
+DOUBLES = register_bytes() // 8  # in a vector: of a size that a register has, which changes no result
 
 
 def _plus_product(builder, total, a, b):
@@ -47,7 +49,7 @@ def _layer_tile(n_rows, n_columns=COLUMNS):
     Arguments: addresses of weights, bias, inputs and outputs; n_inputs >= 1, which is also the weights' row length;
     elements from one row of inputs or outputs to the next.
     """
-    vector = ir.VectorType(FLOAT, 8)
+    vector = ir.VectorType(FLOAT, min(2 * DOUBLES, n_columns))
     parts = range(n_columns // vector.count)
     rows = range(n_rows)
 
@@ -84,19 +86,19 @@ def _predict_tile(n_columns):
     predictions, float64; n, and q.  Every partial sum is an integer below 2^53; those of rows of even and of odd number
     are kept apart, so that one does not wait for the other.
     """
-    four = ir.VectorType(DOUBLE, 4)
-    parts = range(0, n_columns, 4)
+    doubles, integers = ir.VectorType(DOUBLE, DOUBLES), ir.VectorType(INT32, DOUBLES)
+    parts = range(0, n_columns, DOUBLES)
 
     @kernel
     def tile(builder, sources, coefficients, n, means, predictions, q):
         places = [builder.add(q, constant(part)) for part in parts]
-        first, share = (load_all(builder, coefficients, builder.add(n, constant(k)), four).value for k in (0, 1))
-        start = [_plus_product(builder, first, share, load(builder, means, at, four).value) for at in places]
+        first, share = (load_all(builder, coefficients, builder.add(n, constant(k)), doubles).value for k in (0, 1))
+        start = [_plus_product(builder, first, share, load(builder, means, at, doubles).value) for at in places]
 
         def add_row(k, sums):
             row = builder.load(element(builder, sources, k, INDEX))
-            own = load_all(builder, coefficients, k, four).value
-            values = [load(builder, row, at, ir.VectorType(INT32, 4)).to(DOUBLE).value for at in places]
+            own = load_all(builder, coefficients, k, doubles).value
+            values = [load(builder, row, at, integers).to(DOUBLE).value for at in places]
             return [_plus_product(builder, total, own, value) for total, value in zip(sums, values, strict=True)]
 
         def add_two(k, sums):
@@ -104,7 +106,7 @@ def _predict_tile(n_columns):
             return add_row(k, sums[:middle]) + add_row(builder.add(k, constant(1)), sums[middle:])
 
         n_even = builder.and_(n, constant(-2))
-        nothing = [ir.Constant(four, [0.0] * 4)] * len(places)
+        nothing = [ir.Constant(doubles, [0.0] * DOUBLES)] * len(places)
         sums = loop(builder, n_even, 2, start + nothing, add_two)
         sums = [builder.fadd(a, b) for a, b in zip(sums[: len(places)], sums[len(places) :], strict=True)]
         sums = loop(builder, builder.sub(n, n_even), 1, sums, lambda k, found: add_row(builder.add(k, n_even), found))
@@ -164,7 +166,7 @@ def gram_tile(builder, left, right, sums_0, sums_1, sums_2, n, stride):
         builder.store(builder.fadd(builder.load(pointer, align=8), total), pointer, align=8)
 
 
-layer_tile_4, layer_tile_3, layer_tile_2, layer_tile_1 = (_layer_tile(n) for n in (4, 3, 2, 1))
+layer_tile_8, layer_tile_4, layer_tile_3, layer_tile_2, layer_tile_1 = (_layer_tile(n) for n in (8, 4, 3, 2, 1))
 narrow_layer_tile = _layer_tile(8, COLUMNS // 2)
 
 

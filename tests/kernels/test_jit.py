@@ -6,9 +6,11 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import numba
 import numpy as np
 import pytest
 
+from lhic.families.ax.cpu import walk, walk_alone
 from lhic.kernels import jit
 from tests.common import REPOSITORY
 
@@ -80,6 +82,7 @@ def test_an_edited_constant_of_another_module_is_compiled_anew(package, kept):
 def test_an_edited_ridge_is_compiled_anew(tmp_path, kept):
     """Of a copy of lhic itself: the solution of the normal equations that the walk calls in another file."""
     code = """
+import numba
 import numpy as np
 from lhic.families.ax.config import AxConfig
 from lhic.families.ax.cpu.fit import fit_experts
@@ -223,3 +226,39 @@ def test_only_versions_used_last_are_kept(kept):
         os.utime(folder, (100 - age, 100 - age))
     jit._make(versions[-1])
     assert set(kept.iterdir()) == {*foreign, *versions[: jit.VERSIONS_KEPT - 1], versions[-1]}
+
+
+def sum_of_rows(rows):
+    total = 0.0
+    for i in range(len(rows)):
+        row = rows[i]
+        for k in range(len(row)):
+            total += row[k]
+    return total
+
+
+def test_a_lean_kernel_counts_no_references():
+    """Of each row: numba's own code does."""
+    counted, lean = jit.njit(sum_of_rows), jit.lean(sum_of_rows)
+    rows = np.arange(12.0).reshape(3, 4)
+    assert counted(rows) == lean(rows) == 66
+    codes = []
+    for kernel in (counted, lean):
+        fresh = numba.njit(**kernel._options)(sum_of_rows)  # numba cannot show code that comes from a cache
+        fresh(rows)
+        codes.append("".join(fresh.inspect_llvm().values()))
+    assert "NRT_decref" in codes[0] and "NRT_decref" not in codes[1]
+
+
+def test_a_lean_kernel_cannot_make_an_array():
+    def zeros(n):
+        return np.zeros(n).sum()
+
+    assert jit.njit(zeros)(3) == 0
+    with pytest.raises(numba.TypingError):
+        jit.lean(zeros)(3)
+
+
+def test_the_walk_is_lean():
+    for blocks in (walk._BLOCKS, walk_alone._BLOCKS.values()):
+        assert all(block._options["_nrt"] is False for block in blocks)

@@ -232,7 +232,7 @@ def _values(layout: Layout, tile: np.ndarray) -> np.ndarray:
     for number, band in enumerate(layout.bands):
         zero = _sample_of_zero(band, int(layout.first[plane]), layout) if band.n_planes == 1 else None
         if zero is not None:
-            np.subtract(tile[number], zero, out=values[plane], dtype=np.int64, casting="unsafe")
+            np.subtract(tile[number], zero, out=values[plane], dtype=_wide(layout.dtype), casting="unsafe")
         elif band.n_planes:
             positions = band.positions(tile[number], layout.max_error)
             parts = [positions] if band.n_planes == 1 else [positions >> 16, positions & 0xFFFF]
@@ -249,10 +249,15 @@ def _sample_of_zero(band: Band, first: int, layout: Layout) -> int | None:
     return band.lo - first if is_plain and not layout.max_error else None
 
 
+def _wide(dtype: np.dtype) -> type[np.signedinteger]:
+    """Integers for samples, model values and what lies between them."""
+    return np.int32 if dtype.itemsize <= 2 else np.int64
+
+
 def _samples(band: Band, planes: list[tuple[np.ndarray, int]], layout: Layout) -> np.ndarray:
     zero = _sample_of_zero(band, planes[0][1], layout)
     if zero is not None:
-        return np.add(planes[0][0], zero, dtype=np.int64)
+        return np.add(planes[0][0], zero, dtype=_wide(layout.dtype))
     positions = [np.where(layout.mask, 0, plane - first) for plane, first in planes]
     if band.kind == Kind.SPLIT:
         cells = (positions[0].astype(np.int64) << 16 | positions[1]) + cell_of(band.lo, layout.max_error)

@@ -39,6 +39,12 @@ class LhicModel(Codec):
     def decode(self, data: bytes) -> np.ndarray:
         return lhic.decode(data, self.device, threads=self.n_threads)
 
+    def warm_up(self, corner: np.ndarray) -> None:
+        """What a corner may not need, too: tuning, histograms with gaps."""
+        if self.device == "cpu":
+            lhic.load_model(self._model, "cpu").compile_kernels()
+        super().warm_up(corner)
+
 
 def _maker(model: str, name: str | None = None, **options):
     return lambda: LhicModel(model, name, **options)

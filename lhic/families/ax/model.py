@@ -225,7 +225,7 @@ class AxModel(Model):
         sizes = [tile.size for tile in tiles]
 
         def prepare(tile: np.ndarray) -> _EncodeJob:
-            return _EncodeJob(self, tile, settings, work.threads, nodata)
+            return _EncodeJob(self, tile, settings, work.threads, nodata, max(work.threads // len(tiles), 1))
 
         return self._code(tiles, sizes, prepare, _EncodeJob.encoded, settings, work)
 
@@ -471,8 +471,9 @@ class _EncodeJob(_Job):
         settings: StreamParameters,
         n_threads: int,
         nodata: int | None = None,
+        n_describing: int = 1,
     ):
-        planes = planes_of(tile, settings.max_error, nodata, n_threads)
+        planes = planes_of(tile, settings.max_error, nodata, n_describing)
         super().__init__(model, planes, settings, len(planes.band), n_threads)
         self.decoded = join_tile(planes, planes.values) if settings.max_error else tile
         if nodata is not None:

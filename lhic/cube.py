@@ -103,6 +103,12 @@ def band_likeness(cube: Cube) -> tuple[int, tuple[float, float, float]]:
             first, last = int(places[2][0]), int(places[2][-1])
             samples[band, row] = cube[where[0], where[1], first : last + 1][0, 0, places[2] - first]
     samples[~(np.abs(samples) < HUGE)] = 0  # no data, mostly
+    for axis in range(3):  # what is the same everywhere has none either
+        across = tuple(other for other in range(3) if other != axis)
+        varies = samples.min(axis=across) != samples.max(axis=across)
+        samples = samples.compress(varies, axis=axis)
+        if varies.sum() < LEAST_AXIS:
+            return 0, (0.0, 0.0, 0.0)
     others = [(1, 2), (0, 2), (0, 1)]
     shares = [float(samples.mean(axis=axes).var() / (samples.var() or 1)) for axes in others]
     likely = int(np.argmax(shares))

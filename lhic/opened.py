@@ -24,6 +24,7 @@ from lhic.errors import BackendError, LhicError, OutOfRangeError, UsageError
 from lhic.extras import needs
 from lhic.families.family import Model, Work
 from lhic.families.raw import RawModel
+from lhic.families.shuffled import ShuffledModel
 from lhic.io.memory import check_memory, memory_budget
 from lhic.io.source import STANDARD, open_source
 from lhic.io.threads import n_threads
@@ -38,6 +39,7 @@ LOOK_SAMPLES = 1 << 22
 """Decoded for the picture of a notebook, at most: a second or two."""
 
 Key = tuple[range, range, range]
+UNNOTICED = RawModel.family, ShuffledModel.family  # families in which no coder would notice damage
 
 
 def open_cube(
@@ -47,7 +49,7 @@ def open_cube(
     model: ModelLike | None = None,
     threads: int | None = None,
     cache_bytes: int = CACHE_BYTES,
-    check: bool = False,
+    check: bool | None = None,
 ) -> StreamCube:
     """A stream as an array; only its header is read now, and what an index needs when it is asked for.
 
@@ -56,9 +58,10 @@ def open_cube(
     stream : path of a stream, its bytes, a binary file object that can seek, or a URL for fsspec (``s3://...``)
     device, model, threads : as `lhic.decode` takes them
     cache_bytes : of decoded tiles that are kept, the last ones used
-    check : decode whole tiles, so that all checksums are compared. Otherwise, of a tile of which only first bands are
+    check : decode whole tiles, so that all checksums are compared. With False, of a tile of which only first bands are
         needed, only these are read and decoded, without the checksum over its samples: damage is mostly noticed, by the
-        entropy coder, but not for certain. `lhic.verify` checks a stream once and for all
+        entropy coder, but not for certain, and in the families ``raw`` and ``shuffled``, which have none, hardly. So
+        these two are checked and others are not, unless it is said. `lhic.verify` checks a stream once and for all
 
     Raises
     ------
@@ -103,6 +106,7 @@ class StreamCube:
         self._index = index_of(self._data)
         self._model: Model | None = None
         header = self._index.header
+        self._checks = header.family in UNNOTICED if options["check"] is None else bool(options["check"])
         self.shape, self.dtype, self.metadata = header.shape, header.dtype, header.metadata
         self.tile_shape = min(header.tile_rows, self.shape[1]), min(header.tile_columns, self.shape[2])
         self.bytes_read = PREAMBLE.size + self._index.header_bytes
@@ -179,7 +183,7 @@ class StreamCube:
             self._model = model_of(header, self._device, self._options["model"])
         bands, rows, columns = (np.asarray(axis) for axis in wanted)
         n_first = int(bands.max()) + 1
-        if header.family == RawModel.family and not self._options["check"]:
+        if header.family == RawModel.family and not self._checks:
             self._fill_raw(out, wanted)
             return
         for tile, samples in self._tiles(self._touched(rows, columns), n_first):
@@ -221,7 +225,7 @@ class StreamCube:
         shapes = [(self.shape[0], tile.n_rows, tile.n_columns) for tile in tiles]
         needed = sum(model.coding_bytes(shape, native, work.threads) for shape in shapes)
         check_memory(needed, self._name, f"{len(tiles)} tiles of {self.shape[0]} bands", work.memory)
-        if n_first == self.shape[0] or self._options["check"]:
+        if n_first == self.shape[0] or self._checks:
             decoded = model.decode_checked(self._data, self._index, tiles, work)
             n_read = sum(self._index.tiles[tile.index].n_bytes for tile in tiles)
         else:

@@ -53,3 +53,13 @@ def test_axes_in_another_order_are_noticed_in_most_cubes_and_the_right_order_in_
         assert likely_band_axis(cube.transpose(0, 2, 1)) == 0, path.name
         noticed += [likely_band_axis(cube.transpose(1, 2, 0)) == 2, likely_band_axis(cube.transpose(1, 0, 2)) == 1]
     assert len(paths) == 20 and sum(noticed) >= 30
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_lines_without_data_are_no_bands(axis):
+    band, row, column = np.ogrid[0:20, 0:40, 0:30]
+    cube = 500 + 10 * band + (row * 7 + column * 3) % 13
+    assert likely_band_axis(cube) == 0
+    cube.swapaxes(0, axis)[25:] = -9999
+    assert likely_band_axis(cube) == 0
+    assert likely_band_axis(np.full((20, 40, 30), 7)) == 0

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lhic
-from lhic.errors import CorruptStreamError, OutOfRangeError, UsageError
+from lhic.errors import CorruptStreamError, LhicError, OutOfRangeError, UsageError
 from lhic.families.raw import RawModel
 from lhic.families.shuffled import ShuffledModel
 
@@ -133,10 +133,28 @@ def test_first_bands_are_decoded_alone():
 
 def test_raw_samples_are_read_where_they_lie():
     cube = scene()
-    opened = lhic.open(lhic.encode(cube, RawModel()))
+    opened = lhic.open(lhic.encode(cube, RawModel()), check=False)
     before = opened.bytes_read
     assert np.array_equal(opened[7, 3:5, ::4], cube[7, 3:5, ::4])
     assert opened.bytes_read - before == 2 * 23 * 2
+
+
+@pytest.mark.parametrize("model", [RawModel(), ShuffledModel()])
+def test_damage_of_what_no_coder_looks_at_is_told(model):
+    cube = np.random.default_rng(1).integers(0, 2**16, (4, 10, 10)).astype("uint16")
+    stream = lhic.encode(cube, model)
+    wrong = 0
+    for position in range(len(stream) // 2, len(stream), 11):
+        damaged = bytearray(stream)
+        damaged[position] ^= 1
+        for check in (None, False):
+            try:
+                found = lhic.open(bytes(damaged), check=check)[2:3, 3:7, :]
+            except LhicError:
+                continue
+            assert check is False or np.array_equal(found, cube[2:3, 3:7, :])
+            wrong += not np.array_equal(found, cube[2:3, 3:7, :])
+    assert wrong, "a test that finds nothing without checking looks at nothing"
 
 
 def test_the_cache_is_bounded(stream):

@@ -180,8 +180,13 @@ def reported(cube: CubeFile) -> Iterator[None]:
         raise
     except Exception as error:  # libraries and their decompressors have no common error class
         raise InvalidCubeError(
-            f"{cube.path}: expected {cube.format} that is whole and readable, found {one_line(error)}"
+            f"{cube.path}: expected {cube.format} that is whole and readable, found {_reason(error, cube.path)}"
         ) from error
+
+
+def _reason(error: Exception, path: str) -> str:
+    """What a library says, without the path before it; of "see previous exception" that one."""
+    return one_line(error.__cause__ or error).replace(f" {path}: ", " ")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from lhic.cube import Window
-from lhic.errors import InvalidCubeError, UsageError
+from lhic.errors import InvalidCubeError, UsageError, message_of
 from lhic.extras import needs
 from lhic.formats import spectral_keys
 from lhic.formats.axes import VARIABLE
@@ -325,7 +325,7 @@ def _told(path: str) -> Iterator[None]:
     try:
         yield
     except RasterioError as error:
-        raise OSError(None, f"a GeoTIFF could not be written: {error}", path) from error
+        raise OSError(None, f"a GeoTIFF could not be written: {message_of(error.__cause__ or error)}", path) from error
 
 
 def _profile(scene: Scene, said: dict[str, Any]) -> dict[str, Any]:

@@ -136,11 +136,18 @@ def create(path: str, scene: Scene, name: str = NAME) -> Iterator[TreeSink]:
         import h5py
     tree = plan(scene, name)
     userblock = int(tree.extra.get("userblock", 0))
-    with h5py.File(path, "w", userblock_size=userblock, rdcc_nbytes=MAX_CACHE_BYTES // 4, track_order=True) as file:
-        cube = _write(h5py, file, tree, scene)
-        sink = TreeSink(cube, tree.order, scene.shape, cube.chunks)
-        yield sink
-        sink.flush()
+    options = {"userblock_size": userblock, "rdcc_nbytes": MAX_CACHE_BYTES // 4, "track_order": True}
+    try:
+        with h5py.File(path, "w", **options) as file:
+            cube = _write(h5py, file, tree, scene)
+            sink = TreeSink(cube, tree.order, scene.shape, cube.chunks)
+            yield sink
+            sink.flush()
+    except OSError as error:
+        found = re.search(r"errno = \d+, error message = '([^']*)'", str(error))
+        if not found:
+            raise
+        raise OSError(None, f"an HDF5 file could not be written: {found[1]}", path) from error
 
 
 def _write(h5py: Any, file: Any, tree: Plan, scene: Scene) -> Any:

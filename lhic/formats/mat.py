@@ -8,6 +8,7 @@ Source: MathWorks, "MAT-File Format", chapter 1.
 from __future__ import annotations
 
 import io
+import math
 import os
 import struct
 import zlib
@@ -70,6 +71,7 @@ class MatFile(TreeFile):
         with needs("formats", path):
             from scipy.io import loadmat, whosmat
         with reported(self):
+            _check_elements(path)
             listed = whosmat(path)
             rest = loadmat(path, variable_names=[REST]).get(REST)
         variables = [
@@ -113,6 +115,83 @@ class Mat73File(hdf5.Hdf5File):
 
     def _rows_and_columns_swapped(self) -> bool:
         return True
+
+
+MATRIX = 14
+KINDS = {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, MATRIX, 16, 17, 18}
+CLASSES = range(1, 19)
+CELLS, STRUCTURE, OBJECT, SPARSE, NUMERIC = 1, 2, 3, 5, range(6, 16)
+
+
+def _check_elements(path: str) -> None:
+    """`ValueError` unless the parts of all variables are of known kinds and lie within one another.
+
+    The library takes their word for it, and ends the process where it is wrong.
+    """
+    with open(path, "rb") as file:
+        data = file.read()
+    order = "<" if data[126:128] == b"IM" else ">"
+    for kind, part in _parts(memoryview(data)[HEADER_BYTES:], order, {*KINDS, COMPRESSED}):
+        if kind == COMPRESSED:
+            for inner, inside in _parts(memoryview(zlib.decompress(part)), order, KINDS):
+                _check_matrix(inner, inside, order)
+        else:
+            _check_matrix(kind, part, order)
+
+
+def _parts(data: memoryview, order: str, kinds: set[int]) -> Iterator[tuple[int, memoryview]]:
+    """Kind and content of the elements that follow one another."""
+    position = 0
+    while position + 8 <= len(data):
+        kind, n_bytes = struct.unpack(f"{order}II", data[position : position + 8])
+        begin = position + 8
+        if kind >> 16:  # small element: length and type share four bytes
+            kind, n_bytes, begin = kind & 0xFFFF, kind >> 16, position + 4
+        end = begin + n_bytes
+        if kind not in kinds or end > len(data) or (begin == position + 4 and n_bytes > 4):
+            raise ValueError(f"an element of kind {kind} and {n_bytes} bytes where {len(data) - begin} are left")
+        yield kind, data[begin:end]
+        position = max(end, position + 8) + (0 if kind == COMPRESSED else -max(end, position + 8) % 8)
+
+
+def _check_matrix(kind: int, data: memoryview, order: str) -> None:
+    if kind != MATRIX:
+        raise ValueError(f"an element of kind {kind} where a variable should be")
+    if not len(data):
+        return
+    parts = list(_parts(data, order, KINDS))
+    if len(parts) < 3 or len(parts[0][1]) != 8 or len(parts[1][1]) % 4:
+        raise ValueError("a variable without flags, dimensions and name")
+    (flags,) = struct.unpack(f"{order}I", parts[0][1][:4])
+    of_class, is_complex = flags & 0xFF, bool(flags & 0x800)
+    if of_class not in CLASSES:
+        raise ValueError(f"a variable of class {of_class}")
+    dimensions = struct.unpack(f"{order}{len(parts[1][1]) // 4}i", parts[1][1])
+    if len(dimensions) < 2 or min(dimensions) < 0:
+        raise ValueError(f"a variable of shape {dimensions}")
+    n_items, rest = math.prod(dimensions), parts[3:]
+    if of_class in NUMERIC or of_class == SPARSE:
+        expected = (3 if of_class == SPARSE else 1) + is_complex
+        if (len(rest) != expected and (rest or n_items)) or any(own == MATRIX for own, _ in rest):
+            raise ValueError(f"a variable of {expected} parts, of which {len(rest)} are there")
+    elif of_class == CELLS:
+        _check_items(rest, n_items, order)
+    elif of_class in (STRUCTURE, OBJECT):
+        rest = rest[of_class == OBJECT :]  # its class's name
+        if len(rest) < 2 or len(rest[0][1]) != 4:
+            raise ValueError("a structure without the names of its fields")
+        (length,) = struct.unpack(f"{order}i", rest[0][1])
+        names = len(rest[1][1])
+        if (length <= 0 or names % length) and names:
+            raise ValueError(f"names of fields of {length} bytes each in {names} bytes")
+        _check_items(rest[2:], n_items * (names // length if names else 0), order)
+
+
+def _check_items(parts: list[tuple[int, memoryview]], n: int, order: str) -> None:
+    if len(parts) != n:
+        raise ValueError(f"{n} items, of which {len(parts)} are there")
+    for kind, inside in parts:
+        _check_matrix(kind, inside, order)
 
 
 def _elements(data: bytes) -> list[tuple[int, int, str]]:

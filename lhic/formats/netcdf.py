@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lhic.errors import InvalidCubeError, UsageError
+from lhic.errors import InvalidCubeError, UsageError, message_of
 from lhic.extras import needs
 from lhic.formats.base import NO_WISH, Scene, Wish, reported
 from lhic.formats.tree import TREE, Node, TreeFile, TreeSink, Variable, plan
@@ -106,6 +106,19 @@ def _unreadable(variable: Any) -> str | None:
 
 @contextmanager
 def create(path: str, scene: Scene) -> Iterator[TreeSink]:
+    begun = False
+    try:
+        with _opened(path, scene) as sink:
+            begun = True
+            yield sink
+    except RuntimeError as error:  # the library's own, such as for a full disk
+        if not begun:
+            raise
+        raise OSError(None, f"a NetCDF file could not be written: {message_of(error)}", path) from error
+
+
+@contextmanager
+def _opened(path: str, scene: Scene) -> Iterator[TreeSink]:
     with needs("formats", path):
         import netCDF4
     tree = plan(scene, NAME)

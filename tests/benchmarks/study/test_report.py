@@ -128,7 +128,9 @@ def test_key_numbers_of_committed_reports_are_those_of_their_rows(profile):
         if speeds.isna().any():
             speeds = timed.loc[threads, ["encode MS/s", "decode MS/s"]]
         assert f"{' / '.join(f'{speed:.2f}' for speed in speeds)} MS/s on {words}" in text
-    assert f" {found['cube'].nunique()} cube" in text and "AMD EPYC, 2 cores machine" in text
+    assert f" {found['cube'].nunique()} cube" in text
+    (machine,) = found["machine"].unique()
+    assert f"{machine}, 2 cores machine" in text
 
 
 def test_every_section_of_committed_reports_has_an_answer():

@@ -36,8 +36,9 @@ from lhic.families.ax.parameters import (
     StreamParameters,
     group_planes,
 )
+from lhic.families.ax.planes.bands import write_levels
 from lhic.families.ax.planes.near_lossless import MAX_ERROR
-from lhic.families.ax.planes.tile import Layout, check_nodata, join_tile, planes_of, read_side, split_tile, write_side
+from lhic.families.ax.planes.tile import Layout, check_nodata, join_tile, planes_of, read_side, split_tile, write_head
 from lhic.families.ax.schedule import Group, run_groups
 from lhic.families.ax.spec import PLANE_LAG, PRECISION, epoch_of
 from lhic.families.family import Encoded, Model, Work
@@ -474,6 +475,7 @@ class _EncodeJob(_Job):
         n_describing: int = 1,
     ):
         planes = planes_of(tile, settings.max_error, nodata, n_describing)
+        self._head = write_head(planes)  # before the walk takes its memory
         super().__init__(model, planes, settings, len(planes.band), n_threads)
         self.decoded = join_tile(planes, planes.values) if settings.max_error else tile
         if nodata is not None:
@@ -486,7 +488,7 @@ class _EncodeJob(_Job):
     @cached_property
     def side(self) -> bytes:
         """The side section."""
-        return write_side(self.layout)
+        return self._head + write_levels(self.layout.bands)
 
     @cached_property
     def level_of(self) -> np.ndarray:

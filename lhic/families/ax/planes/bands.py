@@ -122,7 +122,7 @@ def centre_fits(n_positions: int, centre: int) -> bool:
 
 
 def write_bands(bands: Sequence[Band], nodata: int | None) -> bytes:
-    """Two parts of the side section: numbers of all bands, lists of the SPARSE ones if there are any.
+    """The part of the side section that has the numbers of all bands.
 
     nodata : value of pixels without data, None if there are none
     """
@@ -138,12 +138,14 @@ def write_bands(bands: Sequence[Band], nodata: int | None) -> bytes:
     for band in bands:
         if band.kind == Kind.RANKED:
             numbers += write_varint(len(band.cells)) + b"".join(write_varint(int(n)) for n in np.diff(band.cells))
+    return write_packed(codes + numbers)
+
+
+def write_levels(bands: Sequence[Band]) -> bytes:
+    """The part that lists the levels of the SPARSE bands, with one flag for each cell; none if there are none."""
     used = [band.used for band in bands if band.kind == Kind.SPARSE]
-    return write_packed(codes + numbers) + (_write_levels(used) if used else b"")
-
-
-def _write_levels(used: list[np.ndarray]) -> bytes:
-    """One flag for each cell of the sparse bands."""
+    if not used:
+        return b""
     flags = np.concatenate(used)
     period = likeliest_period(flags)
     return write_bytes(write_varint(period) + encode_flags(flags, period))
@@ -152,7 +154,7 @@ def _write_levels(used: list[np.ndarray]) -> bytes:
 def read_bands(
     reader: Reader, n_bands: int, n_pixels: int, dtype: np.dtype, max_error: int, has_nodata: bool
 ) -> tuple[list[Band], int | None]:
-    """Inverse of `write_bands`.
+    """Inverse of `write_bands` and `write_levels`, one after the other.
 
     n_pixels : pixels of a band
 

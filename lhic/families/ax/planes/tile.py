@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lhic.errors import CorruptStreamError, UsageError
-from lhic.families.ax.planes.bands import Band, Kind, centre_position, read_bands, write_bands
+from lhic.families.ax.planes.bands import Band, Kind, centre_position, read_bands, write_bands, write_levels
 from lhic.families.ax.planes.describe import describe
 from lhic.families.ax.planes.near_lossless import cell_of, reconstruct
 from lhic.families.ax.planes.nodata import find_nodata, read_mask, write_mask
@@ -124,6 +124,11 @@ def planes_of(tile: np.ndarray, max_error: int = 0, nodata: int | None = None, t
 
 def write_side(layout: Layout) -> bytes:
     """The side section, all that `read_side` needs to make the layout again."""
+    return write_head(layout) + write_levels(layout.bands)
+
+
+def write_head(layout: Layout) -> bytes:
+    """The side section without its lists of levels, which take longer but not as much memory to write."""
     return write_mask(layout.mask) + write_bands(layout.bands, layout.nodata)
 
 
